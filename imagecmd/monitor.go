@@ -13,7 +13,6 @@ import (
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/runtime"
 	"github.com/cfs-project/cfs/runtime/stage"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // monitorStage is argv[0] of a container's monitor.
@@ -32,7 +31,7 @@ type monitorRequest struct {
 	Root    string // of the store
 	ID      string // of the container
 	Chain   cow.Chain
-	Config  ocispec.ImageConfig
+	Process process
 	Options RunOptions
 }
 
@@ -98,6 +97,21 @@ func (c *Container) monitor(l *stage.Link, req monitorRequest) (status int, err 
 	}
 	log.Debug("driver", "name", d.Name())
 	state.Driver = d.Name()
+	return c.inRoot(l, d, req, &state)
+}
+
+// inRoot mounts the container's root, runs its process and unmounts again. The
+// container's first process comes up while the root is being mounted.
+func (c *Container) inRoot(l *stage.Link, d cow.Driver, req monitorRequest, state *State) (status int, err error) {
+	spec, stdio, err := c.spec(req)
+	if err != nil {
+		return StatusFailed, err
+	}
+	first, err := runtime.Prestart(spec, stdio)
+	if err != nil {
+		return StatusFailed, err
+	}
+	defer first.Kill()
 	snap := c.snapshot(req.Chain)
 	if err := d.Create(l.Context(), snap); err != nil {
 		return StatusFailed, err
@@ -109,13 +123,9 @@ func (c *Container) monitor(l *stage.Link, req monitorRequest) (status int, err 
 	}
 	defer func() { err = errors.Join(err, m.Unmount()) }()
 	if !c.AutoRemove {
-		if err := c.setState(state); err != nil {
+		if err := c.setState(*state); err != nil {
 			return StatusFailed, err
 		}
 	}
-	status, err = c.runProcess(l, rootfs, req)
-	if err != nil && status == 0 {
-		status = runtime.ExitStatus(err)
-	}
-	return status, err
+	return c.process(l, rootfs, req, spec, runtime.Options{Stdio: stdio, Prestarted: first})
 }

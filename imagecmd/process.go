@@ -10,9 +10,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// defaultPath is the PATH of a process whose image names none, as Docker's.
-const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 // ErrNoCommand is returned when neither the image nor the person names one.
 var ErrNoCommand = errors.New("no command specified")
 
@@ -28,7 +25,7 @@ type process struct {
 // newProcess lays a person's wishes over an image's configuration, as Docker
 // does: arguments replace Cmd and follow Entrypoint; -e adds to or replaces
 // Env, and a bare name takes its value from host.
-func newProcess(cfg ocispec.ImageConfig, o RunOptions, hostname string, host func(string) (string, bool)) (process, error) {
+func newProcess(cfg ocispec.ImageConfig, o RunOptions, host func(string) (string, bool)) (process, error) {
 	p := process{User: cfg.User, Cwd: cfg.WorkingDir}
 	if o.User != "" {
 		p.User = o.User
@@ -51,13 +48,7 @@ func newProcess(cfg ocispec.ImageConfig, o RunOptions, hostname string, host fun
 		return p, ErrNoCommand
 	}
 
-	env := []string{defaultPath, "HOSTNAME=" + hostname}
-	if o.TTY {
-		env = append(env, "TERM=xterm")
-	}
-	for _, kv := range cfg.Env {
-		env = setEnv(env, kv)
-	}
+	env := slices.Clone(cfg.Env)
 	for _, kv := range o.Env {
 		name, _, given := strings.Cut(kv, "=")
 		if name == "" {

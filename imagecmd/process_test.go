@@ -15,7 +15,6 @@ func TestNewProcess(t *testing.T) {
 		}
 		return "", false
 	}
-	const path = defaultPath
 	for _, tc := range []struct {
 		name string
 		cfg  ocispec.ImageConfig
@@ -26,19 +25,19 @@ func TestNewProcess(t *testing.T) {
 		{
 			name: "image alone",
 			cfg:  ocispec.ImageConfig{Cmd: []string{"sh"}, Env: []string{"A=1"}, WorkingDir: "/w", User: "u"},
-			want: process{Args: []string{"sh"}, Env: []string{path, "HOSTNAME=box", "A=1"}, Cwd: "/w", User: "u"},
+			want: process{Args: []string{"sh"}, Env: []string{"A=1"}, Cwd: "/w", User: "u"},
 		},
 		{
 			name: "arguments follow the entry point and replace the command",
 			cfg:  ocispec.ImageConfig{Entrypoint: []string{"/e", "-x"}, Cmd: []string{"gone"}},
 			o:    RunOptions{Command: []string{"a", "b"}},
-			want: process{Args: []string{"/e", "-x", "a", "b"}, Env: []string{path, "HOSTNAME=box"}, Cwd: "/"},
+			want: process{Args: []string{"/e", "-x", "a", "b"}, Cwd: "/"},
 		},
 		{
 			name: "the person's word comes last",
 			cfg:  ocispec.ImageConfig{Cmd: []string{"sh"}, Env: []string{"PATH=/p", "A=1", "B=2"}, User: "u", WorkingDir: "/w"},
-			o:    RunOptions{Env: []string{"A=3", "B", "FROM_HOST", "C="}, User: "0:0", Workdir: "/x/../y", TTY: true},
-			want: process{Args: []string{"sh"}, Env: []string{"PATH=/p", "HOSTNAME=box", "TERM=xterm", "A=3", "FROM_HOST=h", "C="}, Cwd: "/y", User: "0:0"},
+			o:    RunOptions{Env: []string{"A=3", "B", "FROM_HOST", "C="}, User: "0:0", Workdir: "/x/../y"},
+			want: process{Args: []string{"sh"}, Env: []string{"PATH=/p", "A=3", "FROM_HOST=h", "C="}, Cwd: "/y", User: "0:0"},
 		},
 		{name: "nothing to run", err: "no command specified"},
 		{name: "relative directory", cfg: ocispec.ImageConfig{Cmd: []string{"sh"}}, o: RunOptions{Workdir: "x"},
@@ -47,7 +46,7 @@ func TestNewProcess(t *testing.T) {
 			err: `invalid environment variable: "=x"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := newProcess(tc.cfg, tc.o, "box", host)
+			got, err := newProcess(tc.cfg, tc.o, host)
 			if tc.err != "" {
 				if err == nil || err.Error() != tc.err {
 					t.Fatalf("error = %v, want %s", err, tc.err)
@@ -62,7 +61,7 @@ func TestNewProcess(t *testing.T) {
 			}
 		})
 	}
-	if _, err := newProcess(ocispec.ImageConfig{}, RunOptions{}, "", host); !errors.Is(err, ErrNoCommand) {
+	if _, err := newProcess(ocispec.ImageConfig{}, RunOptions{}, host); !errors.Is(err, ErrNoCommand) {
 		t.Errorf("error = %v, want ErrNoCommand", err)
 	}
 }

@@ -29,6 +29,7 @@ type RunOptions struct {
 	Network     string // none or host
 	Init        bool   // run cfs's init as process 1
 	InitSet     bool   // Init was said by the person, not by default
+	Privileges  bool   // let setuid programs and file capabilities give privileges
 	Driver      string
 	Debug       bool
 }
@@ -67,17 +68,21 @@ func Run(ctx context.Context, st *store.Store, o RunOptions) (int, error) {
 		return StatusFailed, err
 	}
 	defer release()
+	proc, err := newProcess(image.Config.Config, o, os.LookupEnv)
+	if err != nil {
+		return StatusFailed, err
+	}
 
 	c, err := OpenContainers(st.Root()).Create(Container{
 		Name: o.Name, Image: o.Image, ImageID: image.ID, Layers: image.Config.RootFS.DiffIDs,
-		Driver: o.Driver, Command: o.Command, AutoRemove: o.Remove,
+		Driver: o.Driver, Command: proc.Args, AutoRemove: o.Remove,
 	})
 	if err != nil {
 		return StatusFailed, err
 	}
 	defer c.close()
 	return c.run(o, monitorRequest{
-		Root: st.Root(), ID: c.ID, Chain: chain, Config: image.Config.Config, Options: o,
+		Root: st.Root(), ID: c.ID, Chain: chain, Process: proc, Options: o,
 	})
 }
 
