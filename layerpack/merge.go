@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/whiteout"
 )
 
 // merger puts layers on top of each other, the bottom one first.
@@ -38,7 +40,7 @@ func newMerger() *merger {
 func (m *merger) apply(ctx context.Context, layer int, t toc) error {
 	m.layer, m.dirs = int32(layer), nil
 	m.forget()
-	if strings.Contains(t.body, whPrefix) {
+	if strings.Contains(t.body, whiteout.Prefix) {
 		if err := m.each(ctx, t, func(e *entry) error { return m.whiteout(t, e) }); err != nil {
 			return err
 		}
@@ -68,7 +70,7 @@ func (m *merger) add(e *entry) error {
 	if err != nil {
 		return err
 	}
-	if k, _, err := markOf(p); err != nil || k != markNone {
+	if k, _, err := markOf(p); err != nil || k != whiteout.Ordinary {
 		return err
 	}
 	if p == "" {

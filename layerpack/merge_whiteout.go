@@ -1,6 +1,10 @@
 package layerpack
 
-import "maps"
+import (
+	"maps"
+
+	"github.com/cfs-project/cfs/whiteout"
+)
 
 // whiteout applies e to the layers below if it is a whiteout of some kind. One
 // that deletes what isn't there is none.
@@ -10,7 +14,7 @@ func (m *merger) whiteout(t toc, e *entry) error {
 		return err
 	}
 	k, name, err := markOf(p)
-	if err != nil || k == markNone || k == markIgnored {
+	if err != nil || k == whiteout.Ordinary || k == whiteout.Meta {
 		return err
 	}
 	dir, _ := splitPath(p)
@@ -21,7 +25,7 @@ func (m *merger) whiteout(t toc, e *entry) error {
 		return err
 	}
 	m.forget()
-	if k == markWhiteout {
+	if k == whiteout.Remove {
 		m.remove(parent, name)
 		return nil
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/whiteout"
 )
 
 // maxPath bounds a name in a tar, in bytes: PATH_MAX without its NUL.
@@ -61,49 +63,26 @@ func splitPath(p string) (dir, base string) {
 	return p[:i], p[i+1:]
 }
 
-// mark says what a name means beyond itself.
-type mark uint8
-
-const (
-	markNone     mark = iota
-	markWhiteout      // deletes a name of the layers below
-	markOpaque        // deletes all that its directory holds in the layers below
-	markIgnored       // what aufs keeps for itself
-)
-
-// The names of deletion in a tar. Source: OCI image spec, layer.md,
-// "Whiteouts"; the rest of the .wh..wh. names are aufs's own.
-const (
-	whPrefix = ".wh."
-	whMeta   = ".wh..wh."
-	whOpaque = ".wh..wh..opq"
-)
-
-// markOf tells what the clean path p means, and the name a whiteout deletes.
-func markOf(p string) (m mark, name string, err error) {
-	if !strings.Contains(p, whPrefix) {
-		return markNone, "", nil
+// markOf tells what the clean path p means as a whole, and the name that a
+// whiteout removes. Everything below a directory of aufs's bookkeeping is
+// bookkeeping; nothing can be below a whiteout.
+func markOf(p string) (whiteout.Kind, string, error) {
+	if !strings.Contains(p, whiteout.Prefix) {
+		return whiteout.Ordinary, "", nil
 	}
-	for rest := p; rest != ""; {
-		c, after, more := strings.Cut(rest, "/")
-		rest = after
+	for {
+		name, rest, more := strings.Cut(p, "/")
+		kind, target, err := whiteout.Parse(name)
 		switch {
-		case !strings.HasPrefix(c, whPrefix):
-		case c == whOpaque && !more:
-			return markOpaque, "", nil
-		case strings.HasPrefix(c, whMeta):
-			return markIgnored, "", nil
-		case more:
-			return markNone, "", fmt.Errorf("%q can't be a directory: the name is reserved for whiteouts", c)
-		default:
-			name = c[len(whPrefix):]
-			if name == "" || name == "." || name == ".." {
-				return markNone, "", fmt.Errorf("%q is no valid whiteout", c)
-			}
-			return markWhiteout, name, nil
+		case err != nil || !more:
+			return kind, target, err
+		case kind == whiteout.Meta || kind == whiteout.Opaque:
+			return whiteout.Meta, "", nil
+		case kind == whiteout.Remove:
+			return kind, "", fmt.Errorf("%q can't be a directory: the name is reserved for whiteouts", name)
 		}
+		p = rest
 	}
-	return markNone, "", nil
 }
 
 // checkEntry refuses what no chain could make right.
@@ -113,7 +92,7 @@ func checkEntry(e *entry) error {
 		return err
 	}
 	m, _, err := markOf(p)
-	if err != nil || m != markNone {
+	if err != nil || m != whiteout.Ordinary {
 		return err
 	}
 	switch e.kind {
