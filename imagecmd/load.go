@@ -15,6 +15,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cfs-project/cfs/imagecmd/archive"
+	"github.com/cfs-project/cfs/imagecmd/internal/parallel"
 	"github.com/cfs-project/cfs/imagecmd/store"
 )
 
@@ -116,7 +117,7 @@ func loadImage(ctx context.Context, st *store.Store, files archive.Files, img ar
 // Config and layers stay byte for byte, so the image keeps its ID.
 func loadDocker(ctx context.Context, in *store.Ingest, img archive.Image, o LoadOptions) (target ocispec.Descriptor, id digest.Digest, err error) {
 	layers := make([]ocispec.Descriptor, len(img.Layers))
-	err = parallel(ctx, loaders, len(layers), func(ctx context.Context, i int) error {
+	err = parallel.Do(ctx, loaders, len(layers), func(ctx context.Context, i int) error {
 		l := img.Layers[i]
 		got, err := in.Layer(ctx, store.LayerSource{
 			DiffID: img.Config.RootFS.DiffIDs[i], Blob: l.Blob, Size: sizeIfBlob(l),
@@ -171,7 +172,7 @@ func loadTarget(ctx context.Context, st *store.Store, in *store.Ingest, files ar
 		return "", err
 	}
 	if m.Mismatch == nil {
-		err := parallel(ctx, loaders, len(m.Manifest.Layers), func(ctx context.Context, i int) error {
+		err := parallel.Do(ctx, loaders, len(m.Manifest.Layers), func(ctx context.Context, i int) error {
 			l := m.Manifest.Layers[i]
 			src := store.LayerSource{DiffID: m.Config.RootFS.DiffIDs[i], Blob: l.Digest, Size: l.Size, MaxExpansion: o.MaxExpansion}
 			f, err := blobs.Blob(l)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/imagecmd/internal/parallel"
 	"github.com/cfs-project/cfs/layerpack"
 )
 
@@ -70,7 +71,7 @@ func (s *Store) chain(ctx context.Context, in *Ingest, diffIDs []digest.Digest, 
 	if len(diffIDs) > 0 {
 		chain.ID = identity.ChainID(diffIDs)
 	}
-	err := parallel(ctx, packers, len(diffIDs), func(ctx context.Context, i int) error {
+	err := parallel.Do(ctx, packers, len(diffIDs), func(ctx context.Context, i int) error {
 		chain.Layers[i] = cow.Layer{DiffID: diffIDs[i], Dir: s.layerPath(diffIDs[i])}
 		f, err := s.leaseLayer(ctx, diffIDs[i])
 		if err == nil {
@@ -170,32 +171,4 @@ func checkIndex(path string, chain cow.Chain) error {
 		return fmt.Errorf("%s: %w: it is of other layers", path, layerpack.ErrCorrupt)
 	}
 	return nil
-}
-
-// parallel runs fn for 0 to n-1, so many at once, until one fails.
-func parallel(ctx context.Context, workers, n int, fn func(ctx context.Context, i int) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range min(workers, n) {
-		wg.Go(func() {
-			for i := range next {
-				if err := fn(ctx, i); err != nil {
-					cancel(err)
-				}
-			}
-		})
-	}
-feed:
-	for i := range n {
-		select {
-		case next <- i:
-		case <-ctx.Done():
-			break feed
-		}
-	}
-	close(next)
-	wg.Wait()
-	return context.Cause(ctx)
 }

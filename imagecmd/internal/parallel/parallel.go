@@ -1,13 +1,14 @@
-package imagecmd
+// Package parallel runs the same work on several things at once, within a bound.
+package parallel
 
 import (
 	"context"
 	"sync"
 )
 
-// parallel runs fn for 0 to n-1, so many at once, until one fails; the others
+// Do runs fn for 0 to n-1, so many at once, until one fails; the others
 // are then told by their context.
-func parallel(ctx context.Context, workers, n int, fn func(ctx context.Context, i int) error) error {
+func Do(ctx context.Context, workers, n int, fn func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	next := make(chan int)
