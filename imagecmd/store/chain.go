@@ -12,9 +12,11 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/imagecmd/internal/parallel"
 	"github.com/cfs-project/cfs/layerpack"
 )
 
@@ -38,11 +40,17 @@ func (s *Store) Chain(ctx context.Context, img Image) (chain cow.Chain, release 
 			in.Close()
 		}
 	}()
-	chain, err = s.chain(ctx, in, img)
+	chain, err = in.Chain(ctx, img.Config, img.Layers)
 	if err != nil {
 		return cow.Chain{}, nil, fmt.Errorf("image %s: %w", shortID(img.ID), err)
 	}
 	return chain, sync.OnceFunc(in.Close), nil
+}
+
+// Chain is the chain of an image that is being brought in, made and leased. An
+// image whose layers don't fit together shows here, before it is one.
+func (in *Ingest) Chain(ctx context.Context, config ocispec.Image, layers []ocispec.Descriptor) (cow.Chain, error) {
+	return in.s.chain(ctx, in, config.RootFS.DiffIDs, layers)
 }
 
 // prepareForChain is prepare where the store may be read-only, as it may be
@@ -55,16 +63,15 @@ func (s *Store) prepareForChain(ctx context.Context) error {
 	return err
 }
 
-func (s *Store) chain(ctx context.Context, in *Ingest, img Image) (cow.Chain, error) {
-	diffIDs := img.Config.RootFS.DiffIDs
-	if len(diffIDs) != len(img.Layers) {
-		return cow.Chain{}, fmt.Errorf("%w: %d diff_ids for %d layers", ErrInvalid, len(diffIDs), len(img.Layers))
+func (s *Store) chain(ctx context.Context, in *Ingest, diffIDs []digest.Digest, layers []ocispec.Descriptor) (cow.Chain, error) {
+	if len(diffIDs) != len(layers) {
+		return cow.Chain{}, fmt.Errorf("%w: %d diff_ids for %d layers", ErrInvalid, len(diffIDs), len(layers))
 	}
 	chain := cow.Chain{Layers: make([]cow.Layer, len(diffIDs))}
 	if len(diffIDs) > 0 {
 		chain.ID = identity.ChainID(diffIDs)
 	}
-	err := parallel(ctx, packers, len(diffIDs), func(ctx context.Context, i int) error {
+	err := parallel.Do(ctx, packers, len(diffIDs), func(ctx context.Context, i int) error {
 		chain.Layers[i] = cow.Layer{DiffID: diffIDs[i], Dir: s.layerPath(diffIDs[i])}
 		f, err := s.leaseLayer(ctx, diffIDs[i])
 		if err == nil {
@@ -74,7 +81,7 @@ func (s *Store) chain(ctx context.Context, in *Ingest, img Image) (cow.Chain, er
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		l := img.Layers[i]
+		l := layers[i]
 		_, err = in.Layer(ctx, LayerSource{DiffID: diffIDs[i], Blob: l.Digest, Size: l.Size, Open: noBlob(l.Digest)})
 		return err
 	})
@@ -164,32 +171,4 @@ func checkIndex(path string, chain cow.Chain) error {
 		return fmt.Errorf("%s: %w: it is of other layers", path, layerpack.ErrCorrupt)
 	}
 	return nil
-}
-
-// parallel runs fn for 0 to n-1, so many at once, until one fails.
-func parallel(ctx context.Context, workers, n int, fn func(ctx context.Context, i int) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range min(workers, n) {
-		wg.Go(func() {
-			for i := range next {
-				if err := fn(ctx, i); err != nil {
-					cancel(err)
-				}
-			}
-		})
-	}
-feed:
-	for i := range n {
-		select {
-		case next <- i:
-		case <-ctx.Done():
-			break feed
-		}
-	}
-	close(next)
-	wg.Wait()
-	return context.Cause(ctx)
 }
