@@ -28,7 +28,7 @@ type job struct {
 	Root  string
 	Spec  *specs.Spec
 	Init  bool
-	Early bool   // use Prestart
+	Early bool // use Prestart
 }
 
 func TestMain(m *testing.M) {

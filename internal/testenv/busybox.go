@@ -19,7 +19,7 @@ func BusyboxRoot(t testing.TB) string {
 	if err != nil {
 		t.Skip("SKIPPED: needs the package busybox-static: ", err)
 	}
-	root := filepath.Join(t.TempDir(), "root")
+	root := filepath.Join(TempDir(t), "root")
 	for _, d := range []string{"bin", "etc", "proc", "sys", "dev", "tmp", "root", "home/alice", "usr/bin"} {
 		must(t, os.MkdirAll(filepath.Join(root, d), 0o755))
 	}
@@ -37,6 +37,28 @@ func BusyboxRoot(t testing.TB) string {
 	must(t, os.WriteFile(filepath.Join(root, "etc/group"), []byte(
 		"root:x:0:\ntty:x:5:\nusers:x:100:alice\naudio:x:29:alice,root\nalice:x:1000:\nbob:x:1001:\n"), 0o644))
 	return root
+}
+
+// TempDir is t.TempDir, in memory where the machine has /dev/shm.
+func TempDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(memory(), "cfs-test-")
+	must(t, err)
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("remove temporary directory: %v", err)
+		}
+	})
+	return dir
+}
+
+// memory is the parent for temporary directories; "" is the system's.
+func memory() string {
+	const shm = "/dev/shm"
+	if st, err := os.Stat(shm); err == nil && st.IsDir() {
+		return shm
+	}
+	return ""
 }
 
 func copyFile(t testing.TB, from, to string, mode os.FileMode) {

@@ -80,7 +80,7 @@ func AsUser(t *testing.T, who User, f func(t *testing.T, who User)) {
 
 // reexec runs the current subtest, alone, in a process of the user.
 func reexec(t *testing.T, who User) {
-	dir, err := os.MkdirTemp("", "cfs-testenv-")
+	dir, err := os.MkdirTemp(memory(), "cfs-testenv-")
 	if err != nil {
 		t.Fatal(err)
 	}
