@@ -26,9 +26,9 @@ type capSets struct {
 }
 
 // parseCaps turns names into masks. Nil, as the specification has it, is no
-// capability at all.
-func parseCaps(c *specs.LinuxCapabilities) (capSets, error) {
-	var s capSets
+// capability at all. Names that aren't known are returned: they are to be warned of,
+// not to fail for (config.md, "Linux Process").
+func parseCaps(c *specs.LinuxCapabilities) (s capSets, unknown []string) {
 	if c == nil {
 		return s, nil
 	}
@@ -44,12 +44,50 @@ func parseCaps(c *specs.LinuxCapabilities) (capSets, error) {
 		for _, n := range set.names {
 			bit, ok := capBit(n)
 			if !ok {
-				return s, invalid("process.capabilities.%s: unknown capability %q", set.name, n)
+				unknown = append(unknown, "process.capabilities."+set.name+" "+n)
 			}
 			*set.mask |= bit
 		}
 	}
-	return s, nil
+	return s, unknown
+}
+
+// grantable leaves what this process can give and the kernel can take: permitted
+// is at most its own permitted set, effective is in permitted, ambient is in permitted and
+// inheritable (capabilities(7)). The rest is returned.
+func (s capSets) grantable(permitted uint64) (granted, refused capSets) {
+	g := s
+	g.Permitted &= permitted
+	g.Effective &= g.Permitted
+	g.Inheritable &= permitted
+	g.Ambient &= g.Permitted & g.Inheritable
+	return g, capSets{
+		Effective: s.Effective &^ g.Effective, Permitted: s.Permitted &^ g.Permitted,
+		Inheritable: s.Inheritable &^ g.Inheritable, Ambient: s.Ambient &^ g.Ambient,
+	}
+}
+
+func (s capSets) names() []string {
+	var ns []string
+	for _, set := range []struct {
+		name string
+		mask uint64
+	}{{"effective", s.Effective}, {"permitted", s.Permitted}, {"inheritable", s.Inheritable}, {"ambient", s.Ambient}} {
+		if set.mask != 0 {
+			ns = append(ns, "process.capabilities."+set.name+" "+capString(set.mask))
+		}
+	}
+	return ns
+}
+
+// ownPermitted is the calling thread's permitted set.
+func ownPermitted() (uint64, error) {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var have [2]unix.CapUserData
+	if err := unix.Capget(&hdr, &have[0]); err != nil {
+		return 0, fmt.Errorf("get capabilities: %w", err)
+	}
+	return uint64(have[0].Permitted) | uint64(have[1].Permitted)<<32, nil
 }
 
 func capBit(name string) (uint64, bool) {
@@ -94,14 +132,6 @@ func (s capSets) limitBounding() error {
 // the calling thread, which is the one that executes the command.
 func (s capSets) apply() error {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var have [2]unix.CapUserData
-	if err := unix.Capget(&hdr, &have[0]); err != nil {
-		return fmt.Errorf("get capabilities: %w", err)
-	}
-	permitted := uint64(have[0].Permitted) | uint64(have[1].Permitted)<<32
-	if lack := (s.Permitted | s.Effective) &^ permitted; lack != 0 {
-		return fmt.Errorf("set capabilities: %s is not this process's to give", capString(lack))
-	}
 	var data [2]unix.CapUserData
 	for i := range data {
 		shift := 32 * i

@@ -138,8 +138,10 @@ func prepare(b Bundle, n namespaces, o Options) (_ *setup, err error) {
 	if err := s.checkIDs(n); err != nil {
 		return nil, err
 	}
-	if c.Caps, err = parseCaps(p.Capabilities); err != nil {
-		return nil, err
+	var unknown []string
+	c.Caps, unknown = parseCaps(p.Capabilities)
+	for _, n := range unknown {
+		o.warn(n + " is no capability this runtime knows")
 	}
 	c.NoNewPrivs = p.NoNewPrivileges
 	if c.Rlimits, err = planRlimits(p.Rlimits); err != nil {

@@ -13,7 +13,17 @@ import (
 // if only the user may.
 func (i *initProc) become() error {
 	c := &i.config
-	if err := c.Caps.limitBounding(); err != nil {
+	permitted, err := ownPermitted()
+	if err != nil {
+		return err
+	}
+	caps, refused := c.Caps.grantable(permitted)
+	for _, n := range refused.names() {
+		if err := i.sock.send(msgWarning, []byte(n+" can't be granted"), nil); err != nil {
+			return fmt.Errorf("report to supervisor: %w", err)
+		}
+	}
+	if err := caps.limitBounding(); err != nil {
 		return err
 	}
 	early := unix.Chdir(string(c.Cwd))
@@ -39,7 +49,7 @@ func (i *initProc) become() error {
 	if err := syscall.Setresuid(int(c.UID), int(c.UID), int(c.UID)); err != nil {
 		return fmt.Errorf("become user %d: %w", c.UID, err)
 	}
-	if err := c.Caps.apply(); err != nil {
+	if err := caps.apply(); err != nil {
 		return err
 	}
 	if e := allThreadsPrctl(unix.PR_SET_KEEPCAPS, 0); e != 0 {

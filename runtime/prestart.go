@@ -159,7 +159,7 @@ func waitStatus(st syscall.WaitStatus) int {
 
 // awaitExec reads what init has to say until the command was executed: the master of
 // the terminal (-1 without one) and nil, or why it failed.
-func (i *Init) awaitExec() (master int, err error) {
+func (i *Init) awaitExec(warn func(string)) (master int, err error) {
 	master = -1
 	ready := false
 	for {
@@ -176,6 +176,9 @@ func (i *Init) awaitExec() (master int, err error) {
 				master = fds[0]
 				continue
 			}
+		case msgWarning:
+			warn(string(body))
+			continue
 		case msgReady:
 			ready = true
 			continue

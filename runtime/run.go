@@ -41,6 +41,15 @@ type Options struct {
 	// Started, if not nil, is called once the command was executed, with the process
 	// id of the container's PID 1 as the caller sees it.
 	Started func(pid int)
+	// Warn, if not nil, is told what the specification wants reported and not failed
+	// for: capabilities that can't be granted.
+	Warn func(text string)
+}
+
+func (o Options) warn(text string) {
+	if o.Warn != nil {
+		o.Warn(text)
+	}
 }
 
 // Run runs the bundle's process and returns its exit status, 128+n if signal n
@@ -96,7 +105,7 @@ func run(ctx context.Context, b Bundle, o Options) (status int, err error) {
 	if err != nil {
 		return 0, i.failed(ctx, fmt.Errorf("send configuration: %w", err))
 	}
-	master, err := i.awaitExec()
+	master, err := i.awaitExec(o.warn)
 	if master >= 0 {
 		if err := t.attach(master); err != nil {
 			return 0, err

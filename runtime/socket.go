@@ -13,6 +13,7 @@ import (
 const (
 	msgConfig  = 'C' // supervisor → init: initConfig as JSON, with its descriptors
 	msgConsole = 'T' // init → supervisor: a terminal's master as descriptor
+	msgWarning = 'W' // init → supervisor: text of a warning
 	msgReady   = 'R' // init → supervisor: set up; the command is executed next
 	msgError   = 'E' // init → supervisor: initError as JSON
 )

@@ -77,7 +77,7 @@ func detect(root string) (Mapping, []Problem) {
 	return Mapping{
 		UID:       layOut(uint32(uid), ranges[0]),
 		GID:       layOut(uint32(gid), ranges[1]),
-		uidHelper: uh, gidHelper: gh,
+		UIDHelper: uh, GIDHelper: gh,
 	}, ps
 }
 

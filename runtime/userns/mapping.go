@@ -16,16 +16,16 @@ type Range struct {
 // is the privileged one: no user namespace, ids are what they are.
 type Mapping struct {
 	UID, GID []Range
-	// newuidmap and newgidmap, absolute; empty where the kernel lets the
-	// process write the maps itself (single).
-	uidHelper, gidHelper string
+	// Paths of newuidmap and newgidmap, which write the maps of a namespace of
+	// more than one id.
+	UIDHelper, GIDHelper string
 }
 
 // Privileged tells that no user namespace is needed.
 func (m Mapping) Privileged() bool { return len(m.UID) == 0 }
 
 // Single tells that the namespace has one uid and one gid, and no supplementary groups.
-func (m Mapping) Single() bool { return !m.Privileged() && m.uidHelper == "" }
+func (m Mapping) Single() bool { return len(m.UID) == 1 && m.UID[0].Size == 1 }
 
 // HasUID tells whether uid exists inside.
 func (m Mapping) HasUID(uid uint32) bool { return m.Privileged() || contains(m.UID, uid) }

@@ -51,8 +51,8 @@ func (m Mapping) Start(cmd *exec.Cmd) error {
 // write has both helpers write the child's maps, side by side.
 func (m Mapping) write(pid int) error {
 	done := make(chan error, 1)
-	go func() { done <- runHelper(m.uidHelper, pid, m.UID) }()
-	err := runHelper(m.gidHelper, pid, m.GID)
+	go func() { done <- runHelper(m.UIDHelper, pid, m.UID) }()
+	err := runHelper(m.GIDHelper, pid, m.GID)
 	return errors.Join(<-done, err)
 }
 
