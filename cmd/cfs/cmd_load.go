@@ -16,7 +16,7 @@ or compressed with gzip or zstd. Every layer is verified, indexed, and not extra
 		Example: "  cfs load -i debian.tar\n  skopeo copy docker://debian oci-archive:/dev/stdout | cfs load",
 		Args:    exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			st, err := g.open(t)
+			st, err := g.open()
 			if err != nil {
 				return err
 			}
@@ -26,7 +26,6 @@ or compressed with gzip or zstd. Every layer is verified, indexed, and not extra
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.Input, "input", "i", "", "read from `FILE|DIR` instead of standard input")
-	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print only what was loaded")
 	f.Int64Var(&o.MaxExpansion, "max-expansion", 0, "refuse a layer that unpacks to more than `N` times its size (0: 200, -1: no bound)")
 	return cmd
 }
@@ -39,7 +38,7 @@ func newImport(t *terminal, g *globals) *cobra.Command {
 		Example: "  mmdebstrap --variant=minbase bookworm - | cfs import - debian",
 		Args:    between(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			st, err := g.open(t)
+			st, err := g.open()
 			if err != nil {
 				return err
 			}

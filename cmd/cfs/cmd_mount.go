@@ -27,7 +27,7 @@ Which layer a file came from: getfattr -n user.cfs.layer --only-values FILE`,
 			return exactly(2)(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			st, err := g.open(t)
+			st, err := g.open()
 			if err != nil {
 				return err
 			}
@@ -78,7 +78,7 @@ func newUmount(t *terminal, g *globals) *cobra.Command {
 		Long:    "Unmount directories, and wait until their servers have ended and nothing of them is open.",
 		Args:    atLeast(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			st, err := g.open(t)
+			st, err := g.open()
 			if err != nil {
 				return err
 			}

@@ -22,7 +22,7 @@ to make any command process 1).`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Image, o.Command = args[0], args[1:]
 			o.InitSet = cmd.Flags().Changed("init")
-			st, err := g.open(t)
+			st, err := g.open()
 			if err != nil {
 				return &exitError{statusUsage, err}
 			}

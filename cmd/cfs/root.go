@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -121,6 +122,15 @@ func (g *globals) dir() (string, error) {
 		return "", fmt.Errorf("no directory for images: $HOME is not set (say --root DIR or CFS_ROOT)")
 	}
 	return filepath.Join(home, ".local", "share", "cfs"), nil
+}
+
+// open gives access to the store in force.
+func (g *globals) open() (*store.Store, error) {
+	dir, err := g.dir()
+	if err != nil {
+		return nil, err
+	}
+	return store.Open(dir, store.Options{})
 }
 
 // log is where libraries that keep going may tell what they do.
