@@ -99,8 +99,27 @@ func (r *removal) run(name string) error {
 		}
 		// Forced, and a container runs in it: the name goes, the image stays.
 	}
-	r.x.unname(r.done.Untagged, img)
-	return r.write()
+	return r.untagged(img)
+}
+
+// untagged writes the index without the names that went. A target of which no
+// line is left, as another of the image has its names, goes with them.
+func (r *removal) untagged(img Image) error {
+	lost := newMarks()
+	for _, t := range r.x.unname(r.done.Untagged, img) {
+		if err := r.s.mark(r.ctx, t, lost, 0); err != nil {
+			return err
+		}
+	}
+	if err := r.write(); err != nil {
+		r.done = Removed{}
+		return fmt.Errorf("untag image %s: %w", shortID(img.ID), err)
+	}
+	if len(lost.blobs) == 0 {
+		return nil
+	}
+	_, err := r.s.collect(r.ctx, r.x, lost, r.bin)
+	return err
 }
 
 // users are the containers made of an image, running ones first.
@@ -180,6 +199,7 @@ func (r *removal) delete(img Image) error {
 		}
 	}
 	if err != nil {
+		r.done = Removed{}
 		return fmt.Errorf("remove image %s: %w", shortID(img.ID), err)
 	}
 	live, err := r.s.collect(r.ctx, r.x, candidates, r.bin)
@@ -208,25 +228,25 @@ func (r *removal) dropIndex(img Image) error {
 	return r.s.trash(f, path)
 }
 
-// unname takes the names of done from an image's lines; without any line left
-// the image becomes nameless.
-func (x *index) unname(names []string, img Image) {
-	var kept []line
-	for _, l := range x.Manifests {
+// unname takes names from an image's lines and returns its targets that have
+// no line any more. One is kept, nameless, if that were all of them.
+func (x *index) unname(names []string, img Image) (lost []digest.Digest) {
+	x.Manifests = slices.DeleteFunc(x.Manifests, func(l line) bool {
 		n := l.name()
-		if n == nil || !slices.Contains(names, reference.FamiliarString(n)) {
-			kept = append(kept, l)
+		return n != nil && slices.Contains(names, reference.FamiliarString(n))
+	})
+	for _, t := range img.targets {
+		if !slices.ContainsFunc(x.Manifests, func(l line) bool { return l.Digest == t }) {
+			lost = append(lost, t)
 		}
 	}
-	x.Manifests = kept
-	for _, l := range kept {
-		if slices.Contains(img.targets, l.Digest) {
-			return
-		}
+	if len(lost) == len(img.targets) {
+		d := img.Target
+		d.Annotations = nameAnnotations(d.Annotations, nil)
+		x.keep(d)
+		lost = slices.DeleteFunc(lost, func(t digest.Digest) bool { return t == d.Digest })
 	}
-	d := img.Target
-	d.Annotations = nameAnnotations(d.Annotations, nil)
-	x.keep(d)
+	return lost
 }
 
 // untag takes ref from an image, and with the last tag of a repository its
