@@ -6,6 +6,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/whiteout"
 )
 
 // Bounds that hold when [PackOptions] names none.
@@ -58,15 +59,6 @@ func (c Compression) String() string {
 	return "plain"
 }
 
-// XattrClass is the namespace that overlay markers are written in.
-type XattrClass string
-
-// The two namespaces the kernel's overlayfs looks for its markers in.
-const (
-	TrustedXattr XattrClass = "trusted." // privileged mounts
-	UserXattr    XattrClass = "user."    // mounts with the option userxattr
-)
-
 // ExtractOptions says how [Extract] writes a tree.
 type ExtractOptions struct {
 	// Below are the layers beneath the extracted one, bottom first. What a
@@ -75,8 +67,11 @@ type ExtractOptions struct {
 	// through has their attributes. The tree belongs to the whole chain
 	// (its ChainID), not to the layer alone.
 	Below []cow.Layer
-	// Xattr is where opaque directories are marked; "" = TrustedXattr.
-	Xattr XattrClass
+	// Dialect is how whiteouts and opaque directories are written:
+	// whiteout.Trusted for a privileged overlay, whiteout.User for one mounted
+	// with userxattr. Attributes of the layer that such an overlay would take
+	// for its own are written escaped.
+	Dialect whiteout.Dialect
 	// Rootless carries on where the kernel refuses an owner, a device node or
 	// an extended attribute, and counts it in Extracted.
 	Rootless bool
@@ -87,6 +82,6 @@ type Extracted struct {
 	Files, Dirs, Whiteouts, Opaques int
 	Bytes                           int64 // file data, holes not counted
 	SkippedOwners                   int   // inodes that kept the caller's owner
-	SkippedDevices                  int   // device nodes left out
+	SkippedDevices                  int   // device nodes left out; a 0:0 one always is, as overlays take it for a whiteout
 	SkippedXattrs                   int   // attributes left out
 }

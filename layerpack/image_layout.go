@@ -1,0 +1,265 @@
+package layerpack
+
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// Where everything lies in an image:
+//
+//	0       nothing
+//	1024    superblock
+//	1152    one slot a layer, 128 bytes each
+//	meta    inodes, the root first, then the children of one directory after
+//	        the other, depth first; each followed by its extended attributes
+//	        and by its link target, short directory or chunk indexes
+//	data    the directories and link targets that don't fit behind their inode
+//
+// Metadata that is used together lies together: a directory's children are one
+// run of inodes.
+
+// maxChunkIndexes bounds the chunk indexes of an image: only sparse files need
+// more than one a TiB, and a hostile one could ask for billions.
+const maxChunkIndexes = 1 << 24
+
+// A place is where an inode goes.
+type place struct {
+	*node
+	xattrSize int
+	inline    bool
+	block     uint32 // of plain data
+	chunkBits int
+	chunks    int64
+}
+
+// image is a merged tree with a place for everything.
+type image struct {
+	layers []tarRef
+	places []place // in the order of the image
+	meta   uint64  // offset, bytes
+	next   uint64  // while placing: end of the last inode, from meta
+	blocks uint32  // all of the image's
+	data   []int32 // places whose data has blocks of its own, in order
+	chunks int64
+}
+
+// tarRef is one layer as the device table names it.
+type tarRef struct {
+	hex    string // 64 digits of the diff ID
+	blocks uint32
+}
+
+// layout finds a place for root and all below it.
+func layout(root *node, layers []tarRef) (*image, error) {
+	im := &image{layers: layers, next: nidSize} // nid 0 stays free
+	im.meta = align(uint64(slotsOffset+len(layers)*slotSize), blockSize)
+	im.meta = max(im.meta, superOffset+blockSize)
+	if err := im.directory(root); err != nil {
+		return nil, err
+	}
+	if err := im.place(root); err != nil {
+		return nil, err
+	}
+	if err := im.children(root); err != nil {
+		return nil, err
+	}
+	at := align(im.meta+im.next, blockSize) >> blockBits
+	for _, k := range im.data {
+		p := &im.places[k]
+		p.block = uint32(at)
+		at += uint64(p.plainSize()+blockSize-1) >> blockBits
+		if at >= nullBlock {
+			return nil, fmt.Errorf("%w: the index is larger than 2 TiB", ErrInvalid)
+		}
+	}
+	im.blocks = uint32(at)
+	return im, nil
+}
+
+// children places what dir holds, then what its subdirectories hold.
+func (im *image) children(dir *node) error {
+	for _, k := range dir.dir.sorted {
+		if k.isDir() {
+			if err := im.directory(k.node); err != nil {
+				return err
+			}
+			dir.nlink++
+		} else {
+			k.nlink++
+		}
+		if k.nid == 0 {
+			if err := im.place(k.node); err != nil {
+				return fmt.Errorf("%q: %w", k.name, err)
+			}
+		}
+	}
+	for _, k := range dir.dir.sorted {
+		if k.isDir() {
+			if err := im.children(k.node); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// directory sorts the names of n and sums up the size they take.
+func (im *image) directory(n *node) error {
+	d := n.dir
+	n.nlink = 2
+	d.sorted = d.names()
+	full, used := int64(0), 0
+	for name := range dirNames(d.sorted) {
+		need := direntSize + len(name)
+		if used+need > blockSize {
+			full, used = full+1, 0
+		}
+		used += need
+	}
+	d.size = full<<blockBits + int64(used)
+	return nil
+}
+
+// dirNames are the names that a directory with these children lists, in order.
+func dirNames(kids []kid) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		extra := [...]string{".", ".."}
+		e := 0
+		for _, k := range kids {
+			for e < len(extra) && extra[e] < k.name {
+				if !yield(extra[e]) {
+					return
+				}
+				e++
+			}
+			if !yield(k.name) {
+				return
+			}
+		}
+		for ; e < len(extra); e++ {
+			if !yield(extra[e]) {
+				return
+			}
+		}
+	}
+}
+
+// plainSize is the size of what the inode holds besides chunks.
+func (p *place) plainSize() int64 {
+	switch {
+	case p.isDir():
+		return p.dir.size
+	case p.isLink():
+		return int64(len(p.target()))
+	}
+	return 0
+}
+
+// place finds room for the inode n and what follows it.
+func (im *image) place(n *node) error {
+	p := place{node: n, xattrSize: xattrRoom(n.xattrs())}
+	if (p.xattrSize-xattrHeaderSize)/xattrEntrySize+1 > 0xffff {
+		return fmt.Errorf("%w: %d bytes of extended attributes", ErrInvalid, p.xattrSize)
+	}
+	head := uint64(inodeSize + p.xattrSize)
+	tail := uint64(p.plainSize())
+	at := align(im.next, nidSize)
+	if at&(blockSize-1)+inodeSize > blockSize {
+		at = align(at, blockSize)
+	}
+	switch {
+	case n.mode&unix.S_IFMT == unix.S_IFREG && n.size > 0:
+		if err := p.chunk(); err != nil {
+			return err
+		}
+		if im.chunks += p.chunks; im.chunks > maxChunkIndexes {
+			return fmt.Errorf("%w: sparse files in too many pieces", ErrBomb)
+		}
+		head = align(head, chunkIndexSize)
+		tail = uint64(p.chunks) * chunkIndexSize
+	case tail > 0:
+		if fit, ok := inlineAt(at, head, tail); ok {
+			p.inline, at = true, fit
+		} else {
+			im.data, tail = append(im.data, int32(len(im.places))), 0
+		}
+	}
+	n.nid = NID(at >> nidShift)
+	im.next = at + head + tail
+	im.places = append(im.places, p)
+	return nil
+}
+
+// inlineAt is the first offset from at on where an inode with its attributes
+// can lie so that tail doesn't cross the end of a block.
+func inlineAt(at, head, tail uint64) (uint64, bool) {
+	for end := at + blockSize; at < end; at += nidSize {
+		t := (at + head) & (blockSize - 1)
+		if at&(blockSize-1)+inodeSize <= blockSize && t+tail <= blockSize {
+			return at, true
+		}
+	}
+	return 0, false
+}
+
+// chunk chooses the size of a file's chunks: the largest that every change
+// between data and hole, or from one run to a run elsewhere, is a multiple of.
+func (p *place) chunk() error {
+	p.chunkBits = max(blockBits, bits.Len64(uint64(p.size-1)))
+	if p.ext != nil && p.ext.holes {
+		for at := range breaks(p.ext.sparse, p.size) {
+			p.chunkBits = min(p.chunkBits, bits.TrailingZeros64(uint64(at)))
+		}
+	}
+	p.chunkBits = min(p.chunkBits, maxChunkBits)
+	if p.chunkBits < blockBits {
+		return fmt.Errorf("%w: sparse data that doesn't lie on blocks of %d bytes is not supported", ErrInvalid, blockSize)
+	}
+	p.chunks = (p.size-1)>>p.chunkBits + 1
+	return nil
+}
+
+// breaks are the offsets within a sparse file at which its data doesn't go on
+// where it did before.
+func breaks(runs []run, size int64) func(func(int64) bool) {
+	return func(yield func(int64) bool) {
+		for i, r := range runs {
+			if r.off > 0 && !(i > 0 && runs[i-1].off+runs[i-1].len == r.off && runs[i-1].tar+runs[i-1].len == r.tar) && !yield(r.off) {
+				return
+			}
+			end := r.off + r.len
+			if end < size && !(i+1 < len(runs) && runs[i+1].off == end) && !yield(end) {
+				return
+			}
+		}
+	}
+}
+
+// xattrRoom is the size of the attributes behind an inode, header included.
+func xattrRoom(xs []xattr) int {
+	room := 0
+	for _, x := range xs {
+		if index, rest := splitXattr(x.name); index != 0 {
+			room += int(align(uint64(xattrEntrySize+len(rest)+len(x.value)), xattrEntrySize))
+		}
+	}
+	if room > 0 {
+		room += xattrHeaderSize
+	}
+	return room
+}
+
+// sortXattrs orders attributes by name, so that equal layers make equal images.
+func sortXattrs(xs []xattr) {
+	slices.SortFunc(xs, func(a, b xattr) int {
+		if a.name < b.name {
+			return -1
+		} else if a.name > b.name {
+			return 1
+		}
+		return 0
+	})
+}

@@ -1,0 +1,170 @@
+package layerpack
+
+import (
+	"fmt"
+	"hash/crc32"
+	"math"
+	"os"
+	"unsafe"
+)
+
+// toc is a table of contents in memory.
+type toc struct {
+	body    string // the entries, encoded
+	entries int
+	tarSize int64
+}
+
+// readTOC reads and verifies the table of contents at path.
+func readTOC(path string) (toc, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return toc{}, fmt.Errorf("read table of contents: %w", err)
+	}
+	t, err := parseTOC(b)
+	if err != nil {
+		return toc{}, fmt.Errorf("table of contents %s: %w", path, err)
+	}
+	return t, nil
+}
+
+// parseTOC takes b over: names alias it.
+func parseTOC(b []byte) (toc, error) {
+	if len(b) < len(tocMagic)+tocFooter || string(b[:len(tocMagic)-1]) != tocMagic[:len(tocMagic)-1] {
+		return toc{}, fmt.Errorf("%w: not a table of contents", ErrCorrupt)
+	}
+	if v := b[len(tocMagic)-1]; v != tocMagic[len(tocMagic)-1] {
+		return toc{}, fmt.Errorf("%w: version %d is not understood", ErrCorrupt, v)
+	}
+	foot := b[len(b)-tocFooter:]
+	if crc32.Checksum(b[:len(b)-4], castagnoli) != le.Uint32(foot[16:]) {
+		return toc{}, fmt.Errorf("%w: the checksum is wrong", ErrCorrupt)
+	}
+	body := b[len(tocMagic) : len(b)-tocFooter]
+	t := toc{body: unsafe.String(unsafe.SliceData(body), len(body))}
+	n, size := le.Uint64(foot), le.Uint64(foot[8:])
+	if n > uint64(len(body)) || size > math.MaxInt64 || size>>blockBits >= nullBlock {
+		return toc{}, fmt.Errorf("%w: %d entries of %d bytes", ErrCorrupt, n, size)
+	}
+	t.entries, t.tarSize = int(n), int64(size)
+	return t, nil
+}
+
+// each calls fn for each entry, in the order of the tar. The entry and its
+// slices are fn's to keep only if it copies the entry; the strings stay valid.
+func (t toc) each(fn func(*entry) error) error {
+	c := cursor{s: t.body}
+	for i := range t.entries {
+		var e entry
+		if !c.entry(&e, t.tarSize) {
+			return fmt.Errorf("%w: entry %d is damaged", ErrCorrupt, i)
+		}
+		if err := fn(&e); err != nil {
+			return err
+		}
+	}
+	if len(c.s) != 0 {
+		return fmt.Errorf("%w: %d bytes after the last entry", ErrCorrupt, len(c.s))
+	}
+	return nil
+}
+
+// cursor takes values off the front of s. Once one of them doesn't fit, bad is
+// set and all others are 0.
+type cursor struct {
+	s   string
+	bad bool
+}
+
+func (c *cursor) uvarint(limit uint64) uint64 {
+	var v uint64
+	for i := 0; i < len(c.s) && i < 10; i++ {
+		b := c.s[i]
+		v |= uint64(b&0x7f) << (7 * i)
+		if b < 0x80 {
+			if v > limit || i == 9 && b > 1 {
+				break
+			}
+			c.s = c.s[i+1:]
+			return v
+		}
+	}
+	c.s, c.bad = "", true
+	return 0
+}
+
+func (c *cursor) string() string {
+	n := c.uvarint(uint64(len(c.s)))
+	if n > uint64(len(c.s)) {
+		c.s, c.bad = "", true
+		return ""
+	}
+	s := c.s[:n]
+	c.s = c.s[n:]
+	return s
+}
+
+// entry reads one entry of a tar of tarSize bytes.
+func (c *cursor) entry(e *entry, tarSize int64) bool {
+	if len(c.s) == 0 {
+		return false
+	}
+	k := c.s[0]
+	c.s = c.s[1:]
+	e.kind, e.holes = kind(k&^(tocXattrs|tocSparse)), k&tocSparse != 0
+	if e.kind >= kinds || e.holes && e.kind != kindFile {
+		return false
+	}
+	e.mode = uint32(c.uvarint(07777))
+	e.uid = uint32(c.uvarint(maxID))
+	e.gid = uint32(c.uvarint(maxID))
+	u := c.uvarint(math.MaxUint64)
+	e.mtime = int64(u>>1) ^ -int64(u&1)
+	e.nsec = uint32(c.uvarint(1e9 - 1))
+	e.name = c.string()
+	switch e.kind {
+	case kindFile:
+		e.size = int64(c.uvarint(math.MaxInt64))
+		e.off = int64(c.uvarint(uint64(tarSize)>>blockBits)) << blockBits
+		if !c.data(e, tarSize) {
+			return false
+		}
+	case kindHardLink, kindSymlink:
+		e.target = c.string()
+	case kindChar, kindBlock:
+		e.major = uint32(c.uvarint(maxMajor))
+		e.minor = uint32(c.uvarint(maxMinor))
+	}
+	if k&tocXattrs != 0 {
+		n := c.uvarint(uint64(len(c.s)))
+		e.xattrs = make([]xattr, 0, min(n, 64))
+		for range n {
+			x := xattr{c.string(), c.string()}
+			if c.bad {
+				return false
+			}
+			e.xattrs = append(e.xattrs, x)
+		}
+	}
+	return !c.bad
+}
+
+// data reads a file's runs, and checks that all lies in the tar.
+func (c *cursor) data(e *entry, tarSize int64) bool {
+	if !e.holes {
+		return e.size <= tarSize-e.off
+	}
+	n := c.uvarint(uint64(len(c.s)))
+	e.sparse = make([]run, 0, min(n, 1024))
+	end, tar := int64(0), e.off
+	for range n {
+		off := int64(c.uvarint(uint64(e.size-end))) + end
+		length := int64(c.uvarint(uint64(e.size - off)))
+		if c.bad || length > tarSize-tar {
+			return false
+		}
+		e.sparse = append(e.sparse, run{off, length, tar})
+		end, tar = off+length, tar+length
+	}
+	return true
+}

@@ -1,0 +1,122 @@
+package layerpack
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+)
+
+// A table of contents is, in this order,
+//
+//	8 bytes   tocMagic, whose last byte is the version of the format
+//	          the entries in the order of the tar
+//	8         number of entries
+//	8         size of the tar, bytes
+//	4         CRC-32C of all before it
+//
+// with little-endian numbers, and an entry is
+//
+//	1         kind, and tocXattrs and tocSparse
+//	varints   mode, uid, gid, mtime (zigzag), nsec
+//	string    name
+//	          file: size, offset of the data / 512;
+//	            sparse: number of runs, then hole before it and length of each
+//	          hard and symbolic link: string target
+//	          device: major, minor
+//	          with tocXattrs: number, then string name, string value of each
+//
+// where a string is its length and its bytes.
+const (
+	tocMagic  = "cfs-toc\x01"
+	tocFooter = 8 + 8 + 4
+	tocXattrs = 0x40
+	tocSparse = 0x80
+)
+
+// tocWriter writes a table of contents.
+type tocWriter struct {
+	w       *bufio.Writer
+	sum     uint32
+	entries uint64
+	buf     []byte
+}
+
+func newTOCWriter(w io.Writer) *tocWriter {
+	t := &tocWriter{w: bufio.NewWriterSize(w, 64<<10)}
+	t.buf = append(t.buf, tocMagic...)
+	return t
+}
+
+// add appends e. An error of the underlying writer may only be reported later.
+func (t *tocWriter) add(e *entry) error {
+	k := byte(e.kind)
+	if len(e.xattrs) > 0 {
+		k |= tocXattrs
+	}
+	if e.holes {
+		k |= tocSparse
+	}
+	b := append(t.buf, k)
+	b = binary.AppendUvarint(b, uint64(e.mode))
+	b = binary.AppendUvarint(b, uint64(e.uid))
+	b = binary.AppendUvarint(b, uint64(e.gid))
+	b = binary.AppendVarint(b, e.mtime)
+	b = binary.AppendUvarint(b, uint64(e.nsec))
+	b = appendString(b, e.name)
+	switch e.kind {
+	case kindFile:
+		b = binary.AppendUvarint(b, uint64(e.size))
+		b = binary.AppendUvarint(b, uint64(e.off)>>blockBits)
+		if e.holes {
+			b = binary.AppendUvarint(b, uint64(len(e.sparse)))
+			end := int64(0)
+			for _, r := range e.sparse {
+				b = binary.AppendUvarint(b, uint64(r.off-end))
+				b = binary.AppendUvarint(b, uint64(r.len))
+				end = r.off + r.len
+			}
+		}
+	case kindHardLink, kindSymlink:
+		b = appendString(b, e.target)
+	case kindChar, kindBlock:
+		b = binary.AppendUvarint(b, uint64(e.major))
+		b = binary.AppendUvarint(b, uint64(e.minor))
+	}
+	if len(e.xattrs) > 0 {
+		b = binary.AppendUvarint(b, uint64(len(e.xattrs)))
+		for _, x := range e.xattrs {
+			b = appendString(appendString(b, x.name), x.value)
+		}
+	}
+	t.entries++
+	return t.write(b)
+}
+
+// finish writes the footer.
+func (t *tocWriter) finish(tarSize int64) error {
+	b := le.AppendUint64(t.buf, t.entries)
+	b = le.AppendUint64(b, uint64(tarSize))
+	b = le.AppendUint32(b, crc32.Update(t.sum, castagnoli, b))
+	if err := t.write(b); err != nil {
+		return err
+	}
+	if err := t.w.Flush(); err != nil {
+		return fmt.Errorf("write table of contents: %w", err)
+	}
+	return nil
+}
+
+func (t *tocWriter) write(b []byte) error {
+	t.sum = crc32.Update(t.sum, castagnoli, b)
+	t.buf = b[:0]
+	if _, err := t.w.Write(b); err != nil {
+		return fmt.Errorf("write table of contents: %w", err)
+	}
+	return nil
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
