@@ -71,15 +71,20 @@ func (f *FS) putNames(names []groupName) {
 // was unlinked; of a hard-link group all names move, so that they stay one
 // file also for a program that looks at the upper directory later.
 func (f *FS) prepareNames(n *node) ([]groupName, error) {
-	f.places.RLock()
-	n.mu.Lock()
+	if n.isDir() {
+		f.places.RLock()
+	} else {
+		n.mu.Lock()
+	}
 	p, name := n.parent, n.name
 	if p != nil {
 		p.refs.Add(1)
 	}
-	n.mu.Unlock()
-	f.places.RUnlock()
-
+	if n.isDir() {
+		f.places.RUnlock()
+	} else {
+		n.mu.Unlock()
+	}
 	var names []groupName
 	if p != nil {
 		names = append(names, groupName{p, name})

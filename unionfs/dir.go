@@ -19,7 +19,7 @@ type dirState struct {
 	// names. The fields below are protected by it.
 	mu     sync.RWMutex
 	loaded bool
-	xwh    bool // regular files may be xwhiteouts; immutable after the node is published
+	xwh    bool // regular files may be xwhiteouts
 	names  map[string]upperName
 	order  []cookieName // names that the lower doesn't have, by cookie
 	next   uint64       // cookies handed out

@@ -210,18 +210,21 @@ func (f *FS) bury(n *node) *node {
 
 // adopt makes n known under key, with one reference for the caller. When
 // another node has the key already, that one is returned and n is discarded.
-// parent and name become n's place.
+// parent and name become n's place; parent is nil for what has no name.
 func (f *FS) adopt(n *node, key uint64, parent *node, name string) (*node, error) {
 	n.refs.Store(1)
 	n.parent, n.name = parent, name
-	parent.refs.Add(1)
 	if !f.nodes.add(n) {
-		parent.refs.Add(-1)
 		return nil, unix.ENFILE
+	}
+	if parent != nil {
+		parent.refs.Add(1)
 	}
 	if old := f.ids.put(key, n); old != n {
 		f.nodes.remove(n)
-		parent.refs.Add(-1)
+		if parent != nil {
+			parent.refs.Add(-1)
+		}
 		return old, nil
 	}
 	return n, nil

@@ -132,11 +132,7 @@ func (f *FS) settle(n, parent *node, name string) {
 	}
 	parent.refs.Add(1)
 	n.parent, n.name = parent, name
-	if up := n.up.Load(); up != nil {
-		if h := up.pin.Swap(nil); h != nil {
-			h.put()
-		}
-	}
+	n.unpin()
 }
 
 // unsettle takes n's place away if it is this one; the caller holds n.mu (and
@@ -160,4 +156,16 @@ func (n *node) pin(p at) error {
 	}
 	up.pin.Store(newHandle(fd, false))
 	return nil
+}
+
+// unpin lets go of what pin took, for a file that is found by a name. Caller
+// holds n.mu.
+func (n *node) unpin() {
+	up := n.up.Load()
+	if up == nil || n.parent == nil || n.isDir() {
+		return
+	}
+	if h := up.pin.Swap(nil); h != nil {
+		h.put()
+	}
 }

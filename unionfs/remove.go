@@ -54,8 +54,6 @@ func (f *FS) remove(dir uint64, name string, rmdir bool) error {
 		if err != nil {
 			return err
 		}
-		f.places.Lock()
-		defer f.places.Unlock()
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -63,7 +61,7 @@ func (f *FS) remove(dir uint64, name string, rmdir bool) error {
 	if err != nil {
 		return err
 	}
-	h, err := f.dirHandleHeld(p, rmdir)
+	h, err := f.dirHandle(p)
 	if err != nil {
 		return err
 	}
@@ -87,22 +85,13 @@ func (f *FS) remove(dir uint64, name string, rmdir bool) error {
 	} else {
 		p.dir.remove(name)
 	}
+	if rmdir {
+		f.places.Lock()
+		defer f.places.Unlock()
+	}
 	f.unsettle(n, p, name)
-	if up := n.up.Load(); up != nil && n.parent != nil {
-		// Still found under its other name.
-		if h := up.pin.Swap(nil); h != nil {
-			h.put()
-		}
-	}
+	n.unpin()
 	return nil
-}
-
-// dirHandleHeld is dirHandle for a caller that may hold places.
-func (f *FS) dirHandleHeld(d *node, places bool) (*handle, error) {
-	if places {
-		return f.dirHandleLocked(d)
-	}
-	return f.dirHandle(d)
 }
 
 // removeUpper removes the object at q; a whiteout takes its place where the
