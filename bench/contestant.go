@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -91,6 +92,7 @@ type FuseOverlay struct {
 	Target   string
 	ReadOnly bool
 	cmd      *exec.Cmd
+	talk     bytes.Buffer // what it says, told when it fails
 }
 
 // Name implements [Contestant].
@@ -107,7 +109,8 @@ func (o *FuseOverlay) Mount(ctx context.Context) (string, error) {
 		return "", err
 	}
 	o.cmd = exec.Command(o.Program, "-f", "-o", opts, o.Target)
-	o.cmd.Stderr = os.Stderr
+	o.talk.Reset()
+	o.cmd.Stderr = &o.talk
 	if err := o.cmd.Start(); err != nil {
 		return "", err
 	}
@@ -122,7 +125,8 @@ func (o *FuseOverlay) Mount(ctx context.Context) (string, error) {
 		}
 		break
 	}
-	return "", errors.Join(fmt.Errorf("%s did not mount %s", o.Program, o.Target), o.cmd.Process.Kill(), o.cmd.Wait(), ctx.Err())
+	err = errors.Join(o.cmd.Process.Kill(), o.cmd.Wait(), ctx.Err())
+	return "", fmt.Errorf("%s did not mount %s: %w: %s", o.Program, o.Target, err, o.talk.Bytes())
 }
 
 // Unmount implements [Contestant].

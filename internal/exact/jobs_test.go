@@ -17,7 +17,7 @@ import (
 )
 
 func jobs() map[string]job {
-	return map[string]job{"library": libraryJob, "walk": walkJob}
+	return map[string]job{"library": libraryJob, "walk": walkJob, "cli": cliJob}
 }
 
 // walkJob walks args[0] and writes the record.

@@ -28,7 +28,9 @@ type job func(args []string, out io.Writer) error
 func TestMain(m *testing.M) {
 	stage, spec, _ := strings.Cut(os.Getenv(stageEnv), ":")
 	if stage == "" {
-		os.Exit(m.Run())
+		code := m.Run()
+		os.RemoveAll(binDir())
+		os.Exit(code)
 	}
 	if err := runStage(stage, spec); err != nil {
 		fmt.Fprintln(os.Stderr, err)
