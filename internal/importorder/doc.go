@@ -7,7 +7,8 @@
 //	internal/* is imported by anyone, and imports no room
 //
 // A room is one of these names; a package belongs to the longest that its path
-// begins with. Test files keep the same law, and may import cow/cowtest beside.
+// begins with. Test files keep the same law, and may import cow/cowtest beside;
+// those of internal/* may import any room, as tests of several rooms live there.
 //
 // The source is parsed rather than listed by the go command: build
 // constraints hide nothing then, and go test sees which files the result depends
