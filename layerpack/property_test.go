@@ -121,7 +121,7 @@ func (r chainMaker) chain() (tars [][]tar.Header, want *model, wrong bool) {
 // and, where the machine allows it, with what the kernel makes of the index
 // and of the extracted trees.
 func TestMergeIsTheModel(t *testing.T) {
-	const seeds = 400
+	const seeds = 300
 	refused := 0
 	for seed := range uint64(seeds) {
 		r := chainMaker{rand.New(rand.NewPCG(seed, 7))}
