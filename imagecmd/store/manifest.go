@@ -233,10 +233,14 @@ func readTarget(ctx context.Context, src Source, target ocispec.Descriptor, p oc
 	if err != nil {
 		return Manifest{}, fmt.Errorf("%s: %w", target.Digest, err)
 	}
-	if at := pickPlatform(p, x.Manifests); at >= 0 {
-		return readTarget(ctx, src, x.Manifests[at], p, depth+1)
-	}
 	mismatch := fmt.Errorf("%w: %s has none for %s", ErrPlatform, target.Digest, platformString(p))
+	if at := pickPlatform(p, x.Manifests); at >= 0 {
+		m, err := readTarget(ctx, src, x.Manifests[at], p, depth+1)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return m, err
+		}
+		mismatch = fmt.Errorf("%w: of %s that for %s is not here: %w", ErrPlatform, target.Digest, platformString(p), err)
+	}
 	for _, d := range x.Manifests {
 		if isAttestation(d) || !isManifest(d.MediaType) {
 			continue
