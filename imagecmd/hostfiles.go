@@ -2,14 +2,12 @@ package imagecmd
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // hostFiles are the files of the host's network that a container sees instead
@@ -69,4 +67,3 @@ func (h hostFiles) removeStubs(root *os.Root) {
 		}
 	}
 }
-

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/imagecmd/store"
+	"github.com/cfs-project/cfs/internal/background"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
@@ -52,7 +53,13 @@ func Mount(ctx context.Context, st *store.Store, o MountOptions) (*Container, er
 	}
 	// The lock goes over to the server with its descriptor.
 	defer c.close()
-	err = startServer(serveRequest{Root: st.Root(), ID: c.ID, Target: target, AllowOther: o.AllowOther, Debug: o.Debug}, c.lock)
+	var stderr *os.File
+	if o.Debug {
+		stderr = os.Stderr
+	}
+	err = background.Start(serveStage, serveRequest{
+		Root: st.Root(), ID: c.ID, Target: target, AllowOther: o.AllowOther, Debug: o.Debug,
+	}, stderr, c.lock)
 	if err != nil && c.AutoRemove {
 		_ = c.remove(ctx, Drivers(st.Root(), slog.New(slog.DiscardHandler)))
 	}

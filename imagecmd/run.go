@@ -116,8 +116,8 @@ func (c *Container) discard() error {
 
 // resolveImage finds an image in the store; the built-in one is put there first.
 func resolveImage(ctx context.Context, st *store.Store, name string) (store.Image, error) {
-	if name == HelloImage {
-		return EnsureHello(ctx, st)
+	if IsHello(name) {
+		return Hello(ctx, st)
 	}
 	image, err := st.Resolve(ctx, name)
 	if errors.Is(err, store.ErrNotFound) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	goruntime "runtime"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,6 +42,11 @@ func initMain() int {
 func (i *initProc) run() (int, error) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("set undumpable: %w", err)
+	}
+	// What ps shows, instead of a part of /proc/self/exe.
+	name := append([]byte(initStage), 0)
+	if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0); err != nil {
+		return 0, fmt.Errorf("set name: %w", err)
 	}
 	if err := unix.CloseRange(initFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return 0, fmt.Errorf("close inherited descriptors on exec: %w", err)

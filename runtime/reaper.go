@@ -38,6 +38,9 @@ func (i *initProc) reap(path string) (int, error) {
 	if i.console >= 0 {
 		unix.Close(i.console)
 	}
+	for _, fd := range i.fds {
+		unix.Close(fd)
+	}
 	unix.Close(i.sock.fd)
 
 	var mu sync.Mutex // held while child may be signalled, and while it is reaped

@@ -34,6 +34,7 @@ Which layer a file came from: getfattr -n user.cfs.layer --only-values FILE`,
 			if len(args) == 0 {
 				return listMounts(t, imagecmd.OpenContainers(st.Root()))
 			}
+			o.Debug = g.debug
 			o.Source, o.Target = args[0], args[1]
 			c, err := imagecmd.Mount(cmd.Context(), st, o)
 			if err != nil {

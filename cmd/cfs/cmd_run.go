@@ -1,12 +1,15 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/cfs-project/cfs/imagecmd"
 	"github.com/spf13/cobra"
 )
 
 func newRun(t *terminal, g *globals) *cobra.Command {
 	var o imagecmd.RunOptions
+	var security []string
 	cmd := &cobra.Command{
 		Use:   "run [flags] IMAGE [COMMAND [ARG...]]",
 		Short: "Run a command in a new container",
@@ -21,7 +24,11 @@ to make any command process 1).`,
 		Args: atLeast(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Image, o.Command = args[0], args[1:]
+			o.Debug = g.debug
 			o.InitSet = cmd.Flags().Changed("init")
+			if err := parseSecurity(security, &o); err != nil {
+				return err
+			}
 			st, err := g.open()
 			if err != nil {
 				return &exitError{statusUsage, err}
@@ -45,6 +52,22 @@ to make any command process 1).`,
 	f.StringVar(&o.Hostname, "hostname", "", "the container's host `NAME`")
 	f.StringVar(&o.Network, "network", "host", "network of the container: `none|host`")
 	f.BoolVar(&o.Init, "init", true, "run a small init as process 1")
+	f.StringArrayVar(&security, "security-opt", nil, "`no-new-privileges[=true|false]`: on by default, so that setuid programs give nothing")
 	f.StringVar(&o.Driver, "driver", "", "storage driver `NAME` (CFS_DRIVER); default: the first that works here")
 	return cmd
+}
+
+// parseSecurity reads Docker's --security-opt as far as cfs has it.
+func parseSecurity(opts []string, o *imagecmd.RunOptions) error {
+	for _, opt := range opts {
+		switch opt {
+		case "no-new-privileges", "no-new-privileges=true", "no-new-privileges:true":
+			o.Privileges = false
+		case "no-new-privileges=false", "no-new-privileges:false":
+			o.Privileges = true
+		default:
+			return &usageError{fmt.Errorf("security option %q is not supported", opt), "cfs run"}
+		}
+	}
+	return nil
 }

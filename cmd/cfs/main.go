@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	"github.com/cfs-project/cfs/imagecmd"
+	"github.com/cfs-project/cfs/imagecmd/hello"
+	"github.com/cfs-project/cfs/internal/background"
 	"github.com/cfs-project/cfs/runtime"
 )
 
@@ -14,18 +16,21 @@ var version = "unknown"
 
 func main() {
 	// A container's processes are this binary again, started as a stage.
+	// So are the servers of mounts.
 	runtime.Main(imagecmd.Stages())
+	background.Main(imagecmd.Servers())
+	background.Main(unionServers())
 	os.Exit(run(os.Args, &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
 }
 
 // run is the program: what it is depends on the name it was called by.
 func run(args []string, t *terminal) int {
 	name := filepath.Base(args[0])
-	if name == imagecmd.HelloName {
-		return imagecmd.HelloMain(os.Stdout)
+	if name == hello.Name {
+		return hello.Main(t.out)
 	}
 	cmd := newRoot(t)
-	if mountPrograms[name] {
+	if _, is := mountPrograms[name]; is {
 		cmd = newUnion(t, name)
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/cfs-project/cfs/imagecmd"
+	"github.com/cfs-project/cfs/imagecmd/hello"
+	"github.com/cfs-project/cfs/internal/background"
 	"github.com/cfs-project/cfs/runtime"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
@@ -29,10 +31,12 @@ const privateEnv = "CFS_TEST_PRIVATE"
 // hosts that keep the device to root.
 func TestMain(m *testing.M) {
 	runtime.Main(imagecmd.Stages())
-	if os.Geteuid() == 0 && os.Getenv(privateEnv) == "" && filepath.Base(os.Args[0]) != "cfs" {
+	background.Main(imagecmd.Servers())
+	background.Main(unionServers())
+	if os.Geteuid() == 0 && os.Getenv(privateEnv) == "" && strings.HasSuffix(os.Args[0], ".test") {
 		os.Exit(inPrivateNamespace())
 	}
-	testscript.Main(m, map[string]func(){"cfs": main, "fuse-overlayfs": main, "mount.fuse.cfs": main})
+	testscript.Main(m, map[string]func(){"cfs": main, hello.Name: main, "fuse-overlayfs": main, "mount.fuse.cfs": main})
 }
 
 func inPrivateNamespace() int {
@@ -51,8 +55,21 @@ func inPrivateNamespace() int {
 	return 0
 }
 
-// shareFuse puts a node of mode 0666 over /dev/fuse.
-func shareFuse(dir string) error {
+// welcomeStranger makes the host one that ordinary users can use: /dev/fuse has
+// mode 0666, and the stranger has a name, without which fusermount3 does nothing.
+func welcomeStranger(dir string) error {
+	passwd, err := os.ReadFile("/etc/passwd")
+	if err != nil {
+		return err
+	}
+	users := filepath.Join(dir, "passwd")
+	passwd = fmt.Appendf(passwd, "stranger:x:%d:%d::/nonexistent:/bin/sh\n", stranger, stranger)
+	if err := os.WriteFile(users, passwd, 0o644); err != nil {
+		return err
+	}
+	if err := unix.Mount(users, "/etc/passwd", "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
 	node := filepath.Join(dir, "fuse")
 	if err := unix.Mknod(node, unix.S_IFCHR|0o666, int(unix.Mkdev(10, 229))); err != nil {
 		return err
@@ -71,19 +88,17 @@ func shareFuse(dir string) error {
 //	busyboxtar FILE         write a small root as a tar: busybox, users, a secret
 func TestScripts(t *testing.T) {
 	if os.Geteuid() == 0 {
-		dir, err := os.MkdirTemp("/dev/shm", "cfs-test-")
-		if err != nil {
-			t.Fatal(err)
+		dir := t.TempDir()
+		if err := welcomeStranger(dir); err != nil {
+			t.Fatalf("welcoming ordinary users: %v", err)
 		}
-		defer os.RemoveAll(dir)
-		if err := shareFuse(dir); err != nil {
-			t.Fatalf("sharing /dev/fuse: %v", err)
-		}
-		defer func() {
-			if err := unix.Unmount("/dev/fuse", 0); err != nil {
-				t.Errorf("unmounting /dev/fuse: %v", err)
+		t.Cleanup(func() { // after the scripts, which run in parallel
+			for _, path := range []string{"/dev/fuse", "/etc/passwd"} {
+				if err := unix.Unmount(path, 0); err != nil {
+					t.Errorf("unmounting %s: %v", path, err)
+				}
 			}
-		}()
+		})
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:             "testdata/script",
@@ -132,10 +147,28 @@ func setupScript(env *testscript.Env) error {
 			return err
 		}
 	}
+	// An ordinary user can't pass through the directory testscript keeps cfs in.
+	bin := filepath.Join(env.WorkDir, "bin")
+	if err := installSelf(bin); err != nil {
+		return err
+	}
+	env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 	env.Setenv("CFS_ROOT", filepath.Join(env.WorkDir, "store"))
 	env.Setenv("USERHOME", home)
 	env.Setenv("UID", strconv.Itoa(os.Geteuid()))
 	return nil
+}
+
+// installSelf puts this test binary, which is cfs by that name, into dir.
+func installSelf(dir string) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	b, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "cfs"), b, 0o755)
 }
 
 func asUser(ts *testscript.TestScript, neg bool, args []string) {

@@ -66,11 +66,8 @@ func (c *C) killedChild() {
 		cmd, lines = start(0)
 	}
 	ready := false
-	for lines.Scan() && !ready {
+	for !ready && lines.Scan() {
 		ready = strings.HasSuffix(lines.Text(), "cowtest: writing")
-		if !ready {
-			c.Log("child: ", lines.Text())
-		}
 	}
 	if ready {
 		c.must(cmd.Process.Kill())
@@ -141,7 +138,7 @@ func hold(t *testing.T, h Harness, spec string) error {
 	if _, err := h.New(t).Mount(context.Background(), s.Snapshot, s.Target, cow.MountOptions{}); err != nil {
 		return err
 	}
-	for i := 0; ; i++ {
+	for i := range 2000 {
 		dir := filepath.Join(s.Target, fmt.Sprint("made", i))
 		if err := os.MkdirAll(filepath.Join(dir, "locked"), 0o755); err != nil {
 			return err
@@ -161,6 +158,7 @@ func hold(t *testing.T, h Harness, spec string) error {
 			fmt.Println("\ncowtest: writing")
 		}
 	}
+	return errors.New("nobody has killed this process")
 }
 
 // unmountByHand is what a person would do.

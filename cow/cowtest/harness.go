@@ -24,6 +24,9 @@ const (
 	InodeMovesAtCopyUp Limit = "st_ino changes at copy-up"
 	// InodeMovesAtRemount: st_ino of a copied-up file is another one after a remount.
 	InodeMovesAtRemount Limit = "st_ino of a copied-up file changes at remount"
+	// LinkMovesInode: a new hard link to a lower file has another st_ino than
+	// the file until they are mounted again.
+	LinkMovesInode Limit = "a new link to a lower file has an st_ino of its own until remount"
 	// LinksBreakAtCopyUp: writing to one of several hard-linked names of a
 	// lower file leaves the others as they were.
 	LinksBreakAtCopyUp Limit = "hard links of a lower file break at copy-up"
