@@ -19,7 +19,7 @@ import (
 // Names below [cow.Snapshot.Dir].
 const (
 	upperSub = "upper"
-	workSub   = "work"
+	workSub  = "work"
 )
 
 // Driver is the union as a [cow.Driver], named "union".
