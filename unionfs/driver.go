@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -158,8 +157,3 @@ func removeTree(dirfd int, name string) error {
 
 var _ cow.Driver = (*Driver)(nil)
 var _ cow.Mount = (*Server)(nil)
-
-// Changes implements [cow.Driver].
-func (d *Driver) Changes(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Change, error] {
-	return nil
-}
