@@ -190,8 +190,10 @@ func TestLoadRefusesHostileArchives(t *testing.T) {
 			m.Layers[0].MediaType = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 			m.Layers[0].URLs = []string{"https://example.com/x"}
 		}), store.ErrUnsupported},
-		"not an image": {layout(func(l it.Layout, m *ocispec.Manifest) { m.Config.MediaType = "application/vnd.cncf.helm.config.v1+json" }), store.ErrUnsupported},
-		"a bomb":       {it.Tar(t, it.DockerOld(t, it.Image{Config: it.New(t, 0, it.Tar(t, it.Entry{Name: "a/.wh..."})).Config, Layers: [][]byte{it.Tar(t, it.Entry{Name: "a/.wh..."})}}, "x:1")...), layerpack.ErrInvalid},
+		"not an image": {layout(func(l it.Layout, m *ocispec.Manifest) {
+			m.Config.MediaType = "application/vnd.cncf.helm.config.v1+json"
+		}), store.ErrUnsupported},
+		"a bomb": {it.Tar(t, it.DockerOld(t, it.Image{Config: it.New(t, 0, it.Tar(t, it.Entry{Name: "a/.wh..."})).Config, Layers: [][]byte{it.Tar(t, it.Entry{Name: "a/.wh..."})}}, "x:1")...), layerpack.ErrInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for how, o := range map[string]LoadOptions{
