@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+
+	it "github.com/cfs-project/cfs/imagecmd/internal/imagetest"
 	"github.com/cfs-project/cfs/imagecmd/store"
 )
 
@@ -61,3 +64,17 @@ func tool(t testing.TB, name string, args ...string) string {
 	}
 	return string(out)
 }
+
+// pipe sends b through a program.
+func pipe(t testing.TB, b []byte, name string, args ...string) []byte {
+	t.Helper()
+	c := exec.Command(name, args...)
+	c.Stdin = bytes.NewReader(b)
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return out
+}
+
+func mustDiffID(img it.Image) digest.Digest { return digest.FromBytes(img.Layers[0]) }
