@@ -76,9 +76,35 @@ type op struct {
 	do   func(root string) error
 }
 
-// randomOp draws an operation that is the same on every root.
-func randomOp(r *rand.Rand) op {
-	p, q := modelPath(r), modelPath(r)
+// somePath draws a path, mostly one that exists below root.
+func somePath(root string, r *rand.Rand) string {
+	if r.IntN(10) < 2 {
+		return modelPath(r)
+	}
+	var all []string
+	_ = filepath.WalkDir(root, func(p string, _ os.DirEntry, err error) error {
+		if rel, _ := filepath.Rel(root, p); err == nil && rel != "." {
+			all = append(all, rel)
+		}
+		return nil
+	})
+	if len(all) == 0 {
+		return modelPath(r)
+	}
+	p := all[r.IntN(len(all))]
+	if r.IntN(4) == 0 {
+		p = filepath.Join(p, modelName(r))
+	}
+	return p
+}
+
+// randomOp draws an operation that is the same on every root that looks like
+// this one.
+func randomOp(root string, r *rand.Rand) op {
+	p, q := somePath(root, r), somePath(root, r)
+	if r.IntN(2) == 0 {
+		q = modelPath(r)
+	}
 	data := pattern(r)
 	off := int64(r.IntN(30000))
 	perm := uint32(r.IntN(0o10000))
@@ -118,6 +144,9 @@ func randomOp(r *rand.Rand) op {
 		{"unlink " + p, func(root string) error { return unix.Unlink(at(root, p)) }},
 		{"rm -r " + p, func(root string) error {
 			var st unix.Stat_t
+			if off > 6000 {
+				return nil // not so often
+			}
 			if err := unix.Lstat(at(root, p), &st); err != nil {
 				return err // RemoveAll would open the parent, which may be a fifo
 			}
@@ -176,7 +205,7 @@ func randomOp(r *rand.Rand) op {
 // model runs random operations on the union at mnt and on a plain directory.
 func model(t *testing.T, mnt, plain string, r *rand.Rand, n int) (log []string) {
 	for range n {
-		o := randomOp(r)
+		o := randomOp(plain, r)
 		want, got := o.do(plain), o.do(mnt)
 		log = append(log, fmt.Sprintf("%s: %v", o.name, want))
 		if !sameError(want, got) {
@@ -299,7 +328,7 @@ func TestKernelUpper(t *testing.T) {
 				t.Skipf("needs the kernel's overlayfs: %v", err)
 			}
 			for range *modelOps {
-				o := randomOp(r)
+				o := randomOp(merged, r)
 				_ = o.do(merged)
 			}
 			want := snapshot(t, merged, snapshotOptions{mtime: true})
