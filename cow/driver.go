@@ -113,3 +113,6 @@ type Unusable struct {
 }
 
 func (u *Unusable) Error() string { return u.Driver + ": " + u.Reason }
+
+// HintText is what a person can do about it.
+func (u *Unusable) HintText() string { return u.Hint }

@@ -55,7 +55,7 @@ func (m *merger) each(ctx context.Context, t toc, fn func(*entry) error) error {
 			return context.Cause(ctx)
 		}
 		if err := fn(e); err != nil {
-			return fmt.Errorf("%w: layer %d: entry %q: %w", ErrInvalid, m.layer, e.name, err)
+			return fmt.Errorf("%w: entry %q: %w", ErrInvalid, e.name, err)
 		}
 		return nil
 	})

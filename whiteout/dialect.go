@@ -49,8 +49,8 @@ func (d Dialect) Namespace() Namespace {
 // devices tells whether a 0:0 device is a whiteout in d.
 func (d Dialect) devices() bool { return d != AUFS }
 
-// names tells whether AUFS names are whiteouts in d.
-func (d Dialect) names() bool { return d == AUFS || d == FuseOverlay }
+// HasNames tells whether AUFS names are whiteouts in d.
+func (d Dialect) HasNames() bool { return d == AUFS || d == FuseOverlay }
 
 // An Xattr is one extended attribute.
 type Xattr struct{ Name, Value string }

@@ -55,7 +55,7 @@ func (d Dialect) Read(o Object) (Mark, error) {
 		if d.opaqueDir(&o) {
 			return Mark{Kind: Opaque}, nil
 		}
-		if !d.names() {
+		if !d.HasNames() {
 			return Mark{}, nil
 		}
 		// Programs that read layers go by the name alone, whatever is called
@@ -72,7 +72,7 @@ func (d Dialect) Read(o Object) (Mark, error) {
 			}
 		}
 	}
-	if d.names() {
+	if d.HasNames() {
 		kind, target, err := Parse(o.Name)
 		return Mark{Kind: kind, Target: target}, err
 	}

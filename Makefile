@@ -1,0 +1,64 @@
+# cfs: every job a person or CI does here. `make help` lists them.
+SHELL := /bin/bash
+GO ?= $(shell ./.ci/go-path)
+export CGO_ENABLED := 0
+
+PREFIX      ?= /usr/local
+VERSION     ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+LDFLAGS     := -s -w -X main.version=$(VERSION)
+FUZZTIME    ?= 20s
+RUNS        ?= 7
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build demo test unit lint fuzz bench-union bench-index bench-run man install clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## install what building and testing need (apt, Go; asks sudo when not root)
+	@./.ci/setup
+
+build: ## build bin/cfs, one static binary
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/cfs ./cmd/cfs
+
+demo: deps ## set up, build, run cfs/hello and a Debian root as an ordinary user
+	@$(MAKE) --no-print-directory build
+	@./.ci/demo
+
+test: lint unit ## lint, then every test; ends with passed, failed and skipped counts
+
+unit: build
+	$(GO) run ./internal/testcount -- $(GO) test -json -timeout 15m ./...
+
+lint: ## gofmt, vet, staticcheck, import order
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not gofmt-ed:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) test ./internal/importorder
+
+fuzz: ## run every fuzz target for FUZZTIME (default 20s)
+	@$(GO) list ./... | while read -r p; do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
+	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+bench-union: build ## union against the kernel's overlay on a Debian root (root; RUNS=7)
+	$(GO) run ./bench/cmd/bench-union -runs $(RUNS)
+
+bench-index: ## packing a layer against decompressing and hashing alone
+	$(GO) run ./bench/cmd/bench-index -runs $(RUNS)
+
+bench-run: build ## cfs run against crun on the same bundle
+	$(GO) run ./bench/cmd/bench-run -runs $(RUNS)
+
+man: build ## man pages into out/man
+	bin/cfs man out/man
+
+install: build man ## install the binary and the man pages below PREFIX
+	install -D -m 755 bin/cfs $(DESTDIR)$(PREFIX)/bin/cfs
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 out/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+
+clean: ## remove what was built
+	rm -rf bin out

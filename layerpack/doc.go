@@ -1,0 +1,65 @@
+// Package layerpack is layers as bytes: it takes OCI layers in, indexes them
+// instead of extracting them, and merges the indexes of a chain into one that
+// can be mounted.
+//
+//	compressed layer ──Pack──► layer.tar   the tar, byte for byte
+//	                           layer.toc   its entries, with the offset of each one's data
+//
+//	layer.toc, bottom first ──BuildIndex──► image.erofs   the merged tree, without data
+//	                                           │
+//	                 ┌─────────────────────────┤
+//	             OpenIndex                mount -t erofs -o device=<tar of each layer>
+//	        (a mapped reader, for          (the kernel reads the very same files)
+//	         the userspace union)
+//
+//	layer.toc of a layer and of those below ──Extract──► a tree for the kernel's overlayfs
+//
+// # Vocabulary
+//
+//   - table of contents: the members of one tar, in its order, as they say
+//     themselves. Nothing is resolved: it depends on the tar alone.
+//   - merge: the chain's tables of contents applied to an empty root, bottom
+//     first, by the rules of the OCI image spec (layer.md): the tree that
+//     unpacking all layers would leave. It happens once, when an image arrives.
+//   - index: the merged tree as an EROFS image of 512-byte blocks whose chunks
+//     point into the tars, which are its extra devices. The order of the devices
+//     is the order of the chain.
+//   - entry, node, inode: a member of a tar, of the merge, of an index.
+//
+// # Rules for hostile layers
+//
+// Nothing in a layer can name a place outside of the image, as none of its paths
+// is ever given to the host: they are resolved in the merged tree, in memory.
+//
+//   - An absolute name is relative to the root. A name that leads through
+//     symbolic links of the tree, of this layer or one below, lands where they
+//     lead inside the root; ".." in a link stops there.
+//   - Refused: names that leave the root by "..", hard links to what is not in
+//     the image, whiteouts of "", "." and "..", a file in the place of a
+//     directory on the way, more than 40 links on the way.
+//   - Whiteouts of a layer come before its entries and concern the layers
+//     below only. The last entry of a name wins. A directory over a directory
+//     replaces its attributes; all else replaces the whole.
+//   - A directory that no layer names is 0755, 0:0, with the time of the
+//     entry that needs it. One that a lower layer names stays as it is.
+//   - Extended attributes of namespaces that Linux doesn't have (such as
+//     com.apple.) are in the table of contents, not in the index.
+//
+// Decompression is bounded in proportion and in total (ErrBomb), and all counts
+// and lengths in a tar have bounds.
+//
+// # Invariants
+//
+//   - A layer's files have their names only once they are complete, verified
+//     and on disk; an index likewise. Whatever is read later is checked again:
+//     damage gives ErrCorrupt, not a wrong answer or a panic.
+//   - The same tars give the same table of contents, the same chain the same
+//     index, bit by bit: no clock and no host in them.
+//   - Reading an index allocates nothing and takes no lock.
+//
+// # Reading order
+//
+// options.go and attr.go for the words; tar_scan.go, tar_header.go for the way
+// in; pipeline.go for Pack; merge.go for the rules; image_layout.go for what an
+// index looks like; index.go for reading it; extract.go.
+package layerpack

@@ -1,0 +1,374 @@
+package unionfs
+
+import (
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// whole is a size for copyUp: all the data.
+const whole = int64(-1)
+
+// copyUp gives n's object a place in the upper directory: its parents first,
+// then a copy made in the work directory, renamed into place. A process killed
+// at any line leaves the file below in its place, or the complete copy; what is
+// left in the work directory is cleared by the next mount.
+//
+// Of a file's data the first size bytes are copied (whole: all of it): a
+// truncation needs no more. The caller holds no lock. Whoever is asked again for
+// a node that is there already returns at once.
+func (f *FS) copyUp(n *node, size int64) error {
+	for !n.hasUpper() {
+		if f.upper == nil {
+			return unix.EROFS
+		}
+		if err := f.copyUpOnce(n, size); err != errMoved {
+			return err
+		}
+	}
+	return nil
+}
+
+// errMoved: the object's name went while it was copied. It never leaves this file.
+const errMoved = unix.EREMCHG
+
+func (f *FS) copyUpOnce(n *node, size int64) error {
+	names, err := f.prepareNames(n)
+	if err != nil {
+		return err
+	}
+	defer f.putNames(names)
+	m := &f.copying[n.id%uint64(len(f.copying))]
+	m.Lock()
+	defer m.Unlock()
+	if n.hasUpper() {
+		return nil
+	}
+	t := f.upper.temp()
+	if err = f.copyToWork(n, t, size); err == nil {
+		err = f.publish(n, t, names)
+	}
+	if err != nil || len(names) > 1 {
+		f.upper.discard(t)
+	}
+	return err
+}
+
+// A groupName is a name of an object that is to be copied up, with a reference
+// on its directory.
+type groupName struct {
+	dir  *node
+	name string
+}
+
+func (f *FS) putNames(names []groupName) {
+	for _, g := range names {
+		f.unref(g.dir, 1)
+	}
+}
+
+// prepareNames finds the names under which n has to appear in the upper
+// directory and copies their directories up. A file has one, or none when it
+// was unlinked; of a hard-link group all names move, so that they stay one
+// file also for a program that looks at the upper directory later.
+func (f *FS) prepareNames(n *node) ([]groupName, error) {
+	if n.isDir() {
+		f.places.RLock()
+	} else {
+		n.mu.Lock()
+	}
+	p, name := n.parent, n.name
+	if p != nil {
+		p.refs.Add(1)
+	}
+	if n.isDir() {
+		f.places.RUnlock()
+	} else {
+		n.mu.Unlock()
+	}
+	var names []groupName
+	if p != nil {
+		names = append(names, groupName{p, name})
+	}
+	if !n.isDir() {
+		var a fuse.Attr
+		err := f.lower.attr(n.lower, &a)
+		if err == nil && a.Nlink > 1 && int64(a.Nlink)-int64(n.gone.Load()) > int64(len(names)) {
+			names, err = f.groupNames(n, names)
+		}
+		if err != nil {
+			f.putNames(names)
+			return nil, err
+		}
+	}
+	for _, g := range names {
+		if err := f.copyUp(g.dir, whole); err != nil {
+			f.putNames(names)
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
+// groupNames adds the other names of a lower file to have: those that lead to
+// it in the union as it is now.
+func (f *FS) groupNames(n *node, have []groupName) ([]groupName, error) {
+	want := f.lower.ino(n.lower)
+	var a fuse.Attr
+	err := f.walkLower(f.root, func(p *node, e *lowerEntry) error {
+		if f.lower.ino(e.ref) != want || len(have) > 0 && have[0].dir == p && have[0].name == e.name {
+			return nil
+		}
+		got, err := f.lookup(p, e.name, &a)
+		if err != nil {
+			return err
+		}
+		if got == n {
+			p.refs.Add(1)
+			have = append(have, groupName{p, e.name})
+		}
+		f.unref(got, 1)
+		return nil
+	})
+	return have, err
+}
+
+// walkLower calls fn for every file of the lower that shows in the union under
+// directory p, p's node included. Only the directories get nodes.
+func (f *FS) walkLower(p *node, fn func(p *node, e *lowerEntry) error) error {
+	var files, dirs []lowerEntry
+	if p.lower.ok() {
+		err := f.lower.readdir(p.lower, 0, func(e *lowerEntry) bool {
+			switch {
+			case e.typ != unix.S_IFDIR:
+				files = append(files, *e)
+			case e.ref.ok():
+				dirs = append(dirs, *e)
+			}
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+	// What the upper directory has of its own may be merged with a directory
+	// that was renamed.
+	if p.hasUpper() {
+		if err := f.loadShared(p); err != nil {
+			return err
+		}
+		have := make(map[string]bool, len(dirs))
+		for _, d := range dirs {
+			have[d.name] = true
+		}
+		for name, u := range p.dir.names {
+			if !u.whiteout && !have[name] {
+				dirs = append(dirs, lowerEntry{name: name})
+			}
+		}
+		files = keep(files, func(e lowerEntry) bool { _, hidden := p.dir.names[e.name]; return !hidden })
+		p.dir.mu.RUnlock()
+	}
+	for i := range files {
+		if err := fn(p, &files[i]); err != nil && err != unix.ENOENT {
+			return err
+		}
+	}
+	var a fuse.Attr
+	for _, e := range dirs {
+		n, err := f.lookup(p, e.name, &a)
+		if err == unix.ENOENT {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if n.isDir() && (n.lower.ok() || n.hasUpper()) {
+			err = f.walkLower(n, fn)
+		}
+		f.unref(n, 1)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func keep[T any](s []T, ok func(T) bool) []T {
+	out := s[:0]
+	for _, e := range s {
+		if ok(e) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// copyToWork makes a complete copy of n's lower object at t.
+func (f *FS) copyToWork(n *node, t at, size int64) error {
+	var a fuse.Attr
+	if err := f.lower.attr(n.lower, &a); err != nil {
+		return err
+	}
+	s := specOf(&a)
+	if s.typ == unix.S_IFLNK {
+		target, err := f.lower.readlink(n.lower)
+		if err != nil {
+			return err
+		}
+		s.target = string(target)
+	}
+	if _, err := f.upper.make(t, s); err != nil {
+		return err
+	}
+	if err := f.copyXattrs(n, t); err != nil {
+		return err
+	}
+	if s.typ == unix.S_IFREG {
+		if size == whole || uint64(size) > a.Size {
+			size = int64(a.Size)
+		}
+		if err := f.copyData(n, t, size); err != nil {
+			return err
+		}
+	}
+	// Without attributes of its own a symlink's or device's number can't be
+	// kept; that is no reason to refuse the copy.
+	if s.typ != unix.S_IFDIR {
+		_ = t.setxattr(f.upper.marks+markOrigin, f.upper.origin(f.lower.ino(n.lower)), 0)
+	}
+	return t.utimens(unix.Timespec{Sec: int64(a.Atime), Nsec: int64(a.Atimensec)}, unix.Timespec{Sec: int64(a.Mtime), Nsec: int64(a.Mtimensec)})
+}
+
+func (f *FS) copyData(n *node, t at, size int64) error {
+	fd, err := t.open(unix.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if size == 0 {
+		return nil
+	}
+	// Writing takes file capabilities away; they are put back after the data.
+	if err := f.lower.copyTo(n.lower, fd, size); err != nil {
+		return err
+	}
+	if v, err := f.lower.getxattr(n.lower, capabilityXattr); err == nil {
+		if err := f.upper.setXattr(t, capabilityXattr, v, 0); err != nil {
+			return err
+		}
+	}
+	if f.upper.volatile {
+		return nil
+	}
+	// As overlayfs does: the rename must not become durable before the data.
+	return eintr(func() error { return unix.Fsync(fd) })
+}
+
+const capabilityXattr = "security.capability"
+
+func (f *FS) copyXattrs(n *node, t at) error {
+	var names []string
+	if err := f.lower.listxattr(n.lower, func(name string) { names = append(names, name) }); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if hiddenXattr(name) {
+			continue
+		}
+		v, err := f.lower.getxattr(n.lower, name)
+		if err != nil {
+			return err
+		}
+		if err := f.upper.setXattr(t, name, v, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publish moves the copy at t to n's names and makes it what n is. Their
+// directories keep their times: to whoever looks nothing has changed.
+func (f *FS) publish(n *node, t at, names []groupName) error {
+	var st unix.Stat_t
+	if err := t.stat(&st); err != nil {
+		return err
+	}
+	m, err := f.upper.readMarks(t)
+	if err != nil {
+		return err
+	}
+	up := f.newUpperObj(n, &st, m)
+	if len(names) == 0 {
+		// Unlinked, but still in use.
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		fd, err := t.open(unix.O_PATH)
+		if err != nil {
+			return err
+		}
+		if err := unix.Unlinkat(t.dirfd, t.name, 0); err != nil {
+			unix.Close(fd)
+			return err
+		}
+		up.pin.Store(newHandle(fd, false))
+		n.up.Store(up)
+		return nil
+	}
+	if len(names) == 1 {
+		return f.publishName(n, up, t, names[0], true)
+	}
+	// Kept under another name until all are there, so that the next mount can
+	// complete the group.
+	ino := f.lower.ino(n.lower)
+	if err := f.upper.beginGroup(t, ino); err != nil {
+		return err
+	}
+	defer f.upper.endGroup(ino)
+	for _, g := range names {
+		if err := f.publishName(n, up, t, g, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publishName moves or links the copy at t to a name.
+func (f *FS) publishName(n *node, up *upperObj, t at, g groupName, move bool) error {
+	g.dir.dir.mu.Lock()
+	defer g.dir.dir.mu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.hasUpper() && (n.parent != g.dir || n.name != g.name) {
+		return errMoved
+	}
+	h, err := f.dirHandle(g.dir)
+	if err != nil {
+		return err
+	}
+	defer h.put()
+	var before unix.Stat_t
+	if err := (at{h.fd, ""}).stat(&before); err != nil {
+		return err
+	}
+	if move {
+		err = renameat(t, at{h.fd, g.name}, unix.RENAME_NOREPLACE)
+	} else if err = unix.Linkat(t.dirfd, t.name, h.fd, g.name, 0); err == unix.EEXIST && n.hasUpper() {
+		return nil // that name is another file by now
+	}
+	if err != nil {
+		return err
+	}
+	if err := (at{h.fd, ""}).utimens(before.Atim, before.Mtim); err != nil {
+		return err
+	}
+	inLower, err := f.inLower(g.dir, g.name)
+	if err != nil {
+		return err
+	}
+	g.dir.dir.set(g.name, inLower, false)
+	if !n.hasUpper() {
+		n.up.Store(up)
+		f.ids.put(up.key, n)
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+package unionfs
+
+import (
+	"strings"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// A spec is an object to be made in the upper or work directory, ids as on disk.
+type spec struct {
+	typ, perm, rdev uint32
+	uid, gid        uint32
+	target          string // symlinks
+}
+
+// specOf is the spec of an object with these attributes, ids as on disk.
+func specOf(a *fuse.Attr) spec {
+	return spec{typ: a.Mode & unix.S_IFMT, perm: a.Mode & 07777, rdev: a.Rdev, uid: a.Uid, gid: a.Gid}
+}
+
+// make creates the object at p, which must not exist, with its owner and mode.
+// It tells whether these went to override_stat. On an error nothing is left.
+func (u *upperDir) make(p at, s spec) (override bool, err error) {
+	native := true
+	switch s.typ {
+	case unix.S_IFDIR:
+		err = unix.Mkdirat(p.dirfd, p.name, 0o700)
+	case unix.S_IFLNK:
+		if u.always || u.override && (s.uid != u.euid || s.gid != u.egid) && !u.caps {
+			native = false // a symlink can't carry override_stat
+		} else {
+			err = unix.Symlinkat(s.target, p.dirfd, p.name)
+		}
+	case unix.S_IFCHR, unix.S_IFBLK:
+		if u.always {
+			native = false
+		} else if err = unix.Mknodat(p.dirfd, p.name, s.typ|0o600, int(s.rdev)); u.override && isErrno(err, unix.EPERM) {
+			native, err = false, nil
+		}
+	case unix.S_IFREG:
+		err = unix.Mknodat(p.dirfd, p.name, unix.S_IFREG|0o600, 0)
+	default:
+		if u.always {
+			native = false
+		} else {
+			err = unix.Mknodat(p.dirfd, p.name, s.typ|0o600, 0)
+		}
+	}
+	if err == nil && !native {
+		err = u.makePlain(p, s)
+	}
+	if err != nil {
+		return false, err
+	}
+	override, err = u.dress(p, s, native)
+	if isErrno(err, unix.EOPNOTSUPP) && native && s.typ == unix.S_IFLNK {
+		err = nil
+	}
+	if err != nil {
+		u.discard(p)
+	}
+	return override, err
+}
+
+// makePlain creates the regular file that stands for a special one.
+func (u *upperDir) makePlain(p at, s spec) error {
+	fd, err := unix.Openat(p.dirfd, p.name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = pwriteFull(fd, []byte(s.target), 0)
+	return err
+}
+
+// dress gives a fresh object its owner and mode, natively where that is
+// possible and wanted, else in override_stat.
+func (u *upperDir) dress(p at, s spec, native bool) (override bool, err error) {
+	if native && !u.always {
+		var st unix.Stat_t
+		if err := p.stat(&st); err != nil {
+			return false, err
+		}
+		if err = u.dressNative(p, s, &st); err == nil {
+			return false, nil
+		}
+		if !u.override || !isErrno(err, unix.EPERM, unix.EINVAL, unix.EACCES, unix.EOVERFLOW) {
+			return false, err
+		}
+	}
+	if s.typ == unix.S_IFLNK && native {
+		return false, nil // its mode is nothing, and its owner is this process
+	}
+	return true, u.writeOverride(p, s)
+}
+
+func (u *upperDir) dressNative(p at, s spec, st *unix.Stat_t) error {
+	if !u.caps && s.typ != unix.S_IFLNK && s.perm&ownerBits(s.typ) != ownerBits(s.typ) {
+		return unix.EPERM // this process would lock itself out
+	}
+	if st.Uid != s.uid || st.Gid != s.gid {
+		if err := p.chown(int(s.uid), int(s.gid)); err != nil {
+			return err
+		}
+	}
+	if s.typ != unix.S_IFLNK && (st.Mode&07777 != s.perm || s.perm&06000 != 0) {
+		return p.chmod(s.perm)
+	}
+	return nil
+}
+
+// ownerBits are what this process needs of a file's mode to work with it.
+func ownerBits(typ uint32) uint32 {
+	if typ == unix.S_IFDIR {
+		return 0o700
+	}
+	return 0o600
+}
+
+// writeOverride records owner, mode and type, and makes the object's real mode
+// one that this process can work with.
+func (u *upperDir) writeOverride(p at, s spec) error {
+	o := overrideStat{uid: s.uid, gid: s.gid, perm: s.perm, typ: s.typ, rdev: s.rdev}
+	if err := p.setxattr(overrideXattr, []byte(o.String()), 0); err != nil {
+		return err
+	}
+	return p.chmod(s.perm&0o777 | ownerBits(s.typ))
+}
+
+// encodedXattr is the prefix under which attributes are kept that the
+// filesystem refuses this process, as fuse-overlayfs does.
+const encodedXattr = "user.containers.override_"
+
+// setXattr sets an attribute, under another name where its own is not allowed.
+func (u *upperDir) setXattr(p at, name string, value []byte, flags int) error {
+	err := p.setxattr(name, value, flags)
+	if u.override && isErrno(err, unix.EPERM, unix.EOPNOTSUPP) && encodable(name) {
+		return p.setxattr(encodedXattr+name, value, flags)
+	}
+	return err
+}
+
+// encodable tells whether an attribute may be kept under encodedXattr.
+func encodable(name string) bool {
+	return (strings.HasPrefix(name, "security.") || strings.HasPrefix(name, "trusted.")) &&
+		len(encodedXattr)+len(name) <= 255
+}
+
+// hiddenXattr tells whether an attribute belongs to the union itself.
+func hiddenXattr(name string) bool {
+	return strings.HasPrefix(name, trustedMarks) || strings.HasPrefix(name, userMarks) ||
+		strings.HasPrefix(name, fuseMarks) || strings.HasPrefix(name, encodedXattr)
+}

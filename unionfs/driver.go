@@ -1,0 +1,165 @@
+package unionfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/layerpack"
+)
+
+// Names below [cow.Snapshot.Dir].
+const (
+	upperSub = "upper"
+	workSub   = "work"
+)
+
+// Driver is the union as a [cow.Driver], named "union".
+type Driver struct{ log *slog.Logger }
+
+// NewDriver returns the driver. log is told what a person may want to know
+// later; nil is silence.
+func NewDriver(log *slog.Logger) *Driver {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Driver{log: log}
+}
+
+// Name implements [cow.Driver].
+func (d *Driver) Name() string { return DriverName }
+
+// Probe implements [cow.Driver]: whether /dev/fuse opens, and whether this
+// process may mount, or has a helper that may.
+func (d *Driver) Probe(context.Context) error {
+	fd, err := openFuse()
+	if err != nil {
+		return err
+	}
+	unix.Close(fd)
+	priv, err := privileges()
+	if err != nil {
+		return &cow.Unusable{Driver: DriverName, Reason: fmt.Sprintf("capabilities: %v", err)}
+	}
+	if priv.sysAdmin {
+		return nil
+	}
+	_, err = fusermount()
+	return err
+}
+
+// Create implements [cow.Driver].
+func (d *Driver) Create(_ context.Context, s cow.Snapshot) error {
+	for _, name := range []string{upperSub, workSub} {
+		if err := os.Mkdir(filepath.Join(s.Dir, name), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("union: %w", err)
+		}
+	}
+	return nil
+}
+
+// Mount implements [cow.Driver].
+func (d *Driver) Mount(_ context.Context, s cow.Snapshot, target string, o cow.MountOptions) (cow.Mount, error) {
+	opts, err := openBase(s.Base)
+	if err != nil {
+		return nil, err
+	}
+	if !o.ReadOnly {
+		opts.Upper, opts.Work = filepath.Join(s.Dir, upperSub), filepath.Join(s.Dir, workSub)
+	}
+	u, err := New(opts)
+	if err != nil {
+		return nil, err
+	}
+	srv, err := Mount(u, target, MountOptions{
+		AllowOther: o.AllowOther, Suid: o.Suid, Dev: o.Dev, Source: o.Source, ReadOnly: o.ReadOnly,
+	})
+	if err != nil {
+		return nil, errors.Join(err, u.Close())
+	}
+	d.log.Debug("mounted", "driver", DriverName, "target", target, "layers", len(s.Base.Layers), "readonly", o.ReadOnly)
+	return srv, nil
+}
+
+// openBase opens a chain's index and the tars of its layers.
+func openBase(c cow.Chain) (_ Options, err error) {
+	var o Options
+	defer func() {
+		if err != nil {
+			for _, t := range o.Tars {
+				t.Close()
+			}
+			if o.Index != nil {
+				o.Index.Close()
+			}
+		}
+	}()
+	if o.Index, err = layerpack.OpenIndex(c.Index); err != nil {
+		return o, fmt.Errorf("union: %w", err)
+	}
+	ids := o.Index.Layers()
+	if len(ids) != len(c.Layers) {
+		return o, fmt.Errorf("union: index %s has %d layers, its chain %d: %w", c.Index, len(ids), len(c.Layers), layerpack.ErrCorrupt)
+	}
+	for i, l := range c.Layers {
+		if ids[i] != l.DiffID {
+			return o, fmt.Errorf("union: index %s: layer %d is %s, its chain has %s: %w", c.Index, i, ids[i], l.DiffID, layerpack.ErrCorrupt)
+		}
+		t, err := os.Open(l.Tar())
+		if err != nil {
+			return o, fmt.Errorf("union: layer %s: %w", l.DiffID, err)
+		}
+		o.Tars = append(o.Tars, t)
+	}
+	return o, nil
+}
+
+// Remove implements [cow.Driver]. What an ordinary user cannot enter is made
+// enterable first.
+func (d *Driver) Remove(_ context.Context, s cow.Snapshot) error {
+	dir, err := openDirPath(unix.AT_FDCWD, s.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("union: %s: %w", s.Dir, err)
+	}
+	defer unix.Close(dir)
+	for _, name := range []string{upperSub, workSub} {
+		if err := removeTree(dir, name); err != nil {
+			return fmt.Errorf("union: %s/%s: %w", s.Dir, name, err)
+		}
+	}
+	return nil
+}
+
+func removeTree(dirfd int, name string) error {
+	fd, err := openDirPath(dirfd, name)
+	if err == unix.ENOENT {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := clearDir(fd); err != nil {
+		return err
+	}
+	return unix.Unlinkat(dirfd, name, unix.AT_REMOVEDIR)
+}
+
+var _ cow.Driver = (*Driver)(nil)
+var _ cow.Mount = (*Server)(nil)
+
+// Changes implements [cow.Driver].
+func (d *Driver) Changes(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Change, error] {
+	return nil
+}

@@ -1,0 +1,522 @@
+package unionfs
+
+import (
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/whiteout"
+)
+
+// dirsLower is a lower made of plain directories, merged while it is read.
+// Whiteouts and opaque directories are honoured in every dialect of package
+// whiteout; redirects as overlayfs writes them.
+type dirsLower struct {
+	paths    []string // topmost first
+	roots    []int    // O_PATH, the same order
+	devs     map[uint64]uint64
+	override bool // override_stat is read
+	handles  *handles
+	top      *dirObj
+}
+
+// dirObj is an object of a dirsLower. It is made when its directory is read
+// and lives as long as that is remembered.
+type dirObj struct {
+	id   uint64 // shown inode number
+	slot uint64 // spreads descriptors over the cache
+	typ  uint32
+	locs []loc // where it may be, topmost first; only a directory has more than one. Immutable once its directory was read
+
+	mu     sync.Mutex // protects what follows; held while a directory is read
+	loaded bool
+	list   []lowerEntry // sorted by name; off is the index + 3
+}
+
+// loc is a path in one of the lower directories.
+type loc struct {
+	layer int
+	path  string // relative, "." for the root
+}
+
+func newDirsLower(paths []string, override bool) (_ *dirsLower, err error) {
+	d := &dirsLower{paths: paths, devs: make(map[uint64]uint64), handles: newHandles(256), override: override}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("union: no lower directory: %w", unix.EINVAL)
+	}
+	d.top = &dirObj{typ: unix.S_IFDIR}
+	for i, p := range paths {
+		fd, err := openDirPath(unix.AT_FDCWD, p)
+		if err != nil {
+			return nil, fmt.Errorf("lower directory %s: %w", p, err)
+		}
+		d.roots = append(d.roots, fd)
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return nil, fmt.Errorf("lower directory %s: %w", p, err)
+		}
+		d.device(st.Dev)
+		if i == 0 {
+			d.top.id = d.number(&st)
+		}
+		d.top.locs = append(d.top.locs, loc{i, "."})
+	}
+	return d, nil
+}
+
+// device gives each filesystem of the lowers a number of its own, in the order
+// of the layers, so that it is the same at the next mount.
+func (d *dirsLower) device(dev uint64) uint64 {
+	n, ok := d.devs[dev]
+	if !ok {
+		n = uint64(len(d.devs))
+		d.devs[dev] = n
+	}
+	return n
+}
+
+// number is the inode number shown for an object with that stat. A device that
+// is none of the layers' (something is mounted in one) gets a number derived
+// from its own.
+func (d *dirsLower) number(st *unix.Stat_t) uint64 {
+	n, ok := d.devs[st.Dev]
+	if !ok {
+		n = 0x1000 | st.Dev&0xfff
+	}
+	return (n<<48 ^ st.Ino) & (upperTag - 1)
+}
+
+func (d *dirsLower) identity() string {
+	parts := make([]string, 0, len(d.roots))
+	for _, fd := range d.roots {
+		var st unix.Stat_t
+		if unix.Fstat(fd, &st) == nil {
+			parts = append(parts, fmt.Sprint(st.Ino))
+		}
+	}
+	return lowerIdentity(parts...)
+}
+
+func (d *dirsLower) root() lowerRef          { return lowerRef{obj: d.top} }
+func (d *dirsLower) ino(r lowerRef) uint64   { return r.obj.id }
+func (d *dirsLower) layer(r lowerRef) string { return d.paths[r.obj.locs[0].layer] }
+
+// how says that a path of a lower is followed through directories only.
+func how(flags int) *unix.OpenHow {
+	return &unix.OpenHow{
+		Flags:   uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW),
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	}
+}
+
+func (d *dirsLower) openLoc(l loc, flags int) (int, error) {
+	var fd int
+	err := eintr(func() (err error) { fd, err = unix.Openat2(d.roots[l.layer], l.path, how(flags)); return err })
+	return fd, err
+}
+
+// handle returns an O_PATH descriptor of r's topmost place, cached.
+func (d *dirsLower) handle(r lowerRef) (*handle, error) {
+	return d.cached(r.obj, r.obj, unix.O_PATH)
+}
+
+// dataHandle returns a descriptor to read a file, cached.
+func (d *dirsLower) dataHandle(r lowerRef) (*handle, error) {
+	return d.cached(r.obj, r.obj.id, unix.O_RDONLY)
+}
+
+func (d *dirsLower) cached(o *dirObj, key any, flags int) (*handle, error) {
+	if h := d.handles.get(o.slot, key); h != nil {
+		return h, nil
+	}
+	fd, err := d.openLoc(o.locs[0], flags)
+	if err != nil {
+		return nil, err
+	}
+	h := newHandle(fd, false)
+	d.handles.add(o.slot, key, h)
+	return h, nil
+}
+
+func (d *dirsLower) with(r lowerRef, fn func(p at) error) error {
+	h, err := d.handle(r)
+	if err != nil {
+		return err
+	}
+	defer h.put()
+	return fn(at{h.fd, ""})
+}
+
+func (d *dirsLower) attr(r lowerRef, a *fuse.Attr) error {
+	return d.with(r, func(p at) error {
+		var st unix.Stat_t
+		if err := p.stat(&st); err != nil {
+			return err
+		}
+		statAttr(&st, a)
+		a.Ino = r.obj.id
+		if len(r.obj.locs) > 1 {
+			a.Nlink = 1
+		}
+		if d.override {
+			if v, err := p.getxattr(overrideXattr); err == nil {
+				o, err := parseOverride(string(v))
+				if err != nil {
+					return err
+				}
+				o.apply(a)
+			}
+		}
+		return nil
+	})
+}
+
+func (d *dirsLower) lookup(dir lowerRef, name string) (lowerEntry, error) {
+	list, err := d.load(dir.obj)
+	if err != nil {
+		return lowerEntry{}, err
+	}
+	i := sort.Search(len(list), func(i int) bool { return list[i].name >= name })
+	if i == len(list) || list[i].name != name {
+		return lowerEntry{}, unix.ENOENT
+	}
+	return list[i], nil
+}
+
+func (d *dirsLower) readdir(dir lowerRef, off uint64, fn func(e *lowerEntry) bool) error {
+	list, err := d.load(dir.obj)
+	if err != nil {
+		return err
+	}
+	for i, dot := range []string{".", ".."} {
+		if off <= uint64(i) && !fn(&lowerEntry{name: dot, typ: unix.S_IFDIR, off: uint64(i) + 1}) {
+			return nil
+		}
+	}
+	start := 0
+	if off > 2 {
+		start = int(min(off-2, uint64(len(list))))
+	}
+	for i := start; i < len(list); i++ {
+		e := list[i]
+		if !fn(&e) {
+			break
+		}
+	}
+	return nil
+}
+
+// load reads a directory of all its layers, once.
+func (d *dirsLower) load(o *dirObj) ([]lowerEntry, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.loaded {
+		return o.list, nil
+	}
+	if o.typ != unix.S_IFDIR {
+		return nil, unix.ENOTDIR
+	}
+	m := merge{d: d, locs: o.locs, names: make(map[string]*merging)}
+	for i := 0; i < len(m.locs); i++ {
+		opaque, err := m.layer(i)
+		if err != nil {
+			return nil, err
+		}
+		if opaque {
+			break
+		}
+	}
+	list := make([]lowerEntry, 0, len(m.names))
+	for name, e := range m.names {
+		if e.obj != nil {
+			list = append(list, lowerEntry{name: name, ref: lowerRef{obj: e.obj}, typ: e.obj.typ})
+		}
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].name < list[j].name })
+	for i := range list {
+		list[i].off = uint64(i) + 3
+	}
+	o.list, o.loaded = list, true
+	return list, nil
+}
+
+// merge is a directory being read layer by layer, from the top.
+type merge struct {
+	d     *dirsLower
+	locs  []loc // where it is read, in order
+	names map[string]*merging
+}
+
+// merging is a name of it: obj is nil for a whiteout, closed once nothing from
+// further below can add to it.
+type merging struct {
+	obj    *dirObj
+	closed bool
+}
+
+// layer adds the names of one layer. It reports that nothing below shows.
+func (m *merge) layer(i int) (opaque bool, err error) {
+	l := m.locs[i]
+	fd, err := m.d.openLoc(l, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return false, fmt.Errorf("%s/%s: %w", m.d.paths[l.layer], l.path, err)
+	}
+	defer unix.Close(fd)
+	dirMarks, err := lowerMarks(at{fd, ""})
+	if err != nil {
+		return false, err
+	}
+	opaque = dirMarks.opaque
+	list, err := readNames(fd)
+	if err != nil {
+		return false, err
+	}
+	var gone []string
+	for _, e := range list {
+		kind, target, err := whiteout.Parse(e.name)
+		if err != nil {
+			continue // no name a layer may have: not shown
+		}
+		switch kind {
+		case whiteout.Remove:
+			gone = append(gone, target)
+			continue
+		case whiteout.Opaque:
+			opaque = true
+			continue
+		case whiteout.Meta:
+			continue
+		}
+		if err := m.name(l, fd, e, &dirMarks); err != nil && err != unix.ENOENT {
+			return false, err
+		}
+	}
+	// A name and its whiteout in one layer: the whiteout is for what is below.
+	for _, name := range gone {
+		if e := m.names[name]; e == nil {
+			m.names[name] = &merging{closed: true}
+		} else {
+			e.closed = true
+		}
+	}
+	if dirMarks.redirect != "" && !opaque {
+		m.redirect(i, dirMarks.redirect)
+	}
+	return opaque, nil
+}
+
+// name adds one name of a layer.
+func (m *merge) name(l loc, fd int, e rawEntry, dirMarks *marks) error {
+	old := m.names[e.name]
+	if old != nil && old.closed {
+		return nil
+	}
+	p := at{fd, e.name}
+	var st unix.Stat_t
+	if err := p.stat(&st); err != nil {
+		return err
+	}
+	typ := st.Mode & unix.S_IFMT
+	white := whiteout.IsDevice(st.Mode, st.Rdev)
+	if !white && dirMarks.xwh && typ == unix.S_IFREG && st.Size == 0 {
+		own, err := lowerMarks(p)
+		if err != nil {
+			return err
+		}
+		white = own.whiteout
+	}
+	if old != nil {
+		if !white && typ == unix.S_IFDIR {
+			old.obj.locs = append(old.obj.locs, loc{l.layer, join(l.path, e.name)})
+		} else {
+			old.closed = true
+		}
+		return nil
+	}
+	if white {
+		m.names[e.name] = &merging{closed: true}
+		return nil
+	}
+	if m.d.override && typ == unix.S_IFREG {
+		if v, err := p.getxattr(overrideXattr); err == nil {
+			o, err := parseOverride(string(v))
+			if err != nil {
+				return err
+			}
+			typ = objType(&st, &o)
+		}
+	}
+	m.names[e.name] = &merging{
+		obj: &dirObj{
+			id: m.d.number(&st), slot: st.Ino, typ: typ,
+			locs: []loc{{l.layer, join(l.path, e.name)}},
+		},
+		closed: typ != unix.S_IFDIR,
+	}
+	return nil
+}
+
+// redirect makes the layers below the i-th place of the directory continue at
+// another path.
+func (m *merge) redirect(i int, to string) {
+	l := m.locs[i]
+	if strings.HasPrefix(to, "/") {
+		to = strings.Trim(to, "/")
+	} else if at := strings.LastIndexByte(l.path, '/'); at >= 0 {
+		to = join(l.path[:at], to)
+	}
+	locs := m.locs[: i+1 : i+1]
+	for below := l.layer + 1; below < len(m.d.roots); below++ {
+		next := loc{below, to}
+		if fd, err := m.d.openLoc(next, unix.O_PATH|unix.O_DIRECTORY); err == nil {
+			unix.Close(fd)
+			locs = append(locs, next)
+		}
+	}
+	m.locs = locs
+}
+
+func join(dir, name string) string {
+	if dir == "." {
+		return name
+	}
+	return dir + "/" + name
+}
+
+// lowerMarks reads the marks of an object of a lower, in any namespace. What
+// this process may not read says nothing.
+func lowerMarks(p at) (marks, error) {
+	var m marks
+	names, err := p.listxattr()
+	if isErrno(err, unix.EACCES, unix.EPERM) {
+		return m, nil
+	}
+	for _, name := range names {
+		if name == whiteout.FuseOverlayOpaque {
+			if v, err := p.getxattr(name); err == nil && string(v) == "y" {
+				m.opaque = true
+			}
+			continue
+		}
+		mark, ok := strings.CutPrefix(name, trustedMarks)
+		if !ok {
+			mark, ok = strings.CutPrefix(name, userMarks)
+		}
+		if !ok {
+			continue
+		}
+		v, err := p.getxattr(name)
+		if err != nil {
+			continue
+		}
+		switch mark {
+		case markOpaque:
+			m.opaque = m.opaque || string(v) == "y"
+			m.xwh = m.xwh || string(v) == "x"
+		case markWhiteout:
+			m.whiteout = true
+		case markRedirect:
+			m.redirect = string(v)
+		}
+	}
+	return m, err
+}
+
+func (d *dirsLower) readlink(r lowerRef) ([]byte, error) {
+	var s string
+	err := d.with(r, func(p at) error {
+		var st unix.Stat_t
+		err := p.stat(&st)
+		if err != nil {
+			return err
+		}
+		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+			s, err = p.readlink()
+			return err
+		}
+		b, err := os.ReadFile(p.path()) // kept as a file by override_stat
+		s = string(b)
+		return err
+	})
+	return []byte(s), err
+}
+
+func (d *dirsLower) getxattr(r lowerRef, name string) (v []byte, err error) {
+	err = d.with(r, func(p at) error { v, err = p.getxattr(name); return err })
+	if isErrno(err, unix.EOPNOTSUPP) {
+		err = unix.ENODATA
+	}
+	return v, err
+}
+
+func (d *dirsLower) listxattr(r lowerRef, fn func(name string)) error {
+	return d.with(r, func(p at) error {
+		names, err := p.listxattr()
+		for _, name := range names {
+			fn(name)
+		}
+		return err
+	})
+}
+
+func (d *dirsLower) readAt(r lowerRef, b []byte, off int64) (int, error) {
+	h, err := d.dataHandle(r)
+	if err != nil {
+		return 0, err
+	}
+	defer h.put()
+	return preadFull(h.fd, b, off)
+}
+
+func (d *dirsLower) seek(r lowerRef, off int64, whence int) (int64, error) {
+	h, err := d.dataHandle(r)
+	if err != nil {
+		return 0, err
+	}
+	defer h.put()
+	return unix.Seek(h.fd, off, whence)
+}
+
+func (d *dirsLower) copyTo(r lowerRef, dst int, size int64) error {
+	fd, err := d.openLoc(r.obj.locs[0], unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if size == st.Size && unix.IoctlFileClone(dst, fd) == nil {
+		return nil
+	}
+	return copySparse(fd, dst, size)
+}
+
+func (d *dirsLower) statfs(out *fuse.StatfsOut) error {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(d.roots[0], &st); err != nil {
+		return err
+	}
+	fillStatfs(out, &st)
+	return nil
+}
+
+func (d *dirsLower) close() error {
+	d.handles.purge()
+	for _, fd := range d.roots {
+		unix.Close(fd)
+	}
+	d.roots = nil
+	return nil
+}

@@ -1,0 +1,75 @@
+package unionfs
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// A node is one inode that the kernel, or another node, holds a reference to.
+// All names of a hard-linked file lead to one node, and it stays the same node
+// when its file is copied up: that is why a descriptor opened before sees what
+// is written after.
+type node struct {
+	id    uint64   // immutable: index in the table, the kernel's nodeid
+	gen   uint32   // immutable: tells this use of id from earlier ones
+	typ   uint32   // immutable: S_IFMT bits
+	lower lowerRef // immutable: the object below; for a directory, what it is merged with
+
+	// refs counts the kernel's lookups, one for every child that names this
+	// node as its parent, and calls in progress. At 0 the node is dead for ever.
+	refs atomic.Int64
+
+	// up is set once, when the object has a place in the upper directory.
+	up atomic.Pointer[upperObj]
+
+	// gone counts names of a lower hard-link group that were removed without
+	// copying it up.
+	gone atomic.Int32
+
+	mu sync.Mutex
+	// parent and name are a place under which the object is found; parent is
+	// nil for the root and for what has no name left. Protected by mu, and for
+	// directories by FS.places as well (both to write, either to read).
+	parent *node
+	name   string
+
+	dir *dirState // immutable; directories only
+}
+
+// upperObj is what a node knows of its object in the upper directory.
+type upperObj struct {
+	key uint64 // immutable: identity in the upper directory (inode number)
+	ino uint64 // immutable: the st_ino that is shown
+
+	// override: the object carries override_stat. Set before publication and
+	// by whoever writes the attribute.
+	override atomic.Bool
+
+	// pin keeps an object without a name in reach (O_PATH). Protected by node.mu
+	// for writing.
+	pin atomic.Pointer[handle]
+
+	// redirect is the path, below the lower root, that a renamed directory is
+	// merged with; empty: the one of the same name. Protected by FS.places.
+	redirect string
+}
+
+func (n *node) isDir() bool { return n.typ == unix.S_IFDIR }
+
+// hasUpper tells whether the object was created in or copied to the upper.
+func (n *node) hasUpper() bool { return n.up.Load() != nil }
+
+// acquire takes a reference unless the node is dead.
+func (n *node) acquire() bool {
+	for {
+		r := n.refs.Load()
+		if r <= 0 {
+			return false
+		}
+		if n.refs.CompareAndSwap(r, r+1) {
+			return true
+		}
+	}
+}

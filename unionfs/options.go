@@ -1,0 +1,71 @@
+package unionfs
+
+import (
+	"os"
+
+	"github.com/cfs-project/cfs/layerpack"
+)
+
+// Options say what a union is made of. Either Index and Tars or LowerDirs is given.
+type Options struct {
+	// Index and Tars are the packed lower: the merged index, and one open tar a
+	// layer, bottom first, as Index.Layers has them. New takes them over: they
+	// are closed by FS.Close, or by New when it fails.
+	Index *layerpack.Index
+	Tars  []*os.File
+	// LowerDirs are plain directories, topmost first, as overlayfs's lowerdir.
+	LowerDirs []string
+
+	// Upper and Work are the writable directory and its work directory on the
+	// same filesystem. Empty: the union is read-only.
+	Upper, Work string
+	// Volatile leaves out every fsync: after a crash of the host the upper
+	// directory is to be thrown away.
+	Volatile bool
+
+	Xattr    XattrNamespace
+	Override OverrideMode
+	// NoRedirect lets a rename of a directory that comes from below fail with
+	// EXDEV instead of leaving a redirect.
+	NoRedirect bool
+	// NoACL refuses POSIX ACLs with EOPNOTSUPP.
+	NoACL bool
+
+	// UIDMap and GIDMap translate between the ids on disk and those shown.
+	UIDMap, GIDMap []IDRange
+	// SquashUID and SquashGID, unless nil, are shown for every file.
+	SquashUID, SquashGID *uint32
+	// KeepUnmapped shows ids that the mount's user namespace doesn't have as
+	// they are (the kernel turns them to the overflow id and refuses writes to
+	// such files) instead of as 0.
+	KeepUnmapped bool
+
+	// MaxOpen bounds the descriptors kept open on files, and as many again on
+	// directories; 0: a quarter of RLIMIT_NOFILE, at most 1024.
+	MaxOpen int
+}
+
+// XattrNamespace is where the marks of overlayfs are kept in the upper directory.
+type XattrNamespace uint8
+
+// The namespaces.
+const (
+	// XattrAuto is trusted for the host's root and user for everybody else.
+	XattrAuto XattrNamespace = iota
+	XattrTrusted
+	XattrUser
+)
+
+// OverrideMode says when owner and mode are kept in override_stat.
+type OverrideMode uint8
+
+// The modes.
+const (
+	// OverrideAuto keeps them there where the process can't set them on the
+	// file, and not at all for the host's root.
+	OverrideAuto OverrideMode = iota
+	// OverrideAlways keeps them there only.
+	OverrideAlways
+	// OverrideNever neither writes nor reads override_stat.
+	OverrideNever
+)

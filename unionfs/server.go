@@ -1,0 +1,109 @@
+package unionfs
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxWrite is the most that the kernel puts into one request, in bytes.
+const maxWrite = 1 << 20
+
+// Server is a mounted union. It implements [cow.Mount].
+type Server struct {
+	fs      *FS
+	target  string
+	helper  bool
+	session Session
+	done    chan struct{}
+	mu      sync.Mutex // one Unmount at a time
+}
+
+// Mount attaches fs at target, a directory, and answers the kernel from this
+// process until the mount is gone; fs is then closed. It returns when the mount
+// answers. When it fails, fs is left open.
+func Mount(fs *FS, target string, o MountOptions) (*Server, error) {
+	if o.Source == "" {
+		o.Source = "cfs"
+	}
+	if o.Subtype == "" {
+		o.Subtype = "cfs"
+	}
+	if fs.upper == nil {
+		o.ReadOnly = true
+	}
+	if o.Transport == nil {
+		o.Transport = GoFuse{}
+	}
+	if o.TransportOptions.MaxWrite = o.MaxWrite; o.MaxWrite <= 0 || o.MaxWrite > maxWrite {
+		o.TransportOptions.MaxWrite = maxWrite
+	}
+	if o.MaxBackground <= 0 {
+		o.MaxBackground = 128
+	}
+	target, err := filepath.Abs(target)
+	if err != nil {
+		return nil, err
+	}
+	if target, err = filepath.EvalSymlinks(target); err != nil {
+		return nil, fmt.Errorf("mount: %w", err)
+	}
+	fd, helper, err := attach(target, &o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{fs: fs, target: target, helper: helper, done: make(chan struct{})}
+	if s.session, err = o.Transport.Serve(fd, fs, o.TransportOptions); err != nil {
+		return nil, errors.Join(fmt.Errorf("mount %s: %w", target, err), detach(target, helper))
+	}
+	if err := s.session.Ready(target); err != nil {
+		derr := detach(target, helper)
+		if derr == nil {
+			s.session.Wait()
+		}
+		return nil, errors.Join(fmt.Errorf("mount %s: no answer: %w", target, err), derr)
+	}
+	go func() {
+		s.session.Wait()
+		_ = fs.Close()
+		close(s.done)
+	}()
+	return s, nil
+}
+
+// Unmount detaches the mount and returns when no descriptor of it is left. It
+// fails with EBUSY, wrapped, while the mount is in use; it can then be called
+// again. When somebody else has unmounted, it waits for the end and succeeds.
+func (s *Server) Unmount() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.done:
+		return nil
+	default:
+	}
+	// EINVAL: not a mount point any more. Then it is somebody else's umount
+	// that is being waited for.
+	if err := detach(s.target, s.helper); err != nil && !isErrno(err, unix.EINVAL) {
+		select {
+		case <-s.done:
+			return nil
+		default:
+			return err
+		}
+	}
+	<-s.done
+	return nil
+}
+
+// Done is closed once the mount is gone and every descriptor closed.
+func (s *Server) Done() <-chan struct{} { return s.done }
+
+// Capabilities are the flags of INIT that were agreed on with the kernel.
+func (s *Server) Capabilities() uint64 { return s.session.Capabilities() }
+
+// FS is the union that is served.
+func (s *Server) FS() *FS { return s.fs }

@@ -1,0 +1,143 @@
+package unionfs
+
+import (
+	"strings"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// LayerXattr is answered for every file, and never listed: the diff ID of the
+// layer that a file came from (its directory, for plain lowers), or "upper".
+const LayerXattr = "user.cfs.layer"
+
+// GetXAttr implements [fuse.RawFileSystem].
+func (f *FS) GetXAttr(_ <-chan struct{}, h *fuse.InHeader, name string, dest []byte) (uint32, fuse.Status) {
+	f.count(opGetxattr)
+	n := f.node(h.NodeId)
+	if n == nil {
+		return 0, fuse.Status(unix.ESTALE)
+	}
+	v, err := f.getXattr(n, name)
+	if err != nil {
+		return 0, status(err)
+	}
+	if len(dest) < len(v) {
+		return uint32(len(v)), fuse.ERANGE
+	}
+	return uint32(copy(dest, v)), fuse.OK
+}
+
+func (f *FS) getXattr(n *node, name string) ([]byte, error) {
+	if name == LayerXattr {
+		layer := "upper"
+		if !n.hasUpper() {
+			layer = f.lower.layer(n.lower)
+		}
+		if layer == "" {
+			return nil, unix.ENODATA
+		}
+		return []byte(layer), nil
+	}
+	if err := f.checkXattr(name); err != nil {
+		if hiddenXattr(name) {
+			err = unix.ENODATA
+		}
+		return nil, err
+	}
+	if !n.hasUpper() {
+		return f.lower.getxattr(n.lower, name)
+	}
+	var v []byte
+	err := f.withUpper(n, func(p at) (err error) {
+		v, err = p.getxattr(name)
+		if err != nil && f.upper.override && encodable(name) {
+			if w, werr := p.getxattr(encodedXattr + name); werr == nil {
+				v, err = w, nil
+			} else if isErrno(err, unix.EPERM) {
+				err = unix.ENODATA
+			}
+		}
+		return err
+	})
+	return v, err
+}
+
+// checkXattr refuses the names that are the union's own, and ACLs where they
+// are turned off.
+func (f *FS) checkXattr(name string) error {
+	if hiddenXattr(name) || name == LayerXattr ||
+		f.opts.NoACL && strings.HasPrefix(name, "system.posix_acl_") {
+		return unix.EOPNOTSUPP
+	}
+	return nil
+}
+
+// ListXAttr implements [fuse.RawFileSystem].
+func (f *FS) ListXAttr(_ <-chan struct{}, h *fuse.InHeader, dest []byte) (uint32, fuse.Status) {
+	f.count(opListxattr)
+	n := f.node(h.NodeId)
+	if n == nil {
+		return 0, fuse.Status(unix.ESTALE)
+	}
+	var names []string
+	var err error
+	if !n.hasUpper() {
+		err = f.lower.listxattr(n.lower, func(name string) { names = append(names, name) })
+	} else {
+		err = f.withUpper(n, func(p at) (err error) { names, err = p.listxattr(); return err })
+	}
+	if err != nil {
+		return 0, status(err)
+	}
+	var list []byte
+	for _, name := range names {
+		if inner, ok := strings.CutPrefix(name, encodedXattr); ok && encodable(inner) {
+			name = inner
+		}
+		if f.checkXattr(name) == nil {
+			list = append(append(list, name...), 0)
+		}
+	}
+	if len(dest) < len(list) {
+		return uint32(len(list)), fuse.ERANGE
+	}
+	return uint32(copy(dest, list)), fuse.OK
+}
+
+// SetXAttr implements [fuse.RawFileSystem].
+func (f *FS) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, data []byte) fuse.Status {
+	f.count(opSetxattr)
+	return status(f.changeXattr(in.NodeId, name, func(p at) error {
+		return f.upper.setXattr(p, name, data, int(in.Flags))
+	}))
+}
+
+// RemoveXAttr implements [fuse.RawFileSystem].
+func (f *FS) RemoveXAttr(_ <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
+	f.count(opRemovexattr)
+	return status(f.changeXattr(h.NodeId, name, func(p at) error {
+		err := p.removexattr(name)
+		if err != nil && f.upper.override && encodable(name) {
+			err = p.removexattr(encodedXattr + name)
+		}
+		return err
+	}))
+}
+
+func (f *FS) changeXattr(id uint64, name string, fn func(p at) error) error {
+	n := f.node(id)
+	if n == nil {
+		return unix.ESTALE
+	}
+	if f.upper == nil {
+		return unix.EROFS
+	}
+	if err := f.checkXattr(name); err != nil {
+		return err
+	}
+	if err := f.copyUp(n, whole); err != nil {
+		return err
+	}
+	return f.withUpper(n, fn)
+}
