@@ -117,7 +117,7 @@ func TestChanges(t *testing.T) {
 			[]string{"C /bin"}}, // but an xattr of its user's
 		{"opaque root, for the kernel", "x / trusted.overlay.opaque=y\nd /bin\nf /bin/ls ls", whiteout.Trusted, nil},
 		{"opaque root, for fuse-overlayfs", "f /.wh..wh..opq \nd /bin\nf /bin/ls ls", whiteout.FuseOverlay,
-			[]string{"D /etc", "D /home", "D /usr", "D /var"}},
+			[]string{"C /bin", "D /bin/cat", "D /etc", "D /home", "D /usr", "D /var"}},
 		{"whiteout of nothing", "c /gone", whiteout.Trusted, nil},
 		{"file in place of a directory", "f /etc x", whiteout.Trusted, []string{"C /etc"}},
 		{"directory in place of a file", "d /etc/passwd\nf /etc/passwd/x y", whiteout.Trusted,
