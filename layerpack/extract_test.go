@@ -166,7 +166,7 @@ func TestExtractRootless(t *testing.T) {
 		}
 		return
 	}
-	base, err := os.MkdirTemp("/dev/shm", "rootless")
+	base, err := os.MkdirTemp("", "rootless")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func (s *scanner) header(b tarBlock) error {
 	if o.sparse.name != "" {
 		e.name = o.sparse.name
 	}
-	s.local, s.longName, s.longTarget = nil, nil, nil
+	s.local, s.localSize, s.longName, s.longTarget = nil, 0, nil, nil
 	if o.size != nil {
 		size = *o.size
 	}

@@ -29,6 +29,7 @@ type scanner struct {
 	want  int64
 
 	global, local []record
+	localSize     int64 // bytes of the extended headers that local comes from
 	longName      *string
 	longTarget    *string
 
@@ -111,7 +112,7 @@ func (s *scanner) finish() error {
 }
 
 func (s *scanner) pending() bool {
-	return s.local != nil || s.longName != nil || s.longTarget != nil
+	return s.localSize > 0 || s.longName != nil || s.longTarget != nil
 }
 
 // blockDone handles the block b, which ends at pos.
@@ -187,9 +188,8 @@ func (s *scanner) metaDone() error {
 		}
 	case 'x':
 		if rs, err = parseRecords(s.data); err == nil {
-			s.local = append(make([]record, 0, len(s.local)+len(rs)), s.local...)
 			s.local = append(s.local, rs...)
-			if len(s.local) > 1<<16 {
+			if s.localSize += s.want + blockSize; s.localSize > maxLocal {
 				err = errors.New("extended headers without end")
 			}
 		}

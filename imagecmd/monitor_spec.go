@@ -1,0 +1,77 @@
+package imagecmd
+
+import (
+	"os"
+
+	"github.com/cfs-project/cfs/runtime"
+	"github.com/cfs-project/cfs/runtime/stage"
+	"github.com/cfs-project/cfs/runtime/userns"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// spec is the container's configuration as far as it is known before the root
+// is mounted, and what the process gets for standard files.
+func (c *Container) spec(req monitorRequest) (*specs.Spec, stage.Stdio, error) {
+	o := req.Options
+	stdio := stage.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	mapping, err := userns.Current()
+	if err != nil {
+		return nil, stdio, err
+	}
+	return runtime.DefaultSpec(runtime.SpecOptions{
+		Args: req.Process.Args, Env: req.Process.Env, Cwd: req.Process.Cwd,
+		Hostname: c.hostname(o), Network: runtime.Network(o.Network),
+		Terminal: o.TTY, NoNewPrivileges: !o.Privileges, Mapping: mapping,
+	}), stdio, nil
+}
+
+// hostname is what the container is called: as asked for, or as the host on the
+// host's network, or by its ID, as Docker does.
+func (c *Container) hostname(o RunOptions) string {
+	if o.Hostname != "" {
+		return o.Hostname
+	}
+	if o.Network == string(runtime.NetworkHost) {
+		if name, err := os.Hostname(); err == nil {
+			return name
+		}
+	}
+	return c.ShortID()
+}
+
+// process completes the configuration with what the mounted root tells, and
+// runs it.
+func (c *Container) process(l *stage.Link, rootfs string, req monitorRequest, early *specs.Spec, o runtime.Options) (int, error) {
+	user, err := runtime.LookupUser(rootfs, req.Process.User)
+	if err != nil {
+		return StatusFailed, err
+	}
+	mapping, err := userns.Current()
+	if err != nil {
+		return StatusFailed, err
+	}
+	spec := runtime.DefaultSpec(runtime.SpecOptions{
+		Args: req.Process.Args, Env: req.Process.Env, Cwd: req.Process.Cwd, User: user,
+		Hostname: early.Hostname, Network: runtime.Network(req.Options.Network),
+		Terminal: req.Options.TTY, NoNewPrivileges: !req.Options.Privileges, Mapping: mapping,
+	})
+	root, err := os.OpenRoot(rootfs)
+	if err != nil {
+		return StatusFailed, err
+	}
+	defer root.Close()
+	files, err := writeHostFiles(c.dir, root, spec.Hostname, req.Options.Network)
+	if err != nil {
+		return StatusFailed, err
+	}
+	defer files.removeStubs(root)
+	spec.Mounts = append(spec.Mounts, files.mounts...)
+
+	o.Init = req.Options.Init
+	if !req.Options.InitSet {
+		o.Init = wantsInit(spec.Process.Args)
+	}
+	o.MakeCwd = true
+	o.Signals = l.Signals()
+	return runtime.Run(l.Context(), runtime.Bundle{Dir: c.dir, Root: rootfs, Spec: spec}, o)
+}
