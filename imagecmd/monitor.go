@@ -23,6 +23,7 @@ func Stages() stage.Table {
 	return stage.Table{
 		monitorStage: monitorMain,
 		removeStage:  removeMain,
+		pruneStage:   pruneMain,
 	}
 }
 
