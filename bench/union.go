@@ -15,8 +15,9 @@ import (
 	"github.com/cfs-project/cfs/unionfs"
 )
 
-// serveEnv marks the process that serves a [Union]. Its standard input says
-// what to mount, and its end that it is to be unmounted.
+// serveEnv marks the process that serves a [Union]. The first line of its
+// standard input says what to mount, every other one asks for the counts of
+// requests, and its end has it unmounted.
 const serveEnv = "CFS_BENCH_SERVE"
 
 // Union is cfs's own union over packed layers, served by another process of
@@ -27,7 +28,8 @@ type Union struct {
 	Target   string
 	ReadOnly bool
 	cmd      *exec.Cmd
-	stop     io.Closer
+	ask      io.WriteCloser
+	answer   *bufio.Reader
 }
 
 type unionJob struct {
@@ -61,11 +63,11 @@ func (u *Union) Mount(context.Context) (string, error) {
 	if err := u.cmd.Start(); err != nil {
 		return "", err
 	}
-	u.stop = in
+	u.ask, u.answer = in, bufio.NewReader(out)
 	if err := json.NewEncoder(in).Encode(job); err != nil {
 		return "", errors.Join(err, u.Unmount())
 	}
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+	if line, err := u.answer.ReadString('\n'); err != nil || line != "ready\n" {
 		return "", errors.Join(fmt.Errorf("the union's server did not start: %q", line), u.Unmount())
 	}
 	return u.Target, nil
@@ -73,7 +75,7 @@ func (u *Union) Mount(context.Context) (string, error) {
 
 // Unmount implements [Contestant].
 func (u *Union) Unmount() error {
-	if err := u.stop.Close(); err != nil {
+	if err := u.ask.Close(); err != nil {
 		return err
 	}
 	if err := u.cmd.Wait(); err != nil {
@@ -84,6 +86,19 @@ func (u *Union) Unmount() error {
 
 // Server implements [Contestant].
 func (u *Union) Server() int { return u.cmd.Process.Pid }
+
+// Requests is how many requests the kernel has sent so far, by opcode.
+func (u *Union) Requests() (map[string]uint64, error) {
+	if _, err := io.WriteString(u.ask, "requests\n"); err != nil {
+		return nil, err
+	}
+	line, err := u.answer.ReadBytes('\n')
+	if err != nil {
+		return nil, fmt.Errorf("the union's server: %w", err)
+	}
+	var m map[string]uint64
+	return m, json.Unmarshal(line, &m)
+}
 
 // Serve is the first thing main calls: in a process that was started to serve a
 // [Union] it does that and ends the process, in any other it does nothing.
@@ -125,6 +140,14 @@ func serve(in io.Reader, out io.Writer) error {
 	if _, err := io.WriteString(out, "ready\n"); err != nil {
 		return errors.Join(err, m.Unmount())
 	}
-	_, err = io.Copy(io.Discard, rd) // until the parent closes it, or is no more
+	// Until the parent closes it, or is no more.
+	for _, err = rd.ReadString('\n'); err == nil; _, err = rd.ReadString('\n') {
+		if err := json.NewEncoder(out).Encode(m.(*unionfs.Server).FS().Requests()); err != nil {
+			break
+		}
+	}
+	if err == io.EOF {
+		err = nil
+	}
 	return errors.Join(err, m.Unmount())
 }

@@ -108,7 +108,7 @@ func (m *merger) add(e *entry) error {
 			m.extend(n).sparse, n.ext.holes = e.sparse, true
 		}
 	case kindSymlink:
-		n.mode |= unix.S_IFLNK
+		n.mode = unix.S_IFLNK | 0o777 // symlink(7): Linux knows no other, whatever a tar says
 		m.extend(n).target = e.target
 	case kindChar:
 		n.mode |= unix.S_IFCHR

@@ -127,6 +127,7 @@ var scenarios = []scenario{
 			File(d+"/suid", "x", Mode(0o4755)), File(d+"/sgid", "x", Mode(0o2755)), File(d+"/sticky", "x", Mode(0o1644)), File(d+"/none", "x", Mode(0)),
 			File(d+"/cap", "x", Mode(0o755), Xattr("security.capability", capability)),
 			File(d+"/xattrs", "x", Xattr("user.a", ""), Xattr("user.b\xff", "\x00binary"), Xattr("user.big", big), Xattr("trusted.t", "1")),
+			Symlink(d+"/link-of-no-mode", "cap", Mode(0)),
 			Symlink(d+"/link", "cap", Owner(5, 6), Time(-1, 500000000), Xattr("trusted.on.a.symlink", "1")),
 			File(d+"/before-1970", "x", Time(-2000000000, 123456789)), File(d+"/second-0", "x", Time(0, 1)), File(d+"/far", "x", Time(4000000000, 0)),
 			Device(d+"/null", tar.TypeChar, 1, 3, Mode(0o666)), Device(d+"/disk", tar.TypeBlock, 259, 100000), Device(d+"/c00", tar.TypeChar, 0, 1), Fifo(d+"/pipe", Mode(0o4621)),

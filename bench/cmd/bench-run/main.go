@@ -177,7 +177,7 @@ func writeBundle(ctx context.Context, g *bench.Ground, layer imagegen.Layer) (st
 	spec := runtime.DefaultSpec(runtime.SpecOptions{
 		Args: []string{"true"}, Hostname: "bench", Network: runtime.NetworkNone, NoNewPrivileges: true, Mapping: mapping,
 	})
-	spec.Version = "1.0.2" // what crun 1.8 and runc 1.1 know; nothing newer is used
+	spec.Version = "1.0.2"                                              // what crun 1.8 and runc 1.1 know; nothing newer is used
 	for _, name := range []string{"hosts", "hostname", "resolv.conf"} { // as cfs run binds them
 		file := filepath.Join(bundle, name)
 		if err := os.WriteFile(file, nil, 0o644); err != nil {

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/cfs-project/cfs/bench"
@@ -173,28 +175,48 @@ func warm(ctx context.Context, r *bench.Report, runs int, cs []bench.Contestant,
 	return nil
 }
 
-// count adds how often a server was called for one more warm round.
+// count adds what the kernel asks of a server in one more warm round.
 func count(r *bench.Report, c bench.Contestant, w bench.Workload, root string, p bench.Paths) error {
 	pid := c.Server()
 	if pid == 0 {
 		return nil
 	}
-	before, err := bench.ServerCalls(pid)
+	var named []string
+	calls := func() (int64, error) { return bench.ServerCalls(pid) }
+	what, limit := "reads and writes by "+c.Name()+"'s server", (*int64)(nil)
+	if u, ok := c.(*bench.Union); ok {
+		what, limit = "FUSE requests to "+c.Name(), new(int64)
+		last := map[string]uint64{}
+		calls = func() (sum int64, err error) {
+			now, err := u.Requests()
+			named = nil
+			for op, n := range now {
+				sum += int64(n)
+				if n > last[op] {
+					named = append(named, fmt.Sprintf("%s %d", op, n-last[op]))
+				}
+			}
+			slices.Sort(named)
+			last = now
+			return sum, err
+		}
+	}
+	before, err := calls()
 	if err != nil {
 		return err
 	}
 	if _, _, err := w.Time(root, p); err != nil {
 		return err
 	}
-	after, err := bench.ServerCalls(pid)
+	after, err := calls()
 	if err != nil {
 		return err
 	}
-	n := bench.Count{What: fmt.Sprintf("reads and writes by %s's server in one %s of the whole tree", c.Name(), w.Name), Value: after - before}
-	if c.Name() == "cfs" {
-		n.Max = new(int64)
+	what = fmt.Sprintf("%s for one %s of the whole tree", what, w.Name)
+	if limit != nil && len(named) > 0 {
+		what += " (" + strings.Join(named, ", ") + ")"
 	}
-	r.Counts = append(r.Counts, n)
+	r.Counts = append(r.Counts, bench.Count{What: what, Value: after - before, Max: limit})
 	return nil
 }
 
