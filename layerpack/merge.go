@@ -108,7 +108,7 @@ func (m *merger) add(e *entry) error {
 			m.extend(n).sparse, n.ext.holes = e.sparse, true
 		}
 	case kindSymlink:
-		n.mode |= unix.S_IFLNK
+		n.mode = unix.S_IFLNK | 0o777 // on Linux a link has no other, whatever its header says
 		m.extend(n).target = e.target
 	case kindChar:
 		n.mode |= unix.S_IFCHR
