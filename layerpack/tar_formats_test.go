@@ -255,6 +255,17 @@ func TestHeaderValues(t *testing.T) {
 	}
 }
 
+// A tar may end with its last byte of data: umoci insert writes such layers.
+func TestPackWithoutTrailer(t *testing.T) {
+	good := tarOf(t, file("f", strings.Repeat("x", 1000)))
+	for _, n := range []int{1512, 1520, 1536, 2048} {
+		p, err := Pack(t.Context(), bytes.NewReader(good[:n]), t.TempDir(), PackOptions{})
+		if err != nil || p.Entries != 1 || p.TarSize != int64(n) {
+			t.Errorf("Pack of the first %d bytes = %+v, %v", n, p, err)
+		}
+	}
+}
+
 func TestScanRefuses(t *testing.T) {
 	good := tarOf(t, file("f", strings.Repeat("x", 1000)))
 	for _, c := range []struct {
@@ -264,7 +275,7 @@ func TestScanRefuses(t *testing.T) {
 	}{
 		{"truncated header", good[:100], "truncated"},
 		{"truncated data", good[:900], "truncated"},
-		{"truncated padding", good[:1520], "truncated"},
+		{"last byte of data missing", good[:1511], "truncated"},
 		{"no header", append(bytes.Repeat([]byte("x"), 512), good...), "checksum"},
 		{"flipped bit", patchedRaw(good, func(b []byte) { b[3] ^= 1 }), "checksum"},
 		{"lone zero block", append(make([]byte, 512), good...), "lone zero block"},
