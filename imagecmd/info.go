@@ -2,6 +2,7 @@ package imagecmd
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"runtime"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/runtime/stage"
 	"github.com/cfs-project/cfs/runtime/userns"
 	"golang.org/x/sys/unix"
 )
@@ -48,7 +50,41 @@ func HostInfo(ctx context.Context, root, version string, log *slog.Logger) (Info
 		info.User = fmt.Sprintf("uid %d", uid)
 	}
 	info.Checks = append(info.Checks, checkFuse(), checkFusermount())
-	info.Checks = append(info.Checks, checkNamespaces()...)
+	mapping, problems := userns.Detect()
+	namespaces, ids := checkNamespaces(mapping, problems)
+	if mapping.Privileged() {
+		info.Drivers = probeDrivers(ctx, root, log)
+	} else if namespaces.OK {
+		// Where an ordinary user's containers run, and whether that can be had.
+		out, err := runStage(mapping, probeStage, []byte(root))
+		if err == nil {
+			err = json.Unmarshal(out, &info.Drivers)
+		}
+		if err != nil {
+			namespaces.OK, namespaces.Detail = false, err.Error()
+		}
+	}
+	info.Checks = append(info.Checks, namespaces, ids)
+	for _, d := range info.Drivers {
+		if d.OK {
+			info.Driver = d.Name
+			break
+		}
+	}
+	return info, nil
+}
+
+// probeStage is argv[0] of the process that probes the drivers where an
+// ordinary user's containers run.
+const probeStage = "cfs-probe"
+
+func probeMain(l *stage.Link, payload []byte) int {
+	checks := probeDrivers(l.Context(), string(payload), slog.New(slog.DiscardHandler))
+	return stageStatus(json.NewEncoder(os.Stdout).Encode(checks))
+}
+
+func probeDrivers(ctx context.Context, root string, log *slog.Logger) []Check {
+	var checks []Check
 	for _, d := range Drivers(root, log) {
 		check := Check{Name: d.Name(), OK: true, Detail: "usable"}
 		if err := d.Probe(ctx); err != nil {
@@ -57,12 +93,10 @@ func HostInfo(ctx context.Context, root, version string, log *slog.Logger) (Info
 			if errors.As(err, &u) {
 				check.Detail, check.Hint = u.Reason, u.Hint
 			}
-		} else if info.Driver == "" {
-			info.Driver = d.Name()
 		}
-		info.Drivers = append(info.Drivers, check)
+		checks = append(checks, check)
 	}
-	return info, nil
+	return checks
 }
 
 func checkFuse() Check {
@@ -98,19 +132,18 @@ func checkFusermount() Check {
 	return c
 }
 
-func checkNamespaces() []Check {
-	mapping, problems := userns.Detect()
-	ns := Check{Name: "user namespaces", OK: true, Detail: "allowed"}
+func checkNamespaces(mapping userns.Mapping, problems []userns.Problem) (namespaces, ids Check) {
+	namespaces = Check{Name: "user namespaces", OK: true, Detail: "allowed"}
+	ids = Check{Name: "sub-uids", OK: true, Detail: mapping.String()}
 	if mapping.Privileged() {
-		ns.Detail = "not needed: privileged"
+		namespaces.Detail, ids.Detail = "not needed: privileged", "not needed: privileged"
 	}
-	ids := Check{Name: "sub-uids", OK: true, Detail: mapping.String()}
 	for _, p := range problems {
 		if p.Fatal {
-			ns = Check{Name: ns.Name, Detail: p.What, Hint: p.Hint}
+			namespaces.OK, namespaces.Detail, namespaces.Hint = false, p.What, p.Hint
 		} else {
-			ids = Check{Name: ids.Name, Detail: p.What, Hint: p.Hint}
+			ids.OK, ids.Detail, ids.Hint = false, p.What, p.Hint
 		}
 	}
-	return []Check{ns, ids}
+	return namespaces, ids
 }

@@ -18,15 +18,6 @@ import (
 // monitorStage is argv[0] of a container's monitor.
 const monitorStage = "cfs-monitor"
 
-// Stages are the processes that this program starts itself as, for [runtime.Main].
-func Stages() stage.Table {
-	return stage.Table{
-		monitorStage: monitorMain,
-		removeStage:  removeMain,
-		pruneStage:   pruneMain,
-	}
-}
-
 // monitorRequest is what P tells S.
 type monitorRequest struct {
 	Root    string // of the store

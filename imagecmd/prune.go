@@ -51,7 +51,8 @@ func pruneDrivers(ctx context.Context, st *store.Store) error {
 	if err != nil {
 		return err
 	}
-	return runStage(mapping, pruneStage, payload)
+	_, err = runStage(mapping, pruneStage, payload)
+	return err
 }
 
 // chainsInUse are the chains of the store's images and containers.

@@ -3,12 +3,8 @@ package imagecmd
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
-	"strings"
 
 	"github.com/cfs-project/cfs/runtime/stage"
 	"github.com/cfs-project/cfs/runtime/userns"
@@ -39,36 +35,8 @@ func RemoveContainer(ctx context.Context, root, name string, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
-	return runStage(mapping, removeStage, payload)
-}
-
-// runStage runs a stage that only does something, and returns what it said.
-func runStage(m userns.Mapping, name string, payload []byte) error {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	p, err := stage.Start(m, name, payload, stage.Stdio{Err: w})
-	w.Close()
-	if err != nil {
-		return err
-	}
-	said, _ := io.ReadAll(r)
-	status, err := p.Attend()
-	if err == nil && status != 0 {
-		err = errors.New(strings.TrimPrefix(strings.TrimSpace(string(said)), "cfs: "))
-	}
+	_, err = runStage(mapping, removeStage, payload)
 	return err
-}
-
-// stageStatus ends a stage that only does something: it says err, if there is one.
-func stageStatus(err error) int {
-	if err != nil {
-		printError(os.Stderr, err)
-		return StatusFailed
-	}
-	return 0
 }
 
 func removeContainer(ctx context.Context, root, name string, log *slog.Logger) error {
