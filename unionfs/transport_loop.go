@@ -33,9 +33,9 @@ import (
 type Loop struct {
 	// Workers is how many requests are worked on at once; 0 is 32.
 	Workers int
-	// Spin is for how long a worker looks for the next request before it goes
-	// to sleep, provided that requests have lately come within that time.
-	// 0 chooses by the machine, less than 0 is never.
+	// Spin is for how long a worker may look for the next request before it
+	// goes to sleep. It does so only while requests come within that time and
+	// it makes them come sooner. 0 chooses by the machine, less than 0 is never.
 	Spin time.Duration
 }
 
@@ -56,7 +56,7 @@ type loopSession struct {
 	wg    sync.WaitGroup // workers
 	watch watcher
 
-	readers atomic.Int32 // workers that wait for a request, or are about to
+	reading atomic.Bool // some worker waits for a request, or is about to: the reader
 	ended   atomic.Bool
 
 	mu     sync.Mutex
@@ -82,7 +82,7 @@ func (l Loop) Serve(fd int, fs fuse.RawFileSystem, o TransportOptions) (Session,
 		s.o.Debug = &lockedWriter{w: o.Debug}
 	}
 	s.watch.init(s)
-	s.readers.Add(1)
+	s.reading.Store(true)
 	if err := s.start(); err != nil {
 		unix.Close(fd)
 		return nil, err
@@ -112,7 +112,7 @@ func (s *loopSession) finish() {
 
 // relieve gives the connection a reader if it has none.
 func (s *loopSession) relieve() {
-	if !s.readers.CompareAndSwap(0, 1) {
+	if !s.reading.CompareAndSwap(false, true) {
 		return
 	}
 	s.mu.Lock()
@@ -127,11 +127,11 @@ func (s *loopSession) relieve() {
 	s.mu.Unlock()
 	// Without memory or descriptors those at work have to do.
 	if full || s.start() != nil {
-		s.readers.Add(-1)
+		s.reading.Store(false)
 	}
 }
 
-// start begins a worker, which is a reader already.
+// start begins a worker, which is the reader already.
 func (s *loopSession) start() error {
 	w, err := newWorker(s)
 	if err != nil {
@@ -150,13 +150,19 @@ func (s *loopSession) start() error {
 	return nil
 }
 
-// sleep lets w wait until it is woken as the reader; false when it shall end.
+// sleep lets w wait until it is woken as the reader, which it becomes at once
+// if there is none; false when it shall end.
 func (s *loopSession) sleep(w *worker) bool {
 	s.mu.Lock()
+	if s.reading.CompareAndSwap(false, true) {
+		s.mu.Unlock()
+		return true
+	}
 	if s.ended.Load() || len(s.asleep) >= idleWorkers {
 		s.mu.Unlock()
 		return false
 	}
+	// The reader of a moment ago may be at work by now. It reads again after.
 	s.asleep = append(s.asleep, w)
 	s.mu.Unlock()
 	w.x.shrink()
@@ -222,7 +228,7 @@ func defaultSpin() time.Duration {
 	if runtime.NumCPU() < 2 {
 		return -1
 	}
-	return 20 * time.Microsecond
+	return 50 * time.Microsecond
 }
 
 // lockedWriter lets workers share a debug output.

@@ -94,7 +94,7 @@ func (w *watcher) look(turns map[*worker]uint64) bool {
 		}
 	}
 	w.s.mu.Unlock()
-	if stuck && w.s.readers.Load() == 0 {
+	if stuck {
 		w.s.relieve()
 	}
 	return busy

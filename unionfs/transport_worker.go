@@ -22,13 +22,12 @@ type worker struct {
 
 	turn    atomic.Uint64 // odd while at work on a request; for the watcher
 	backlog int           // requests that were found waiting, in a row
-	eager   int           // how much there is to gain by looking, 0 to eagerMax
+	count   uint
+	pace    pace
 }
 
-const eagerMax = 16
-
 func newWorker(s *loopSession) (*worker, error) {
-	w := &worker{s: s, look: -1}
+	w := &worker{s: s, look: -1, pace: pace{spin: max(s.loop.Spin, 0)}}
 	var err error
 	if w.x, err = newExchange(s.fs, s.o.MaxWrite, &s.poll, s.o.Debug); err != nil {
 		return nil, err
@@ -69,10 +68,9 @@ func (w *worker) run() {
 			return
 		}
 		w.serve(fd, n)
-		for w.s.readers.Add(1) > 1 {
+		for !w.s.reading.CompareAndSwap(false, true) {
 			// Somebody reads already. What is there is taken along.
 			n, errno := w.peek()
-			w.s.readers.Add(-1)
 			if errno != 0 {
 				if !w.s.sleep(w) {
 					return
@@ -85,10 +83,10 @@ func (w *worker) run() {
 	}
 }
 
-// next waits for a request. The worker is a reader meanwhile, and not after.
+// next waits for a request, as the reader.
 func (w *worker) next() (fd, n int, errno unix.Errno) {
-	if w.look >= 0 && w.eager > 0 {
-		deadline := time.Time{}
+	before := time.Now()
+	if w.look >= 0 && (w.pace.look() || w.backlog > 0 || w.sample()) {
 		for first := true; ; first = false {
 			if n, errno = w.peek(); errno != unix.EAGAIN {
 				if first {
@@ -96,34 +94,30 @@ func (w *worker) next() (fd, n int, errno unix.Errno) {
 				} else {
 					w.backlog = 0
 				}
-				w.eager = min(w.eager+1, eagerMax)
+				w.pace.came(time.Since(before))
 				return w.look, n, errno
 			}
-			now := time.Now()
-			if first {
-				deadline = now.Add(w.s.loop.Spin)
-			} else if now.After(deadline) {
+			if !w.pace.look() || time.Since(before) > w.pace.spin {
 				break
 			}
 		}
-		w.eager--
 	}
 	w.backlog = 0
-	before := time.Now()
 	for {
 		n, errno = readDevice(w.wait, w.x.space())
 		if errno != unix.EAGAIN {
 			break
 		}
 	}
-	if w.s.loop.Spin > 0 && time.Since(before) < w.s.loop.Spin+wakeTime {
-		w.eager = min(w.eager+2, eagerMax)
-	}
+	w.pace.came(time.Since(before))
 	return w.wait, n, errno
 }
 
-// wakeTime is about what it takes to wake a sleeping thread.
-const wakeTime = 30 * time.Microsecond
+// sample is true every now and then: is there a queue?
+func (w *worker) sample() bool {
+	w.count++
+	return w.count&15 == 0
+}
 
 // peek takes a request if there is one, and is EAGAIN otherwise.
 func (w *worker) peek() (int, unix.Errno) {
@@ -136,7 +130,7 @@ func (w *worker) peek() (int, unix.Errno) {
 // serve answers a request that came to the reader, and has it relieved if that
 // may take long.
 func (w *worker) serve(fd, n int) {
-	w.s.readers.Add(-1)
+	w.s.reading.Store(false)
 	w.turn.Add(1)
 	w.s.watch.alive()
 	if w.backlog >= backlogLimit || slow(w.x.space()[:n]) {
