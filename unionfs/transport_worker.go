@@ -27,7 +27,7 @@ type worker struct {
 }
 
 func newWorker(s *loopSession) (*worker, error) {
-	w := &worker{s: s, look: -1, pace: pace{spin: max(s.loop.Spin, 0)}}
+	w := &worker{s: s, look: -1, pace: pace{spin: max(s.loop.Spin, 0), taken: threadTaken}}
 	var err error
 	if w.x, err = newExchange(s.fs, s.o.MaxWrite, &s.poll, s.o.Debug); err != nil {
 		return nil, err
@@ -86,18 +86,20 @@ func (w *worker) run() {
 // next waits for a request, as the reader.
 func (w *worker) next() (fd, n int, errno unix.Errno) {
 	before := time.Now()
-	if w.look >= 0 && (w.pace.look() || w.backlog > 0 || w.sample()) {
+	if w.look >= 0 && (w.pace.looking || w.backlog > 0 || w.sample()) {
 		for first := true; ; first = false {
-			if n, errno = w.peek(); errno != unix.EAGAIN {
+			n, errno = w.peek()
+			now := time.Now()
+			if errno != unix.EAGAIN {
 				if first {
 					w.backlog++
 				} else {
 					w.backlog = 0
 				}
-				w.pace.came(time.Since(before))
+				w.pace.came(now.Sub(before), now)
 				return w.look, n, errno
 			}
-			if !w.pace.look() || time.Since(before) > w.pace.spin {
+			if !w.pace.looking || now.Sub(before) > w.pace.spin {
 				break
 			}
 		}
@@ -109,7 +111,8 @@ func (w *worker) next() (fd, n int, errno unix.Errno) {
 			break
 		}
 	}
-	w.pace.came(time.Since(before))
+	now := time.Now()
+	w.pace.came(now.Sub(before), now)
 	return w.wait, n, errno
 }
 
