@@ -37,10 +37,10 @@ const (
 	hotFrom    = 8
 	sleepWorth = 10 * time.Microsecond // a gap that short had no idle CPU in it
 	checkEvery = 32
-	lossLimit  = 2 // CPU taken away within checkEvery requests
+	lossLimit  = 1 // CPU taken away within checkEvery requests
 	pauseMin   = 4 * time.Millisecond
 	pauseMax   = time.Second
-	goodReset  = 32
+	goodReset  = 8
 )
 
 // came records that the next request came after gap, at now.
