@@ -15,10 +15,10 @@ const TransportVar = "CFS_TRANSPORT"
 // Another name is an error that wraps EINVAL.
 func TransportByName(name string) (Transport, error) {
 	switch name {
-	case "gofuse", "":
-		return GoFuse{}, nil
-	case "loop":
+	case "loop", "":
 		return Loop{}, nil
+	case "gofuse":
+		return GoFuse{}, nil
 	}
 	return nil, fmt.Errorf("transport %q: not one of loop, gofuse: %w", name, unix.EINVAL)
 }

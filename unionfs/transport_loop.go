@@ -37,6 +37,8 @@ type Loop struct {
 	// goes to sleep. It does so only while requests come within that time and
 	// it makes them come sooner. 0 chooses by the machine, less than 0 is never.
 	Spin time.Duration
+
+	shared bool // for tests: as if the device couldn't be opened again
 }
 
 const (

@@ -67,9 +67,16 @@ func (w wrapped) Serve(fd int, _ fuse.RawFileSystem, o TransportOptions) (Sessio
 // TestLoopHeldUp: requests that take long, as many as there are workers but
 // one, don't hold up the others; and the workers are gone afterwards.
 func TestLoopHeldUp(t *testing.T) {
+	t.Run("clones", func(t *testing.T) { testHeldUp(t, Loop{}) })
+	t.Run("one descriptor", func(t *testing.T) { testHeldUp(t, Loop{shared: true}) })
+	t.Run("never looking", func(t *testing.T) { testHeldUp(t, Loop{Spin: -1}) })
+}
+
+func testHeldUp(t *testing.T, l Loop) {
 	const workers = 6
+	l.Workers = workers
 	held := heldFS{came: make(chan string, workers), let: make(chan struct{})}
-	dir, unmount := mountLoop(t, Loop{Workers: workers}, func(fs *FS) fuse.RawFileSystem {
+	dir, unmount := mountLoop(t, l, func(fs *FS) fuse.RawFileSystem {
 		held.RawFileSystem = fs
 		return held
 	})

@@ -37,10 +37,16 @@ func newWorker(s *loopSession) (*worker, error) {
 		w.x.close()
 		return nil, err
 	}
-	if w.wait, err = cloneDevice(s.fd, 0); err != nil {
-		w.wait = s.fd // works as well, with one list of requests for all
+	// Without clones it works as well, but for looking whether requests queue
+	// up: then only the watcher calls other workers.
+	if w.wait = s.fd; s.loop.shared {
 		return w, nil
 	}
+	clone, err := cloneDevice(s.fd, 0)
+	if err != nil {
+		return w, nil
+	}
+	w.wait = clone
 	if w.look, err = cloneDevice(s.fd, unix.O_NONBLOCK); err != nil {
 		w.look = -1
 	}
