@@ -22,6 +22,7 @@ type options struct {
 	tar      string
 	runs     int
 	json     string
+	ground   string
 	readOnly bool
 }
 
@@ -30,6 +31,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.tar, "tar", "", "uncompressed tar of the tree (default: Debian's minimal root, built once and kept)")
 	flag.IntVar(&o.runs, "runs", 7, "measured rounds")
+	flag.StringVar(&o.ground, "ground", "", "directory that holds the filesystem everything is on (default: memory)")
 	flag.StringVar(&o.json, "json", "", "also write the report to this file")
 	flag.BoolVar(&o.readOnly, "ro", false, "mount without an upper directory")
 	flag.Parse()
@@ -53,7 +55,7 @@ func (o options) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	g, err := bench.NewGround(ctx)
+	g, err := bench.NewGround(ctx, o.ground)
 	if err != nil {
 		return err
 	}
