@@ -23,6 +23,7 @@ func Stages() stage.Table {
 	return stage.Table{
 		monitorStage: monitorMain,
 		removeStage:  removeMain,
+		pruneStage:   pruneMain,
 	}
 }
 
@@ -103,10 +104,11 @@ func (c *Container) monitor(l *stage.Link, req monitorRequest) (status int, err 
 // inRoot mounts the container's root, runs its process and unmounts again. The
 // container's first process comes up while the root is being mounted.
 func (c *Container) inRoot(l *stage.Link, d cow.Driver, req monitorRequest, state *State) (status int, err error) {
-	spec, stdio, err := c.spec(req)
+	spec, err := c.spec(req, runtime.User{})
 	if err != nil {
 		return StatusFailed, err
 	}
+	stdio := stage.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
 	first, err := runtime.Prestart(spec, stdio)
 	if err != nil {
 		return StatusFailed, err
@@ -127,5 +129,5 @@ func (c *Container) inRoot(l *stage.Link, d cow.Driver, req monitorRequest, stat
 			return StatusFailed, err
 		}
 	}
-	return c.process(l, rootfs, req, spec, runtime.Options{Stdio: stdio, Prestarted: first})
+	return c.process(l, rootfs, req, runtime.Options{Stdio: stdio, Prestarted: first})
 }

@@ -9,20 +9,19 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// spec is the container's configuration as far as it is known before the root
-// is mounted, and what the process gets for standard files.
-func (c *Container) spec(req monitorRequest) (*specs.Spec, stage.Stdio, error) {
-	o := req.Options
-	stdio := stage.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+// spec is the container's configuration for a user: the zero user as long as
+// the root is not mounted, which tells what names mean.
+func (c *Container) spec(req monitorRequest, user runtime.User) (*specs.Spec, error) {
 	mapping, err := userns.Current()
 	if err != nil {
-		return nil, stdio, err
+		return nil, err
 	}
+	o := req.Options
 	return runtime.DefaultSpec(runtime.SpecOptions{
-		Args: req.Process.Args, Env: req.Process.Env, Cwd: req.Process.Cwd,
+		Args: req.Process.Args, Env: req.Process.Env, Cwd: req.Process.Cwd, User: user,
 		Hostname: c.hostname(o), Network: runtime.Network(o.Network),
 		Terminal: o.TTY, NoNewPrivileges: !o.Privileges, Mapping: mapping,
-	}), stdio, nil
+	}), nil
 }
 
 // hostname is what the container is called: as asked for, or as the host on the
@@ -39,22 +38,16 @@ func (c *Container) hostname(o RunOptions) string {
 	return c.ShortID()
 }
 
-// process completes the configuration with what the mounted root tells, and
-// runs it.
-func (c *Container) process(l *stage.Link, rootfs string, req monitorRequest, early *specs.Spec, o runtime.Options) (int, error) {
+// process runs the container's process in the mounted root.
+func (c *Container) process(l *stage.Link, rootfs string, req monitorRequest, o runtime.Options) (int, error) {
 	user, err := runtime.LookupUser(rootfs, req.Process.User)
 	if err != nil {
 		return StatusFailed, err
 	}
-	mapping, err := userns.Current()
+	spec, err := c.spec(req, user)
 	if err != nil {
 		return StatusFailed, err
 	}
-	spec := runtime.DefaultSpec(runtime.SpecOptions{
-		Args: req.Process.Args, Env: req.Process.Env, Cwd: req.Process.Cwd, User: user,
-		Hostname: early.Hostname, Network: runtime.Network(req.Options.Network),
-		Terminal: req.Options.TTY, NoNewPrivileges: !req.Options.Privileges, Mapping: mapping,
-	})
 	root, err := os.OpenRoot(rootfs)
 	if err != nil {
 		return StatusFailed, err

@@ -20,11 +20,13 @@ type RemoveOptions struct {
 // next ones from it; the error then joins one of each.
 func Remove(ctx context.Context, st *store.Store, o RemoveOptions, out io.Writer) error {
 	var errs []error
+	removed := false
 	for _, name := range o.Names {
 		done, err := st.Remove(ctx, name, store.RemoveOptions{Force: o.Force})
 		for _, n := range done.Untagged {
 			fmt.Fprintf(out, "Untagged: %s\n", n)
 		}
+		removed = removed || len(done.Deleted) > 0
 		for _, d := range done.Deleted {
 			fmt.Fprintf(out, "Deleted: %s\n", d)
 		}
@@ -34,6 +36,9 @@ func Remove(ctx context.Context, st *store.Store, o RemoveOptions, out io.Writer
 		if ctx.Err() != nil {
 			break
 		}
+	}
+	if removed {
+		errs = append(errs, pruneDrivers(ctx, st))
 	}
 	return errors.Join(errs...)
 }

@@ -39,12 +39,17 @@ func RemoveContainer(ctx context.Context, root, name string, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
+	return runStage(mapping, removeStage, payload)
+}
+
+// runStage runs a stage that only does something, and returns what it said.
+func runStage(m userns.Mapping, name string, payload []byte) error {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	p, err := stage.Start(mapping, removeStage, payload, stage.Stdio{Err: w})
+	p, err := stage.Start(m, name, payload, stage.Stdio{Err: w})
 	w.Close()
 	if err != nil {
 		return err
@@ -55,6 +60,15 @@ func RemoveContainer(ctx context.Context, root, name string, log *slog.Logger) e
 		err = errors.New(strings.TrimPrefix(strings.TrimSpace(string(said)), "cfs: "))
 	}
 	return err
+}
+
+// stageStatus ends a stage that only does something: it says err, if there is one.
+func stageStatus(err error) int {
+	if err != nil {
+		printError(os.Stderr, err)
+		return StatusFailed
+	}
+	return 0
 }
 
 func removeContainer(ctx context.Context, root, name string, log *slog.Logger) error {
@@ -75,9 +89,5 @@ func removeMain(l *stage.Link, payload []byte) int {
 	if err == nil {
 		err = removeContainer(l.Context(), req.Root, req.Name, stageLog(false))
 	}
-	if err != nil {
-		printError(os.Stderr, err)
-		return StatusFailed
-	}
-	return 0
+	return stageStatus(err)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 
@@ -106,7 +107,12 @@ func (c *Container) run(o RunOptions, req monitorRequest) (int, error) {
 	if err != nil {
 		return StatusFailed, errors.Join(err, c.discard())
 	}
-	return p.Attend()
+	status, err := p.Attend()
+	if err != nil && c.AutoRemove { // the monitor was killed, and with it the container
+		c.close()
+		err = errors.Join(err, RemoveContainer(context.Background(), req.Root, c.ID, slog.New(slog.DiscardHandler)))
+	}
+	return status, err
 }
 
 // discard removes a container that nothing was ever started in.

@@ -175,12 +175,15 @@ func TestImpliedParents(t *testing.T) {
 	late.Mode, late.Gid = 0o1777, 5
 	root := dir("./")
 	root.Mode = 0o555
-	layers := packChain(t, tarOf(t, private), tarOf(t, file("a/f", ""), deep, late, root))
+	odd := link("l", "x")
+	odd.Mode = 0o4000
+	layers := packChain(t, tarOf(t, private), tarOf(t, file("a/f", ""), deep, late, root, odd))
 	x, _ := buildOpen(t, layers)
 	all := indexView(t, x, layers)
 	d := unix.S_IFDIR
 	for p, want := range map[string]view{
 		"":    {Mode: uint32(d | 0o555), Nlink: 4, Mtime: when.Unix(), LayerKnown: 2},
+		"l":   {Mode: unix.S_IFLNK | 0o777, Nlink: 1, Size: 1, Mtime: when.Unix(), LayerKnown: 2, Target: "x"},
 		"a":   {Mode: uint32(d | 0o700), UID: 7, Nlink: 2, Mtime: when.Unix(), LayerKnown: 1},
 		"b":   {Mode: uint32(d | 0o1777), GID: 5, Nlink: 3, Mtime: when.Unix(), LayerKnown: 2},
 		"b/c": {Mode: uint32(d | 0o755), Nlink: 2, Mtime: deep.ModTime.Unix(), LayerKnown: 2},

@@ -36,7 +36,7 @@ func TestTarFormats(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("NOT RUN: needs root, for owners and devices")
 	}
-	base, err := os.MkdirTemp("/dev/shm", "formats")
+	base, err := os.MkdirTemp("", "formats")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,6 +255,17 @@ func TestHeaderValues(t *testing.T) {
 	}
 }
 
+// A tar may end with its last byte of data: umoci insert writes such layers.
+func TestPackWithoutTrailer(t *testing.T) {
+	good := tarOf(t, file("f", strings.Repeat("x", 1000)))
+	for _, n := range []int{1512, 1520, 1536, 2048} {
+		p, err := Pack(t.Context(), bytes.NewReader(good[:n]), t.TempDir(), PackOptions{})
+		if err != nil || p.Entries != 1 || p.TarSize != int64(n) {
+			t.Errorf("Pack of the first %d bytes = %+v, %v", n, p, err)
+		}
+	}
+}
+
 func TestScanRefuses(t *testing.T) {
 	good := tarOf(t, file("f", strings.Repeat("x", 1000)))
 	for _, c := range []struct {
@@ -264,7 +275,7 @@ func TestScanRefuses(t *testing.T) {
 	}{
 		{"truncated header", good[:100], "truncated"},
 		{"truncated data", good[:900], "truncated"},
-		{"truncated padding", good[:1520], "truncated"},
+		{"last byte of data missing", good[:1511], "truncated"},
 		{"no header", append(bytes.Repeat([]byte("x"), 512), good...), "checksum"},
 		{"flipped bit", patchedRaw(good, func(b []byte) { b[3] ^= 1 }), "checksum"},
 		{"lone zero block", append(make([]byte, 512), good...), "lone zero block"},
@@ -277,6 +288,9 @@ func TestScanRefuses(t *testing.T) {
 		{"impossible device", patched(t, node0("n", tar.TypeChar, 1, 1), func(b []byte) { copy(b[329:337], "0010000\x00") }), "can't exist"},
 		{"unknown type", patched(t, file("f", ""), func(b []byte) { b[156] = 'M' }), "type 'M'"},
 		{"huge extended header", patched(t, file("f", ""), func(b []byte) { b[156] = 'x'; copy(b[124:136], "77777777777\x00") }), "extended header of"},
+		{"global headers without end", paxTar(t, 'g', "a="+strings.Repeat("x", maxGlobals)), "global extended headers"},
+		{"extended headers without end", bytes.Repeat(paxTar(t, 'x', "a=b")[:1024], 10000), "without end"},
+		{"too many attributes", paxTar(t, 'x', manyXattrs(maxXattrs+1)...), "more than 1024 extended attributes"},
 		{"record without length", paxBody(t, "path=x\n"), "without length"},
 		{"record too long", paxBody(t, "99 path=x\n"), "wrong length"},
 		{"record too short", paxBody(t, "3 p=x\n"), "wrong length"},
@@ -309,6 +323,13 @@ func TestScanRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+func manyXattrs(n int) (all []string) {
+	for i := range n {
+		all = append(all, fmt.Sprintf("SCHILY.xattr.user.%d=x", i))
+	}
+	return all
 }
 
 func patchedRaw(b []byte, fn func([]byte)) []byte {

@@ -111,7 +111,7 @@ func capString(mask uint64) string {
 }
 
 // limitBounding drops what isn't in the set from the calling thread's bounding
-// set. It needs CAP_SETPCAP, so it comes before apply.
+// set. It needs CAP_SETPCAP, so it comes before applyCaps.
 func (s capSets) limitBounding() error {
 	for c := uintptr(0); c < 64; c++ {
 		have, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0)
@@ -128,21 +128,25 @@ func (s capSets) limitBounding() error {
 	return nil
 }
 
-// apply gives the sets to every thread of this process, then the ambient one to
-// the calling thread, which is the one that executes the command.
-func (s capSets) apply() error {
+// applyCaps gives the sets to the calling thread, which executes the command, and all
+// but the ambient one to every thread if the process stays.
+func (i *initProc) applyCaps(s capSets) error {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
-	for i := range data {
-		shift := 32 * i
-		data[i] = unix.CapUserData{
+	for n := range data {
+		shift := 32 * n
+		data[n] = unix.CapUserData{
 			Effective:   uint32(s.Effective >> shift),
 			Permitted:   uint32(s.Permitted >> shift),
 			Inheritable: uint32(s.Inheritable >> shift),
 		}
 	}
-	if _, _, e := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&data[0])), 0); e != 0 {
-		return fmt.Errorf("set capabilities: %w", e)
+	if i.config.Init {
+		if _, _, e := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&data[0])), 0); e != 0 {
+			return fmt.Errorf("set capabilities: %w", e)
+		}
+	} else if err := unix.Capset(&hdr, &data[0]); err != nil {
+		return fmt.Errorf("set capabilities: %w", err)
 	}
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return fmt.Errorf("clear ambient capabilities: %w", err)

@@ -3,13 +3,14 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// become gives all threads of init the container process's identity: bounding set,
-// no_new_privs, groups, ids, capabilities. cwd is entered before if root may, after
+// become gives init the container process's identity: bounding set, groups, ids,
+// capabilities, no_new_privs; to all its threads if it stays (Options.Init). cwd is entered before if root may, after
 // if only the user may.
 func (i *initProc) become() error {
 	c := &i.config
@@ -30,33 +31,14 @@ func (i *initProc) become() error {
 	if early != nil && !errors.Is(early, unix.EACCES) {
 		return fmt.Errorf("working directory %s: %w", c.Cwd, early)
 	}
-	// The capabilities to keep outlive leaving uid 0.
-	if e := allThreadsPrctl(unix.PR_SET_KEEPCAPS, 1); e != 0 {
-		return fmt.Errorf("keep capabilities: %w", e)
-	}
-	if !c.NoSetgroups {
-		groups := make([]int, len(c.Groups))
-		for n, g := range c.Groups {
-			groups[n] = int(g)
-		}
-		if err := syscall.Setgroups(groups); err != nil {
-			return fmt.Errorf("set groups %v: %w", c.Groups, err)
-		}
-	}
-	if err := syscall.Setresgid(int(c.GID), int(c.GID), int(c.GID)); err != nil {
-		return fmt.Errorf("become group %d: %w", c.GID, err)
-	}
-	if err := syscall.Setresuid(int(c.UID), int(c.UID), int(c.UID)); err != nil {
-		return fmt.Errorf("become user %d: %w", c.UID, err)
-	}
-	if err := caps.apply(); err != nil {
+	if err := i.setIDs(caps.Permitted != 0); err != nil {
 		return err
 	}
-	if e := allThreadsPrctl(unix.PR_SET_KEEPCAPS, 0); e != 0 {
-		return fmt.Errorf("keep capabilities: %w", e)
+	if err := i.applyCaps(caps); err != nil {
+		return err
 	}
 	if c.NoNewPrivs {
-		if e := allThreadsPrctl(unix.PR_SET_NO_NEW_PRIVS, 1); e != 0 {
+		if e := i.prctl(unix.PR_SET_NO_NEW_PRIVS, 1); e != 0 {
 			return fmt.Errorf("set no_new_privs: %w", e)
 		}
 	}
@@ -82,7 +64,49 @@ func (i *initProc) become() error {
 	return nil
 }
 
-func allThreadsPrctl(option, value uintptr) syscall.Errno {
+// setIDs sets groups, gid and uid, each only if it isn't what is wanted already: Go
+// stops all threads for it.
+func (i *initProc) setIDs(keepCaps bool) error {
+	c := &i.config
+	groups := make([]int, len(c.Groups))
+	for n, g := range c.Groups {
+		groups[n] = int(g)
+	}
+	have, err := syscall.Getgroups()
+	if err != nil {
+		return fmt.Errorf("get groups: %w", err)
+	}
+	if !c.NoSetgroups && !slices.Equal(have, groups) {
+		if err := syscall.Setgroups(groups); err != nil {
+			return fmt.Errorf("set groups %v: %w", c.Groups, err)
+		}
+	}
+	gid, uid := int(c.GID), int(c.UID)
+	if r, e, s := unix.Getresgid(); r != gid || e != gid || s != gid {
+		if err := syscall.Setresgid(gid, gid, gid); err != nil {
+			return fmt.Errorf("become group %d: %w", gid, err)
+		}
+	}
+	if r, e, s := unix.Getresuid(); r != uid || e != uid || s != uid {
+		if keepCaps { // over the change from uid 0; cleared by execve
+			if e := i.prctl(unix.PR_SET_KEEPCAPS, 1); e != 0 {
+				return fmt.Errorf("keep capabilities: %w", e)
+			}
+		}
+		if err := syscall.Setresuid(uid, uid, uid); err != nil {
+			return fmt.Errorf("become user %d: %w", uid, err)
+		}
+	}
+	return nil
+}
+
+// prctl sets an attribute of the calling thread, which executes the command, and of all
+// threads if the process stays.
+func (i *initProc) prctl(option, value uintptr) syscall.Errno {
+	if !i.config.Init {
+		_, _, e := unix.RawSyscall6(unix.SYS_PRCTL, option, value, 0, 0, 0, 0)
+		return e
+	}
 	_, _, e := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, option, value, 0, 0, 0, 0)
 	return e
 }

@@ -1,7 +1,6 @@
 package runtime_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -336,7 +335,7 @@ func TestSpecUserNamespace(t *testing.T) {
 				}
 			}
 			j.Spec.Linux.Sysctl = nil
-			if got, want := j.ok(t), fmt.Sprintf(" 0 0 1\n 1 100 50\n0\n1\n"); got != want {
+			if got, want := j.ok(t), " 0 0 1\n 1 100 50\n0\n1\n"; got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})

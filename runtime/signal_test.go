@@ -60,19 +60,13 @@ func (r *running) end(t testing.TB) result {
 func children(t testing.TB, pid int) []int {
 	t.Helper()
 	var cs []int
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, f := range stats {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			continue // ended meanwhile
-		}
-		var id, ppid int
-		var state string
-		rest := string(b[bytes.LastIndexByte(b, ')')+1:])
-		fmt.Sscan(string(b), &id)
-		fmt.Sscan(rest, &state, &ppid)
-		if ppid == pid {
-			cs = append(cs, id)
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, f := range files {
+		b, _ := os.ReadFile(f) // or the thread has ended
+		for _, s := range strings.Fields(string(b)) {
+			var c int
+			fmt.Sscan(s, &c)
+			cs = append(cs, c)
 		}
 	}
 	return cs

@@ -169,8 +169,11 @@ func TestTerminalShell(t *testing.T) {
 			time.Sleep(100 * time.Millisecond) // until sleep is in the foreground
 			p.types(t, "\x1a")                 // Ctrl-Z
 			p.see(t, "Stopped")
-			p.types(t, "kill -9 %1; wait; echo $((40+2))\r")
-			p.see(t, "42\r\n")
+			p.types(t, "fg; echo $((40+2))\r")
+			time.Sleep(100 * time.Millisecond)
+			p.types(t, "\x03") // Ctrl-C
+			p.types(t, "echo $((40+3))\r")
+			p.see(t, "43\r\n")
 			if s := p.seen.String(); strings.Contains(s, "can't access tty") {
 				t.Errorf("no job control: %q", s)
 			}

@@ -32,8 +32,8 @@ func (f *FS) attr(n *node, a *fuse.Attr) error {
 	if err := f.lower.attr(n.lower, a); err != nil {
 		return err
 	}
-	if gone := n.gone.Load(); gone != 0 {
-		a.Nlink -= min(a.Nlink, uint32(gone))
+	if a.Nlink > 1 && !n.isDir() {
+		a.Nlink -= min(a.Nlink, f.goneFrom(a.Ino))
 	}
 	f.showIDs(a)
 	return nil

@@ -92,7 +92,7 @@ func (f *FS) prepareNames(n *node) ([]groupName, error) {
 	if !n.isDir() {
 		var a fuse.Attr
 		err := f.lower.attr(n.lower, &a)
-		if err == nil && a.Nlink > 1 && int64(a.Nlink)-int64(n.gone.Load()) > int64(len(names)) {
+		if err == nil && a.Nlink > 1 && int64(a.Nlink)-int64(f.goneFrom(a.Ino)) > int64(len(names)) {
 			names, err = f.groupNames(n, names)
 		}
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -19,7 +18,7 @@ import (
 // Names below [cow.Snapshot.Dir].
 const (
 	upperSub = "upper"
-	workSub   = "work"
+	workSub  = "work"
 )
 
 // Driver is the union as a [cow.Driver], named "union".
@@ -158,8 +157,3 @@ func removeTree(dirfd int, name string) error {
 
 var _ cow.Driver = (*Driver)(nil)
 var _ cow.Mount = (*Server)(nil)
-
-// Changes implements [cow.Driver].
-func (d *Driver) Changes(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Change, error] {
-	return nil
-}

@@ -29,7 +29,8 @@ type FS struct {
 	files *handles // upper files
 	dirs  *handles // upper directories, O_PATH
 
-	places  sync.RWMutex   // where directories are: read to find a path, written to rename one
+	places  sync.RWMutex // where directories are: read to find a path, written to rename one
+	gone    goneRecords
 	copying [64]sync.Mutex // one copy-up of a node at a time, by node id
 
 	counts [opcodeCount]atomic.Uint64
@@ -90,6 +91,9 @@ func (f *FS) setup(lowerID string) error {
 		return err
 	}
 	if f.upper != nil {
+		if err := f.readGone(); err != nil {
+			return fmt.Errorf("union: %w", err)
+		}
 		if err := f.completeGroups(); err != nil {
 			return fmt.Errorf("union: %w", err)
 		}

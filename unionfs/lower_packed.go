@@ -19,12 +19,11 @@ type packed struct {
 	index *layerpack.Index
 	tars  []*os.File // bottom first
 	fds   []int
-	ahead []readAhead // one a tar
 	bufs  sync.Pool   // *[]layerpack.Extent
 }
 
 func newPacked(index *layerpack.Index, tars []*os.File) *packed {
-	p := &packed{index: index, tars: tars, ahead: make([]readAhead, len(tars))}
+	p := &packed{index: index, tars: tars}
 	for _, t := range tars {
 		p.fds = append(p.fds, int(t.Fd()))
 	}
@@ -122,7 +121,6 @@ func (p *packed) readAt(r lowerRef, b []byte, off int64) (int, error) {
 			done += len(dst)
 			return nil
 		}
-		p.ahead[e.Layer].want(p.fds[e.Layer], e.Off, len(dst))
 		n, err := preadFull(p.fds[e.Layer], dst, e.Off)
 		done += n
 		if err == nil && n < len(dst) {

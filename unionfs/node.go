@@ -24,10 +24,6 @@ type node struct {
 	// up is set once, when the object has a place in the upper directory.
 	up atomic.Pointer[upperObj]
 
-	// gone counts names of a lower hard-link group that were removed without
-	// copying it up.
-	gone atomic.Int32
-
 	mu sync.Mutex
 	// parent and name are a place under which the object is found; parent is
 	// nil for the root and for what has no name left. Protected by mu, and for

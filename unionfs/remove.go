@@ -71,7 +71,7 @@ func (f *FS) remove(dir uint64, name string, rmdir bool) error {
 		if err := f.whiteout(p, q); err != nil {
 			return err
 		}
-		n.gone.Add(1)
+		f.lostName(n)
 	} else {
 		if err := n.pin(q); err != nil {
 			return err

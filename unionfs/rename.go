@@ -308,7 +308,7 @@ func (r *move) settle() {
 		r.to.dir.set(r.newName, r.dstLow, false)
 		if r.dst != nil {
 			if !r.dst.hasUpper() {
-				r.dst.gone.Add(1)
+				f.lostName(r.dst)
 			}
 			f.unsettle(r.dst, r.to, r.newName)
 			r.dst.unpin()

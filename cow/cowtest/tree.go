@@ -76,8 +76,7 @@ func Merge(layers ...Layer) Tree {
 		}
 		for _, e := range l {
 			if kind, _, _ := whiteout.Parse(path.Base(e.Path)); kind != whiteout.Ordinary {
-				t.parents(path.Dir(e.Path), group)
-				continue
+				continue // and makes no directory to be in
 			}
 			t.parents(path.Dir(e.Path), group)
 			t.put(e, group)

@@ -71,10 +71,11 @@ func openFileAt(ctx context.Context, f *os.File, o Options) (Files, error) {
 	if !fi.Mode().IsRegular() || serr != nil || at != 0 {
 		return read(ctx, f, o)
 	}
-	_, plain, err := Decompress(io.NewSectionReader(f, 0, fi.Size()), o.MaxExpansion)
+	probe, plain, err := Decompress(io.NewSectionReader(f, 0, fi.Size()), o.MaxExpansion)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	probe.Close()
 	switch {
 	case fi.Size() == 0:
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, ErrEmpty)

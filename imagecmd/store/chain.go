@@ -41,6 +41,12 @@ func (s *Store) Chain(ctx context.Context, img Image) (chain cow.Chain, release 
 		}
 	}()
 	chain, err = in.Chain(ctx, img.Config, img.Layers)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Something is missing: perhaps the image was removed since it was resolved.
+		if _, gone := s.Resolve(ctx, string(img.ID)); errors.Is(gone, ErrNotFound) {
+			err = gone
+		}
+	}
 	if err != nil {
 		return cow.Chain{}, nil, fmt.Errorf("image %s: %w", shortID(img.ID), err)
 	}

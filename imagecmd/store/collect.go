@@ -43,12 +43,12 @@ func (s *Store) mark(ctx context.Context, d digest.Digest, m *marks, depth int) 
 	if err != nil {
 		return ignoreMissing(err)
 	}
-	index, err := kindOf(raw)
+	parsed, err := parseDocument(raw)
 	if err != nil {
 		return nil
 	}
-	if index {
-		x, err := ParseIndex(raw)
+	if parsed.Manifests != nil {
+		x, err := parsed.index()
 		if err != nil {
 			return nil
 		}
@@ -59,7 +59,7 @@ func (s *Store) mark(ctx context.Context, d digest.Digest, m *marks, depth int) 
 		}
 		return nil
 	}
-	doc, err := ParseManifest(raw)
+	doc, err := parsed.manifest()
 	if err != nil && !errors.Is(err, ErrUnsupported) {
 		return nil
 	}

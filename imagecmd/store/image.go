@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,8 @@ import (
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/cfs-project/cfs/imagecmd/internal/parallel"
 )
 
 // An Image is what the store knows of one.
@@ -54,15 +57,17 @@ func (s *Store) imagesOf(ctx context.Context, x *index) ([]Image, error) {
 	byTarget := map[digest.Digest]*Image{}
 	byID := map[digest.Digest]*Image{}
 	sizes := map[digest.Digest]int64{}
+	names := x.names()
+	read, err := s.readTargets(ctx, x)
+	if err != nil {
+		return nil, err
+	}
 	var list []*Image
 	var broken []error
 	for i, l := range x.Manifests {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
 		img, seen := byTarget[l.Digest]
 		if !seen {
-			m, err := ReadTarget(ctx, s, l.Descriptor, s.platform)
+			m, err := read[l.Digest].m, read[l.Digest].err
 			switch {
 			case errors.Is(err, ErrUnsupported):
 			case err != nil:
@@ -80,8 +85,8 @@ func (s *Store) imagesOf(ctx context.Context, x *index) ([]Image, error) {
 			}
 			byTarget[l.Digest] = img
 		}
-		if img != nil && !x.shadowed(i) {
-			img.addName(l.name())
+		if img != nil {
+			img.addName(names[i])
 		}
 	}
 	out := make([]Image, 0, len(list))
@@ -99,18 +104,45 @@ func (s *Store) imagesOf(ctx context.Context, x *index) ([]Image, error) {
 	return out, errors.Join(broken...)
 }
 
-// shadowed tells whether a later line has the name of line i.
-func (x *index) shadowed(i int) bool {
-	name := x.Manifests[i].name()
-	if name == nil {
-		return false
-	}
-	for _, l := range x.Manifests[i+1:] {
-		if n := l.name(); n != nil && n.String() == name.String() {
-			return true
+// A readResult is what was read of a target, or why it could not be.
+type readResult struct {
+	m   Manifest
+	err error
+}
+
+// readTargets reads every target of an index once, several at a time.
+func (s *Store) readTargets(ctx context.Context, x *index) (map[digest.Digest]*readResult, error) {
+	out := map[digest.Digest]*readResult{}
+	var targets []ocispec.Descriptor
+	for _, l := range x.Manifests {
+		if out[l.Digest] == nil {
+			out[l.Digest] = &readResult{}
+			targets = append(targets, l.Descriptor)
 		}
 	}
-	return false
+	err := parallel.Do(ctx, runtime.GOMAXPROCS(0), len(targets), func(ctx context.Context, i int) error {
+		r := out[targets[i].Digest]
+		r.m, r.err = ReadTarget(ctx, s, targets[i], s.platform)
+		return nil
+	})
+	return out, err
+}
+
+// names is the name of every line, nil where it has none or a later line has it.
+func (x *index) names() []reference.Named {
+	out := make([]reference.Named, len(x.Manifests))
+	last := map[string]int{}
+	for i, l := range x.Manifests {
+		if out[i] = l.name(); out[i] == nil {
+			continue
+		}
+		full := out[i].String()
+		if before, ok := last[full]; ok {
+			out[before] = nil
+		}
+		last[full] = i
+	}
+	return out
 }
 
 // gone tells whether index.json, read again, has the line no more.

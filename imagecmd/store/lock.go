@@ -30,14 +30,32 @@ func flock(f *os.File, how int) (bool, error) {
 // flockWait waits for the lock until ctx ends. It asks again and again, as a
 // flock that blocks could not be given up; waits are rare and mostly short.
 func flockWait(ctx context.Context, f *os.File, how int) error {
+	_, err := flockWhile(ctx, f, how, func() (bool, error) { return true, nil })
+	return err
+}
+
+// flockAt waits for the exclusive lock on f as long as path names it. The
+// answer is false when it does no more: under its new name it may be leased for
+// ever.
+func flockAt(ctx context.Context, f *os.File, path string) (bool, error) {
+	ok, err := flockWhile(ctx, f, unix.LOCK_EX, func() (bool, error) { return isAt(f, path) })
+	if !ok || err != nil {
+		return false, err
+	}
+	return isAt(f, path)
+}
+
+func flockWhile(ctx context.Context, f *os.File, how int, worth func() (bool, error)) (bool, error) {
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		ok, err := flock(f, how)
-		if ok || err != nil {
-			return err
+		if ok, err := flock(f, how); ok || err != nil {
+			return ok, err
+		}
+		if ok, err := worth(); !ok || err != nil {
+			return false, err
 		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
 		case <-time.After(pause):
 		}
 	}

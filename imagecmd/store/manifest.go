@@ -8,6 +8,7 @@ import (
 	"io/fs"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -62,53 +63,50 @@ func checkDescriptor(d ocispec.Descriptor) error {
 	return nil
 }
 
-// kindOf tells an index from a manifest: by the document, because the media
-// type of a descriptor may be missing or a lie, and one read as the other
+// document is an index or a manifest. Which of them, its fields decide: the
+// media type of a descriptor may be missing or a lie, and one read as the other
 // would hide what it holds.
-func kindOf(raw []byte) (index bool, err error) {
-	var doc struct {
-		SchemaVersion int             `json:"schemaVersion"`
-		MediaType     string          `json:"mediaType"`
-		Manifests     json.RawMessage `json:"manifests"`
-		Config        json.RawMessage `json:"config"`
-		Layers        json.RawMessage `json:"layers"`
-		FSLayers      json.RawMessage `json:"fsLayers"`
-	}
+type document struct {
+	SchemaVersion int                   `json:"schemaVersion"`
+	MediaType     string                `json:"mediaType"`
+	ArtifactType  string                `json:"artifactType"`
+	Manifests     *[]ocispec.Descriptor `json:"manifests"`
+	Config        *ocispec.Descriptor   `json:"config"`
+	Layers        *[]ocispec.Descriptor `json:"layers"`
+	FSLayers      json.RawMessage       `json:"fsLayers"`
+	Subject       *ocispec.Descriptor   `json:"subject"`
+	Annotations   map[string]string     `json:"annotations"`
+}
+
+// parseDocument reads an index or a manifest; Manifests is nil for the latter.
+func parseDocument(raw []byte) (document, error) {
+	var doc document
 	if err := json.Unmarshal(raw, &doc); err != nil {
-		return false, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return doc, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	switch {
 	case doc.SchemaVersion == 1 || doc.FSLayers != nil || doc.MediaType == dockerManifestV1 || doc.MediaType == dockerManifestV1JW:
-		return false, fmt.Errorf("%w: a manifest of Docker schema 1", ErrUnsupported)
+		return doc, fmt.Errorf("%w: a manifest of Docker schema 1", ErrUnsupported)
 	case doc.SchemaVersion != 2:
-		return false, fmt.Errorf("%w: schemaVersion %d", ErrInvalid, doc.SchemaVersion)
+		return doc, fmt.Errorf("%w: schemaVersion %d", ErrInvalid, doc.SchemaVersion)
 	case doc.Manifests != nil && (doc.Config != nil || doc.Layers != nil):
-		return false, fmt.Errorf("%w: both an index and a manifest", ErrInvalid)
+		return doc, fmt.Errorf("%w: both an index and a manifest", ErrInvalid)
+	case doc.Manifests != nil && isManifest(doc.MediaType):
+		return doc, fmt.Errorf("%w: an index that calls itself %s", ErrInvalid, doc.MediaType)
 	case doc.Manifests != nil:
-		if isManifest(doc.MediaType) {
-			return false, fmt.Errorf("%w: an index that calls itself %s", ErrInvalid, doc.MediaType)
-		}
-		return true, nil
+		return doc, nil
 	case doc.Config == nil:
-		return false, fmt.Errorf("%w: neither an index nor an image manifest", ErrInvalid)
+		return doc, fmt.Errorf("%w: neither an index nor an image manifest", ErrInvalid)
 	case isIndex(doc.MediaType):
-		return false, fmt.Errorf("%w: a manifest that calls itself %s", ErrInvalid, doc.MediaType)
+		return doc, fmt.Errorf("%w: a manifest that calls itself %s", ErrInvalid, doc.MediaType)
 	}
-	return false, nil
+	return doc, nil
 }
 
-// ParseIndex reads an OCI index or Docker manifest list.
-func ParseIndex(raw []byte) (ocispec.Index, error) {
-	var x ocispec.Index
-	index, err := kindOf(raw)
-	if err != nil {
-		return x, err
-	}
-	if !index {
-		return x, fmt.Errorf("%w: not an index", ErrInvalid)
-	}
-	if err := json.Unmarshal(raw, &x); err != nil {
-		return x, fmt.Errorf("%w: %w", ErrInvalid, err)
+func (doc document) index() (ocispec.Index, error) {
+	x := ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: doc.SchemaVersion}, MediaType: doc.MediaType, ArtifactType: doc.ArtifactType,
+		Manifests: *doc.Manifests, Subject: doc.Subject, Annotations: doc.Annotations,
 	}
 	for _, d := range x.Manifests {
 		if err := checkDescriptor(d); err != nil {
@@ -118,19 +116,13 @@ func ParseIndex(raw []byte) (ocispec.Index, error) {
 	return x, nil
 }
 
-// ParseManifest reads an OCI or Docker schema 2 image manifest. ErrUnsupported
-// is an artifact that is no image, or an image with layers that are not with it.
-func ParseManifest(raw []byte) (ocispec.Manifest, error) {
-	var m ocispec.Manifest
-	index, err := kindOf(raw)
-	if err != nil {
-		return m, err
+func (doc document) manifest() (ocispec.Manifest, error) {
+	m := ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: doc.SchemaVersion}, MediaType: doc.MediaType, ArtifactType: doc.ArtifactType,
+		Config: *doc.Config, Subject: doc.Subject, Annotations: doc.Annotations,
 	}
-	if index {
-		return m, fmt.Errorf("%w: an index, not a manifest", ErrInvalid)
-	}
-	if err := json.Unmarshal(raw, &m); err != nil {
-		return m, fmt.Errorf("%w: %w", ErrInvalid, err)
+	if doc.Layers != nil {
+		m.Layers = *doc.Layers
 	}
 	if err := checkDescriptor(m.Config); err != nil {
 		return m, err
@@ -148,6 +140,31 @@ func ParseManifest(raw []byte) (ocispec.Manifest, error) {
 		return m, fmt.Errorf("%w: config of type %.100q is not an image's", ErrUnsupported, t)
 	}
 	return m, nil
+}
+
+// ParseIndex reads an OCI index or Docker manifest list.
+func ParseIndex(raw []byte) (ocispec.Index, error) {
+	doc, err := parseDocument(raw)
+	if err != nil {
+		return ocispec.Index{}, err
+	}
+	if doc.Manifests == nil {
+		return ocispec.Index{}, fmt.Errorf("%w: not an index", ErrInvalid)
+	}
+	return doc.index()
+}
+
+// ParseManifest reads an OCI or Docker schema 2 image manifest. ErrUnsupported
+// is an artifact that is no image; its manifest is returned with it.
+func ParseManifest(raw []byte) (ocispec.Manifest, error) {
+	doc, err := parseDocument(raw)
+	if err != nil {
+		return ocispec.Manifest{}, err
+	}
+	if doc.Manifests != nil {
+		return ocispec.Manifest{}, fmt.Errorf("%w: an index, not a manifest", ErrInvalid)
+	}
+	return doc.manifest()
 }
 
 // checkLayer refuses layers that this store can't hold.
@@ -219,24 +236,32 @@ func readTarget(ctx context.Context, src Source, target ocispec.Descriptor, p oc
 	if err != nil {
 		return Manifest{}, err
 	}
-	index, err := kindOf(raw)
+	doc, err := parseDocument(raw)
 	if err != nil {
 		return Manifest{}, fmt.Errorf("%s: %w", target.Digest, err)
 	}
-	if !index {
-		return readManifest(ctx, src, target, raw)
+	if doc.Manifests == nil {
+		m, err := doc.manifest()
+		if err != nil {
+			return Manifest{}, fmt.Errorf("manifest %s: %w", target.Digest, err)
+		}
+		return readManifest(ctx, src, target, m)
 	}
 	if depth == maxNesting {
 		return Manifest{}, fmt.Errorf("%s: %w: indexes nested too deep", target.Digest, ErrInvalid)
 	}
-	x, err := ParseIndex(raw)
+	x, err := doc.index()
 	if err != nil {
 		return Manifest{}, fmt.Errorf("%s: %w", target.Digest, err)
 	}
-	if at := pickPlatform(p, x.Manifests); at >= 0 {
-		return readTarget(ctx, src, x.Manifests[at], p, depth+1)
-	}
 	mismatch := fmt.Errorf("%w: %s has none for %s", ErrPlatform, target.Digest, platformString(p))
+	if at := pickPlatform(p, x.Manifests); at >= 0 {
+		m, err := readTarget(ctx, src, x.Manifests[at], p, depth+1)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return m, err
+		}
+		mismatch = fmt.Errorf("%w: of %s that for %s is not here: %w", ErrPlatform, target.Digest, platformString(p), err)
+	}
 	for _, d := range x.Manifests {
 		if isAttestation(d) || !isManifest(d.MediaType) {
 			continue
@@ -251,11 +276,7 @@ func readTarget(ctx context.Context, src Source, target ocispec.Descriptor, p oc
 	return Manifest{}, mismatch
 }
 
-func readManifest(ctx context.Context, src Source, d ocispec.Descriptor, raw []byte) (Manifest, error) {
-	m, err := ParseManifest(raw)
-	if err != nil {
-		return Manifest{}, fmt.Errorf("manifest %s: %w", d.Digest, err)
-	}
+func readManifest(ctx context.Context, src Source, d ocispec.Descriptor, m ocispec.Manifest) (Manifest, error) {
 	rawConfig, err := src.Document(ctx, m.Config)
 	if err != nil {
 		return Manifest{}, fmt.Errorf("manifest %s: config: %w", d.Digest, err)

@@ -12,11 +12,20 @@ import (
 // Resolve finds an image as Docker does: a whole ID; a name, its tag "latest"
 // when it has none; a name with the digest it was pulled by or that its
 // manifest has; the beginning of an ID, with or without "sha256:". The answer
-// is ErrNotFound, or ErrAmbiguous when several IDs begin so.
+// is ErrNotFound, or ErrAmbiguous when several IDs begin so. An image that was
+// found by its name is read alone: names that it has through another target
+// (another compression of its layers) only Images knows.
 func (s *Store) Resolve(ctx context.Context, name string) (Image, error) {
 	x, err := s.readIndex()
 	if err != nil {
 		return Image{}, fmt.Errorf("find image %s: %w", name, err)
+	}
+	if near := x.withName(name); near != nil {
+		if images, err := s.imagesOf(ctx, near); err == nil {
+			if img, found, err := resolve(images, name); err == nil && found != nil {
+				return img, nil
+			}
+		}
 	}
 	images, broken := s.imagesOf(ctx, x)
 	img, _, err := resolve(images, name)
@@ -24,6 +33,31 @@ func (s *Store) Resolve(ctx context.Context, name string) (Image, error) {
 		return Image{}, fmt.Errorf("%w (and of the store's images some can't be read: %w)", err, broken)
 	}
 	return img, err
+}
+
+// withName is the part of an index that is of the target with that name; nil
+// when there is none.
+func (x *index) withName(name string) *index {
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return nil
+	}
+	full := reference.TagNameOnly(ref).String()
+	names := x.names()
+	for i, n := range names {
+		if n == nil || n.String() != full {
+			continue
+		}
+		near := &index{}
+		for j, l := range x.Manifests {
+			// Lines whose name another target has do not count here either.
+			if l.Digest == x.Manifests[i].Digest && (names[j] != nil || l.name() == nil) {
+				near.Manifests = append(near.Manifests, l)
+			}
+		}
+		return near
+	}
+	return nil
 }
 
 // resolve is Resolve on a list. The name it returns is set when the image was

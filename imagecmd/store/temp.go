@@ -90,11 +90,7 @@ func (s *Store) claimDir(ctx context.Context, name string) (*temp, error) {
 		if err != nil {
 			return nil, err
 		}
-		err = flockWait(ctx, f, unix.LOCK_EX)
-		var at bool
-		if err == nil {
-			at, err = isAt(f, path)
-		}
+		at, err := flockAt(ctx, f, path)
 		if err != nil {
 			f.Close()
 			return nil, err

@@ -96,37 +96,3 @@ func TestConformanceRootless(t *testing.T) {
 		cowtest.Run(t, h)
 	})
 }
-
-func TestProbe(t *testing.T) {
-	needsRoot(t)
-	before, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	home := filepath.Join(t.TempDir(), "not", "there")
-	if err := New(home, nil).Probe(t.Context()); err != nil {
-		t.Error(err)
-	}
-	after, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(before, after) {
-		t.Errorf("Probe changed the mounts:\n%s\n%s", before, after)
-	}
-	if _, err := os.Stat(filepath.Dir(home)); err == nil {
-		t.Error("Probe made its home")
-	}
-	var u *cow.Unusable
-	if err := New("/proc/1", nil).Probe(t.Context()); !errors.As(err, &u) || u.Driver != Name {
-		t.Errorf("a home on /proc: %v", err)
-	}
-}
-
-func TestProbeRootless(t *testing.T) {
-	cowtest.Rootless(t, func(t *testing.T) {
-		if err := New(t.TempDir(), nil).Probe(t.Context()); err != nil {
-			t.Error(err)
-		}
-	})
-}

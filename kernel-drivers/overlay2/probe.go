@@ -155,6 +155,9 @@ func (d *Driver) probeBacking() *cow.Unusable {
 	if st.Flags&unix.ST_RDONLY != 0 {
 		return &cow.Unusable{Reason: dir + " is on a filesystem mounted read-only", Hint: hint}
 	}
+	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+		return &cow.Unusable{Reason: fmt.Sprintf("nothing can be made in %s: %v", dir, err), Hint: "choose a store of your own (--root)"}
+	}
 	dialect, _, err := group()
 	if err != nil {
 		return &cow.Unusable{Reason: err.Error(), Hint: "mount /proc"}

@@ -20,8 +20,8 @@
 // then drops every capability, as the caller isn't uid 0 yet. The usual way
 // around is to exec twice. Start instead raises the capabilities into the ambient
 // set between clone and exec, so that they survive; the maps are written while the
-// program's runtime starts up; and [Settle], called by the program once it was
-// told that the maps are there, becomes uid 0 and clears the ambient set.
+// program's runtime starts up, which makes it uid 0; and [Settle], called by the
+// program once it was told that the maps are there, clears the ambient set.
 //
 // # Invariants
 //

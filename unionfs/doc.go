@@ -1,0 +1,93 @@
+// Package unionfs is the FUSE union: layers that never change below, one
+// directory that takes every change above, shown as one tree.
+//
+//	kernel ──/dev/fuse──► Transport ──► FS (fuse.RawFileSystem) ──┬─► upperDir: a directory
+//	                      (go-fuse's     nodes, identities,       │   in overlayfs's format
+//	                       server)       directory states         └─► lower: packed (index + tars)
+//	                                                                  or dirs (plain directories)
+//
+// Start with [New], which builds a union from [Options], and [Mount], which
+// attaches it and serves it until it is unmounted. [NewDriver] wraps both as a
+// [cow.Driver]; [ParseOptions] reads the command line of a mount program.
+//
+// # Vocabulary
+//
+//   - lower: everything below, already merged; it never changes. Whiteouts and
+//     opaque directories don't show in it.
+//   - upper: the writable directory, in the kernel overlayfs's own format, so
+//     that the kernel can mount what this package wrote and the other way round.
+//   - work: the work directory beside it. What is in work/work is rubbish after
+//     a crash and is cleared by the next mount; work/cfs-links and
+//     work/cfs-gone-* keep what hard links need, see below.
+//   - node: one inode that the kernel, or a child, refers to. Its id is dense
+//     and used again with a new generation once it is forgotten.
+//   - identity: what an object is on disk: an inode of the lower, or of the
+//     upper. All names of an object lead to one node.
+//   - place: a directory node and a name under which a node's object is found.
+//     An unlinked object has none; in the upper it is pinned by a descriptor.
+//   - marks: the extended attributes of overlayfs on upper objects.
+//
+// # Why it is fast
+//
+// This server is the only writer of what it mounts, so nothing in the kernel's
+// caches can go stale: entries, negative entries, attributes, symlinks and pages
+// are valid for ever. OPEN, OPENDIR, FLUSH, ACCESS and CREATE are answered with
+// ENOSYS once, after which the kernel does without them: opening, reading and
+// closing a cached file sends no request at all ([FS.Requests] counts them). Hence
+// there are no file handles: reads of a lower go to its tar, those of the upper to
+// a bounded cache of descriptors, and unlinked files are held until FORGET.
+//
+// # Copying up
+//
+// The first write, not the open, copies an object to the upper: its directories
+// first, then a copy in work/work with owner, mode, extended attributes, data
+// (synced) and times, renamed into place. The node stays the node, so that a
+// descriptor or mapping opened before sees what is written after, and st_ino
+// doesn't change; for the next mount it is kept in the mark "cfs.origin", with the
+// identity of the lower, since numbers of another lower mean nothing.
+//
+// A lower hard-link group is copied up with all its names, found by one walk
+// over the lower, so that it is one file also for the kernel's overlayfs and for
+// a commit. While the names are being linked the copy has one more in
+// work/cfs-links: a mount that finds it completes the group. A name of a group
+// that is removed without a copy leaves a record in work/cfs-gone-ID, for st_nlink.
+//
+// A renamed directory gets the mark "redirect" instead of a copy.
+//
+// # Who owns what
+//
+// Where the process can't give an object its owner, or would lock itself out by
+// its mode, both are kept in user.containers.override_stat, in the format of
+// containers/storage and fuse-overlayfs; from then on that object's owner and mode
+// are read from there. Ids that the process's user namespace doesn't know are shown as 0.
+//
+// # Invariants
+//
+//   - Nothing is ever written to a lower.
+//   - Every access to an upper or a lower is relative to a directory descriptor
+//     and follows no symlink. Extended attributes are reached through
+//     /proc/self/fd, whose last step is the object itself.
+//   - A node with references is in the table and in identities; a dead node
+//     never lives again.
+//   - dirState, once loaded, equals the upper directory: every change goes
+//     through it.
+//   - After Unmount or Done no descriptor of a lower or an upper is open.
+//
+// # Lock order
+//
+// A lock may be taken while holding those above it, never one above or beside
+// it, except as said.
+//
+//	FS.copying[i]        one copy-up of a node at a time; the directories' own
+//	  │                  copy-ups are finished before it is taken
+//	  ├─ dirState.mu     a directory's names; a rename takes two by node id, then
+//	  │    │             that of the directory it replaces; a removal takes the
+//	  │    │             parent's, then the child's
+//	  │    └─ node.mu    place and pin of a node; a rename takes two by node id
+//	  │         └─ FS.places   paths of directories: read to open one by its path,
+//	  │              │         written around the renameat(2) that moves one
+//	  │              ├─ table.mu, identities' shards, handles' shards
+//	  │              └─ upperDir.whiteMu, goneRecords.mu, dirObj.mu
+//
+// No lock is held while the kernel is notified; this package never notifies it.
+package unionfs
