@@ -53,7 +53,7 @@ bench-run: build ## cfs run against crun on the same bundle
 	$(GO) run ./bench/cmd/bench-run -runs $(RUNS)
 
 man: build ## man pages into out/man
-	$(GO) run ./internal/genman out/man
+	bin/cfs man out/man
 
 install: build man ## install the binary and the man pages below PREFIX
 	install -D -m 755 bin/cfs $(DESTDIR)$(PREFIX)/bin/cfs

@@ -80,8 +80,8 @@ func (u Upper) Changes() iter.Seq2[Change, error] {
 		d, err := w.open(fd)
 		if err == nil {
 			merge := "/"
-			if d.opaque {
-				merge = ""
+			if d.opaque && u.Dialect.HasNames() {
+				merge = "" // the kernel merges roots whatever they say
 			}
 			err = w.dir("/", &d, merge, true)
 		}

@@ -3,6 +3,7 @@ package cow
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,7 +115,8 @@ func TestChanges(t *testing.T) {
 			[]string{"C /bin", "C /bin/cat", "D /bin/ls"}},
 		{"opaque in the other namespace is nothing", "d /bin\nx /bin user.overlay.opaque=y", whiteout.Trusted,
 			[]string{"C /bin"}}, // but an xattr of its user's
-		{"opaque root", "x / trusted.overlay.opaque=y\nd /bin\nf /bin/ls ls", whiteout.Trusted,
+		{"opaque root, for the kernel", "x / trusted.overlay.opaque=y\nd /bin\nf /bin/ls ls", whiteout.Trusted, nil},
+		{"opaque root, for fuse-overlayfs", "f /.wh..wh..opq \nd /bin\nf /bin/ls ls", whiteout.FuseOverlay,
 			[]string{"C /bin", "D /bin/cat", "D /etc", "D /home", "D /usr", "D /var"}},
 		{"whiteout of nothing", "c /gone", whiteout.Trusted, nil},
 		{"file in place of a directory", "f /etc x", whiteout.Trusted, []string{"C /etc"}},
@@ -190,5 +192,46 @@ func TestChangesStops(t *testing.T) {
 		if err == nil {
 			t.Error("no error for a missing upper")
 		}
+	}
+}
+
+func TestDirBase(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("trusted xattrs and whiteout devices need root")
+	}
+	low := makeTree(t, "d /a/sub\nf /a/f low\nf /a/sub/x x\nd /b\nf /b/f f\nd /c\nf /c/f f\nf /d d\nf /e e")
+	mid := makeTree(t, "d /a\nf /a/g g\nc /a/f\nd /b\nx /b trusted.overlay.opaque=y\nf /b/g g\nc /c\nc /e")
+	top := makeTree(t, "d /a\nf /a/f high\nd /c\nf /c/new n\nd /d\nf /d/in i\nl /link a")
+	b, err := OpenDirBase([]string{low, mid, top}, whiteout.Trusted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time from what is open
+		for p, want := range map[string][]string{
+			"/": {"a", "b", "c", "d", "link"}, "/a": {"f", "g", "sub"}, "/a/sub": {"x"}, "/b": {"g"}, "/c": {"new"}, "/d": {"in"},
+		} {
+			got, err := b.ReadDir(p)
+			slices.Sort(got)
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				t.Errorf("ReadDir(%s): %v\n%s", p, err, diff)
+			}
+		}
+		for p, size := range map[string]int64{"/a/f": 4, "/a/g": 1, "/a/sub/x": 1, "/d/in": 1} {
+			if a, ok, err := b.Lookup(p); !ok || a.Size != size || err != nil {
+				t.Errorf("Lookup(%s) = %+v, %t, %v", p, a, ok, err)
+			}
+		}
+		for _, p := range []string{"/b/f", "/c/f", "/e", "/none", "/none/x", "/a/f/x", "/link/f", "/e/x"} {
+			if a, ok, err := b.Lookup(p); ok || err != nil {
+				t.Errorf("Lookup(%s) = %+v, %t, %v", p, a, ok, err)
+			}
+		}
+	}
+	b.Close()
+	if n := len(b.open); n != 0 {
+		t.Errorf("%d directories open after Close", n)
+	}
+	if _, err := OpenDirBase([]string{low, low + "/none"}, whiteout.Trusted); err == nil {
+		t.Error("a layer that is not there was opened")
 	}
 }

@@ -52,8 +52,8 @@ func OpenDirBase(dirs []string, d whiteout.Dialect) (*DirBase, error) {
 			b.Close()
 			return nil, fmt.Errorf("reading layer directory %s: %w", dirs[i], err)
 		}
-		if opaque {
-			break
+		if opaque && d.HasNames() {
+			break // the kernel merges roots whatever they say
 		}
 	}
 	b.open = []baseDir{root}

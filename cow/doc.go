@@ -13,6 +13,9 @@
 //     snapshot exclude each other; a chain alone can be viewed read-only by any
 //     number of mounts.
 //   - change: one path of a snapshot that differs from its chain.
+//   - upper: the directory, in overlayfs's format, in which a driver keeps the
+//     changed objects; base: what it lies on. [Upper.Changes] compares them for
+//     every driver that has one.
 //
 // # Life of a snapshot
 //

@@ -116,3 +116,11 @@ func (u *Unusable) Error() string { return u.Driver + ": " + u.Reason }
 
 // HintText is what a person can do about it.
 func (u *Unusable) HintText() string { return u.Hint }
+
+// A Pruner is a driver that keeps something of chains outside of snapshots, and
+// can remove what is not needed any more. Found by type assertion.
+type Pruner interface {
+	// Prune removes what none of the chains in keep needs. What somebody has
+	// mounted stays.
+	Prune(ctx context.Context, keep []Chain) error
+}

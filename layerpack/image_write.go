@@ -73,6 +73,9 @@ type imageWriter struct {
 	w   *bufio.Writer
 	at  uint64
 	err error
+
+	zeros [blockSize]byte // never written to
+	buf   [inodeSize]byte
 }
 
 func (w *imageWriter) bytes(b []byte) {
@@ -91,15 +94,15 @@ func (w *imageWriter) string(s string) {
 
 // pad writes zeros up to offset at.
 func (w *imageWriter) pad(at uint64) {
-	var zeros [blockSize]byte
 	for w.at < at && w.err == nil {
-		w.bytes(zeros[:min(uint64(len(zeros)), at-w.at)])
+		w.bytes(w.zeros[:min(blockSize, at-w.at)])
 	}
 }
 
 // inode writes an inode and its extended attributes.
 func (w *imageWriter) inode(p *place) {
-	var b [inodeSize]byte
+	b := w.buf[:]
+	clear(b)
 	layout, u, size := layoutPlain, uint32(0), p.plainSize()
 	switch p.mode & unix.S_IFMT {
 	case unix.S_IFREG:
@@ -127,12 +130,11 @@ func (w *imageWriter) inode(p *place) {
 	le.PutUint32(b[40:], p.nsec)
 	le.PutUint32(b[44:], p.nlink)
 	le.PutUint32(b[layerField:], uint32(p.layer+1))
-	w.bytes(b[:])
+	w.bytes(b)
 	if p.xattrSize == 0 {
 		return
 	}
-	var header [xattrHeaderSize]byte
-	w.bytes(header[:])
+	w.bytes(w.zeros[:xattrHeaderSize])
 	for _, x := range p.xattrs() {
 		index, rest := splitXattr(x.name)
 		if index == 0 {

@@ -55,7 +55,7 @@ func (m *merger) each(ctx context.Context, t toc, fn func(*entry) error) error {
 			return context.Cause(ctx)
 		}
 		if err := fn(e); err != nil {
-			return fmt.Errorf("%w: layer %d: entry %q: %w", ErrInvalid, m.layer, e.name, err)
+			return fmt.Errorf("%w: entry %q: %w", ErrInvalid, e.name, err)
 		}
 		return nil
 	})
@@ -108,7 +108,7 @@ func (m *merger) add(e *entry) error {
 			m.extend(n).sparse, n.ext.holes = e.sparse, true
 		}
 	case kindSymlink:
-		n.mode |= unix.S_IFLNK
+		n.mode = unix.S_IFLNK | 0o777 // symlink(7): Linux knows no other, whatever a tar says
 		m.extend(n).target = e.target
 	case kindChar:
 		n.mode |= unix.S_IFCHR

@@ -82,7 +82,7 @@ func (m *merger) lookup(path string, implied *entry, stop func(part string) bool
 			if implied == nil {
 				return nil, nil
 			}
-			return nil, fmt.Errorf("%q on its way is not a directory", name)
+			return nil, fmt.Errorf("%q, in the way to %q, is not a directory", name, path)
 		}
 		at = child
 	}

@@ -122,8 +122,7 @@ func Scan(ctx context.Context, tarPath, tocPath string) error {
 		return fmt.Errorf("scan layer: %w", err)
 	}
 	err = writeFile(tocPath, func(w io.Writer) error {
-		t := newTOCWriter(w)
-		s := &scanner{emit: t.add}
+		s, t := newTOCScanner(w)
 		buf := make([]byte, 64<<10)
 		for s.pos < st.Size() {
 			if ctx.Err() != nil {

@@ -224,8 +224,7 @@ func (p *pipeline) hash() error {
 
 // write writes the tar and its table of contents.
 func (p *pipeline) write() error {
-	t := newTOCWriter(p.files.toc)
-	s := &scanner{emit: t.add}
+	s, t := newTOCScanner(p.files.toc)
 	flushed := int64(0)
 	for b := range p.toWrite {
 		if _, err := p.files.tar.Write(b.b[:b.n]); err != nil {

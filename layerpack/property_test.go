@@ -198,7 +198,7 @@ func dropLinks(_ string, v *view) { v.LayerKnown, v.Nlink, v.SameInode = 0, 0, "
 // mountOverlay extracts each layer and stacks the trees, read-only.
 func mountOverlay(t testing.TB, layers []cow.Layer, d whiteout.Dialect) string {
 	t.Helper()
-	base, err := os.MkdirTemp("/dev/shm", "trees")
+	base, err := os.MkdirTemp("", "trees")
 	if err != nil {
 		t.Skipf("NOT RUN: %v", err)
 	}

@@ -46,7 +46,7 @@ func (s *scanner) header(b tarBlock) error {
 	if o.sparse.name != "" {
 		e.name = o.sparse.name
 	}
-	s.local, s.longName, s.longTarget = nil, nil, nil
+	s.local, s.localSize, s.longName, s.longTarget = nil, 0, nil, nil
 	if o.size != nil {
 		size = *o.size
 	}
@@ -128,11 +128,11 @@ func (s *scanner) typed(b tarBlock, typ byte, size int64, o *override) error {
 		e.kind = kindDir
 	case 'D': // GNU's incremental backups: a directory, with a list of names as data
 		e.kind = kindDir
-		s.skip = padded(size)
+		s.pass(size)
 	case '6':
 		e.kind = kindFifo
 	case 'V': // a volume's label is no entry
-		s.skip = padded(size)
+		s.pass(size)
 		return nil
 	default:
 		return fmt.Errorf("entries of type %q are not supported", typ)
@@ -155,7 +155,7 @@ func (s *scanner) file(b tarBlock, typ byte, size int64, o *override) error {
 		return err
 	}
 	if typ != 'S' && version < 0 {
-		s.skip = padded(size)
+		s.pass(size)
 		return s.done()
 	}
 	e.holes, s.stored = true, size
@@ -196,7 +196,7 @@ func (s *scanner) sparseDone(pairs []int64) error {
 	if s.e.sparse, err = runsOf(pairs, s.e.size, s.pos, s.stored); err != nil {
 		return s.invalid(s.e.name, err)
 	}
-	s.skip = padded(s.stored)
+	s.pass(s.stored)
 	return s.done()
 }
 

@@ -15,11 +15,14 @@ type record struct{ key, value string }
 // The prefixes of keywords that carry extended attributes: star's, whose value
 // is raw, and libarchive's, whose name is percent-encoded and whose value is base64.
 const (
-	paxXattr     = "SCHILY.xattr."
-	paxXattr64   = "LIBARCHIVE.xattr."
-	paxSparse    = "GNU.sparse."
-	maxExtHeader = 1 << 20 // bytes of one extended header or long name
-	maxGlobals   = 1 << 20 // bytes of all global keywords
+	paxXattr   = "SCHILY.xattr."
+	paxXattr64 = "LIBARCHIVE.xattr."
+	paxSparse  = "GNU.sparse."
+
+	maxExtHeader = 1 << 20  // bytes of one extended header or long name
+	maxLocal     = 4 << 20  // bytes of all extended headers of one entry
+	maxGlobals   = 64 << 10 // bytes of all global keywords, which every entry repeats
+	maxXattrs    = 1024     // of one entry
 )
 
 // parseRecords splits an extended header: "LENGTH KEY=VALUE\n", where the
@@ -68,7 +71,7 @@ func (s *scanner) setGlobal(rs []record) error {
 	for _, g := range s.global {
 		size += len(g.key) + len(g.value)
 	}
-	if size > maxGlobals || len(s.global) > 4096 {
+	if size > maxGlobals || len(s.global) > 256 {
 		return fmt.Errorf("global extended headers of %d bytes", size)
 	}
 	return nil
@@ -117,6 +120,9 @@ func (s *scanner) overrides() (override, error) {
 			encoded, err = decodeXattr(encoded, r)
 		case own && strings.HasPrefix(r.key, paxSparse):
 			err = o.sparse.set(r.key[len(paxSparse):], r.value)
+		}
+		if err == nil && len(o.xattrs)+len(encoded) > maxXattrs {
+			err = fmt.Errorf("more than %d extended attributes", maxXattrs)
 		}
 		if err != nil {
 			return o, err

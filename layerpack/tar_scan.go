@@ -13,7 +13,8 @@ import (
 // Rules where readers differ: global extended headers count (POSIX; docker
 // skips them); a link or directory has no data whatever its size says (as
 // archive/tar has it); the archive ends at two zero blocks, or at the end of
-// the data between two entries.
+// the data between two entries, where the last one's padding may be missing
+// (umoci insert writes such layers, and archive/tar reads them).
 type scanner struct {
 	emit   func(*entry) error
 	failed bool // emit returned an error
@@ -24,11 +25,13 @@ type scanner struct {
 	block [blockSize]byte // collected so far of the block at hand
 	have  int
 	skip  int64 // data and padding to pass over
+	pad   int64 // how much of that is padding at its end
 	meta  byte  // type of the extended header whose data is collected
 	data  []byte
 	want  int64
 
 	global, local []record
+	localSize     int64 // bytes of the extended headers that local comes from
 	longName      *string
 	longTarget    *string
 
@@ -94,6 +97,9 @@ func (s *scanner) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// pass has the next size bytes and their padding passed over.
+func (s *scanner) pass(size int64) { s.skip, s.pad = padded(size), padded(size)-size }
+
 // advance passes over k bytes, at most s.skip, unseen.
 func (s *scanner) advance(k int64) { s.skip, s.pos = s.skip-k, s.pos+k }
 
@@ -102,7 +108,7 @@ func (s *scanner) finish() error {
 	switch {
 	case s.state == scanEnd:
 		return nil
-	case s.skip > 0 || s.have > 0 || s.state != scanHeader && s.state != scanZero:
+	case s.skip > s.pad || s.have > 0 || s.state != scanHeader && s.state != scanZero:
 		return fmt.Errorf("%w: the tar is truncated at byte %d", ErrInvalid, s.pos)
 	case s.pending():
 		return fmt.Errorf("%w: the tar ends after an extended header", ErrInvalid)
@@ -111,7 +117,7 @@ func (s *scanner) finish() error {
 }
 
 func (s *scanner) pending() bool {
-	return s.local != nil || s.longName != nil || s.longTarget != nil
+	return s.localSize > 0 || s.longName != nil || s.longTarget != nil
 }
 
 // blockDone handles the block b, which ends at pos.
@@ -174,7 +180,7 @@ func (s *scanner) invalid(name string, err error) error {
 // metaDone handles the collected data of an extended header or long name.
 func (s *scanner) metaDone() error {
 	s.state = scanHeader
-	s.skip = -s.want & (blockSize - 1)
+	s.skip, s.pad = -s.want&(blockSize-1), 0
 	var rs []record
 	var err error
 	switch s.meta {
@@ -187,9 +193,8 @@ func (s *scanner) metaDone() error {
 		}
 	case 'x':
 		if rs, err = parseRecords(s.data); err == nil {
-			s.local = append(make([]record, 0, len(s.local)+len(rs)), s.local...)
 			s.local = append(s.local, rs...)
-			if len(s.local) > 1<<16 {
+			if s.localSize += s.want + blockSize; s.localSize > maxLocal {
 				err = errors.New("extended headers without end")
 			}
 		}

@@ -50,12 +50,13 @@ func parseTOC(b []byte) (toc, error) {
 	return t, nil
 }
 
-// each calls fn for each entry, in the order of the tar. The entry and its
-// slices are fn's to keep only if it copies the entry; the strings stay valid.
+// each calls fn for each entry, in the order of the tar. The entry is only
+// valid during the call; its slices and strings stay so.
 func (t toc) each(fn func(*entry) error) error {
 	c := cursor{s: t.body}
+	var e entry
 	for i := range t.entries {
-		var e entry
+		e = entry{}
 		if !c.entry(&e, t.tarSize) {
 			return fmt.Errorf("%w: entry %d is damaged", ErrCorrupt, i)
 		}

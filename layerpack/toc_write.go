@@ -40,7 +40,28 @@ type tocWriter struct {
 	w       *bufio.Writer
 	sum     uint32
 	entries uint64
+	size    int64 // bytes
 	buf     []byte
+}
+
+// tocFloor is how much a table of contents may be larger than its tar, in
+// bytes. Every entry is smaller than its headers, unless global ones are
+// repeated in each.
+const tocFloor = 16 << 20
+
+// newTOCScanner makes a scanner that writes what it finds to w.
+func newTOCScanner(w io.Writer) (*scanner, *tocWriter) {
+	t, s := newTOCWriter(w), new(scanner)
+	s.emit = func(e *entry) error {
+		if err := t.add(e); err != nil {
+			return err
+		}
+		if t.size > s.pos+tocFloor {
+			return fmt.Errorf("%w: global extended headers repeated in too many entries", ErrBomb)
+		}
+		return nil
+	}
+	return s, t
 }
 
 func newTOCWriter(w io.Writer) *tocWriter {
@@ -110,6 +131,7 @@ func (t *tocWriter) finish(tarSize int64) error {
 
 func (t *tocWriter) write(b []byte) error {
 	t.sum = crc32.Update(t.sum, castagnoli, b)
+	t.size += int64(len(b))
 	t.buf = b[:0]
 	if _, err := t.w.Write(b); err != nil {
 		return fmt.Errorf("write table of contents: %w", err)

@@ -44,7 +44,6 @@ type directory struct {
 
 	sorted []kid // set by the layout
 	size   int64
-	block  uint32
 
 	delta *dirDelta // what the extracted layer changed here
 }

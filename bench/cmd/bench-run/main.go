@@ -1,0 +1,225 @@
+// Command bench-run compares `cfs run` of a small image with an OCI runtime that
+// runs the same bundle, from start to end, over and over. It needs root, crun
+// and a busybox, and exits with 1 if the target is missed.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/bench"
+	"github.com/cfs-project/cfs/internal/imagegen"
+	"github.com/cfs-project/cfs/runtime"
+	"github.com/cfs-project/cfs/runtime/userns"
+)
+
+// imageName is that of the small image.
+const imageName = "bench-run:latest"
+
+type options struct {
+	cfs, busybox string
+	runs         int
+	json         string
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.cfs, "cfs", "bin/cfs", "the program to measure")
+	flag.StringVar(&o.busybox, "busybox", "/bin/busybox", "a static busybox")
+	flag.IntVar(&o.runs, "runs", 7, "measured rounds")
+	flag.StringVar(&o.json, "json", "", "also write the report to this file")
+	flag.Parse()
+	ctx, stop, err := bench.Isolate()
+	if err == nil {
+		defer stop()
+		err = o.run(ctx)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench-run:", err)
+		os.Exit(1)
+	}
+}
+
+func (o options) run(ctx context.Context) (err error) {
+	if o.cfs, err = filepath.Abs(o.cfs); err != nil {
+		return err
+	}
+	// crun and runc refuse a v1 hierarchy with a v2 one beside it. Nobody else
+	// sees this: the mount namespace is ours.
+	if err := unix.Unmount("/sys/fs/cgroup/unified", unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("hide the second cgroup hierarchy: %w", err)
+	}
+	g, err := bench.NewGround(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, g.Close()) }()
+	layer, err := o.layer()
+	if err != nil {
+		return err
+	}
+	jobs, order, err := o.jobs(ctx, g, layer)
+	if err != nil {
+		return err
+	}
+	r := &bench.Report{Name: "bench-run", Conditions: bench.Here()}
+	r.Conditions.Filesystem, r.Conditions.Rounds = g.Describe(), o.runs
+	r.Conditions.Tree = fmt.Sprintf("busybox, %d KiB; the command is true", len(layer.Tar())>>10)
+	r.Conditions.Cache = "warm"
+	r.Notes = append(r.Notes, "the OCI runtimes run the configuration that cfs run makes, on an extracted tree; cfs run mounts its union as well")
+	samples, err := bench.Compare(ctx, o.runs, true, jobs...)
+	if err != nil {
+		return err
+	}
+	const workload = "run true"
+	r.Add(workload, 1, samples, order...)
+	r.Judge(bench.Target{Workload: workload, Contestant: "cfs", Against: "crun", Max: 5})
+	if err := r.Write(os.Stdout, "crun"); err != nil {
+		return err
+	}
+	if o.json != "" {
+		if err := r.WriteJSON(o.json); err != nil {
+			return err
+		}
+	}
+	if !r.Met() {
+		return errors.New("the target was missed")
+	}
+	return nil
+}
+
+// layer is the only one of the image.
+func (o options) layer() (imagegen.Layer, error) {
+	b, err := os.ReadFile(o.busybox)
+	if err != nil {
+		return nil, err
+	}
+	l := imagegen.Layer{
+		imagegen.Dir("."), imagegen.Dir("bin"), imagegen.File("bin/busybox", string(b), imagegen.Mode(0o755)),
+		imagegen.Dir("etc"), imagegen.File("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"), imagegen.File("etc/group", "root:x:0:\n"),
+		imagegen.Dir("root", imagegen.Mode(0o700)), imagegen.Dir("tmp", imagegen.Mode(0o1777)),
+	}
+	for _, d := range []string{"proc", "sys", "dev"} {
+		l = append(l, imagegen.Dir(d))
+	}
+	for _, n := range []string{"sh", "true", "cat", "ls"} {
+		l = append(l, imagegen.Symlink("bin/"+n, "busybox"))
+	}
+	return l, nil
+}
+
+func (o options) jobs(ctx context.Context, g *bench.Ground, layer imagegen.Layer) ([]bench.Job, []string, error) {
+	bundle, err := writeBundle(ctx, g, layer)
+	if err != nil {
+		return nil, nil, err
+	}
+	store := filepath.Join(g.Dir, "cfs")
+	if err := o.load(ctx, g, layer, store); err != nil {
+		return nil, nil, err
+	}
+	jobs := []bench.Job{{Contestant: "cfs", Run: func(ctx context.Context) (time.Duration, error) {
+		return timed(ctx, o.cfs, "--root", store, "run", "--rm", "--network", "none", imageName)
+	}}}
+	order := []string{"cfs"}
+	n := 0
+	for _, rt := range []string{"crun", "runc"} {
+		bin, err := exec.LookPath(rt)
+		if err != nil {
+			continue
+		}
+		state, err := g.Sub("state-" + rt)
+		if err != nil {
+			return nil, nil, err
+		}
+		order = append(order, rt)
+		jobs = append(jobs, bench.Job{Contestant: rt, Run: func(ctx context.Context) (time.Duration, error) {
+			n++
+			return timed(ctx, bin, "--root", state, "run", "--bundle", bundle, fmt.Sprintf("cfs-bench-%d-%d", os.Getpid(), n))
+		}})
+	}
+	return jobs, order, nil
+}
+
+// writeBundle makes a bundle with the configuration that cfs run would give its
+// container, on an extracted tree.
+func writeBundle(ctx context.Context, g *bench.Ground, layer imagegen.Layer) (string, error) {
+	bundle, err := g.Sub("bundle")
+	if err != nil {
+		return "", err
+	}
+	rootfs, err := g.Sub("bundle/rootfs")
+	if err != nil {
+		return "", err
+	}
+	tar := filepath.Join(g.Dir, "layer.tar")
+	if err := os.WriteFile(tar, layer.Tar(), 0o644); err != nil {
+		return "", err
+	}
+	if err := bench.Extract(ctx, tar, rootfs); err != nil {
+		return "", err
+	}
+	mapping, err := userns.Current()
+	if err != nil {
+		return "", err
+	}
+	spec := runtime.DefaultSpec(runtime.SpecOptions{
+		Args: []string{"true"}, Hostname: "bench", Network: runtime.NetworkNone, NoNewPrivileges: true, Mapping: mapping,
+	})
+	spec.Version = "1.0.2"                                              // what crun 1.8 and runc 1.1 know; nothing newer is used
+	for _, name := range []string{"hosts", "hostname", "resolv.conf"} { // as cfs run binds them
+		file := filepath.Join(bundle, name)
+		if err := os.WriteFile(file, nil, 0o644); err != nil {
+			return "", err
+		}
+		spec.Mounts = append(spec.Mounts, specs.Mount{Destination: "/etc/" + name, Type: "bind", Source: file, Options: []string{"bind", "rprivate"}})
+	}
+	b, err := json.Marshal(spec)
+	if err != nil {
+		return "", err
+	}
+	return bundle, os.WriteFile(filepath.Join(bundle, "config.json"), b, 0o644)
+}
+
+// load brings the image into the store.
+func (o options) load(ctx context.Context, g *bench.Ground, layer imagegen.Layer, store string) error {
+	image := imagegen.NewImage(imageName, imagegen.Plain, []imagegen.Layer{layer})
+	image.Config = ocispec.ImageConfig{Cmd: []string{"true"}}
+	file := filepath.Join(g.Dir, "image.tar")
+	var b bytes.Buffer
+	if err := imagegen.WriteDockerArchive(&b, image); err != nil {
+		return err
+	}
+	if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+		return err
+	}
+	_, err := timed(ctx, o.cfs, "--root", store, "load", "-i", file)
+	return err
+}
+
+// timed runs a program from start to end. What it says is part of the error.
+func timed(ctx context.Context, program string, args ...string) (time.Duration, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	// Not killed when interrupted: it takes its container and mounts with it.
+	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
+	var talk bytes.Buffer
+	cmd.Stderr = &talk
+	start := time.Now()
+	err := cmd.Run()
+	d := time.Since(start)
+	if err != nil {
+		return 0, fmt.Errorf("%s %s: %w: %s", filepath.Base(program), args[len(args)-1], err, talk.Bytes())
+	}
+	return d, nil
+}

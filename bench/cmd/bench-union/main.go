@@ -1,0 +1,252 @@
+// Command bench-union compares the union over a packed layer with the kernel's
+// overlayfs over the extracted tree, and with the tree itself, on a real root
+// filesystem. It needs root, and exits with 1 if a target is missed.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cfs-project/cfs/bench"
+	"github.com/cfs-project/cfs/internal/debianroot"
+)
+
+type options struct {
+	tar      string
+	runs     int
+	json     string
+	readOnly bool
+}
+
+func main() {
+	bench.Serve()
+	var o options
+	flag.StringVar(&o.tar, "tar", "", "uncompressed tar of the tree (default: Debian's minimal root, built once and kept)")
+	flag.IntVar(&o.runs, "runs", 7, "measured rounds")
+	flag.StringVar(&o.json, "json", "", "also write the report to this file")
+	flag.BoolVar(&o.readOnly, "ro", false, "mount without an upper directory")
+	flag.Parse()
+
+	ctx, stop, err := bench.Isolate()
+	if err == nil {
+		defer stop()
+		err = o.run(ctx)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench-union:", err)
+		os.Exit(1)
+	}
+}
+
+var errMissed = errors.New("a target was missed")
+
+func (o options) run(ctx context.Context) (err error) {
+	if o.tar == "" {
+		if o.tar, err = debianroot.Tar(ctx); err != nil {
+			return err
+		}
+	}
+	g, err := bench.NewGround(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, g.Close()) }()
+	cs, paths, err := o.contestants(ctx, g)
+	if err != nil {
+		return err
+	}
+	r := &bench.Report{Name: "bench-union", Conditions: bench.Here()}
+	r.Conditions.Filesystem, r.Conditions.Rounds, r.Conditions.Tree = g.Describe(), o.runs, paths.String()
+	r.Conditions.Cache = "warm: the workload ran once before; cold: unmounted, sync, drop_caches 3, mounted again"
+	r.Notes = append(r.Notes, "overlay and cfs are mounted with an empty upper directory")
+	if o.readOnly {
+		r.Notes[0] = "overlay and cfs are mounted read-only, without an upper directory"
+	}
+	if err := warm(ctx, r, o.runs, cs, paths); err != nil {
+		return err
+	}
+	if err := cold(ctx, r, o.runs, cs, paths); err != nil {
+		return err
+	}
+	for _, t := range []bench.Target{
+		{Workload: bench.WarmOpen.Name, Max: 1.0}, {Workload: bench.WarmStat.Name, Max: 1.0},
+		{Workload: bench.ColdWalk.Name, Max: 0.7}, {Workload: bench.ColdRead.Name, Max: 0.8},
+	} {
+		t.Contestant, t.Against = "cfs", "overlay"
+		r.Judge(t)
+	}
+	if err := r.Write(os.Stdout, "overlay"); err != nil {
+		return err
+	}
+	if o.json != "" {
+		if err := r.WriteJSON(o.json); err != nil {
+			return err
+		}
+	}
+	if !r.Met() {
+		return errMissed
+	}
+	return nil
+}
+
+// contestants extracts and packs the tree.
+func (o options) contestants(ctx context.Context, g *bench.Ground) ([]bench.Contestant, bench.Paths, error) {
+	fail := func(err error) ([]bench.Contestant, bench.Paths, error) { return nil, bench.Paths{}, err }
+	dirs := map[string]string{}
+	for _, n := range []string{"tree", "store", "overlay", "cfs", "fuse-overlayfs"} {
+		d, err := g.Sub(n)
+		if err != nil {
+			return fail(err)
+		}
+		dirs[n] = d
+	}
+	if err := bench.Extract(ctx, o.tar, dirs["tree"]); err != nil {
+		return fail(err)
+	}
+	f, err := os.Open(o.tar)
+	if err != nil {
+		return fail(err)
+	}
+	defer f.Close()
+	chain, err := bench.PackChain(ctx, dirs["store"], f)
+	if err != nil {
+		return fail(err)
+	}
+	paths, err := bench.ListPaths(dirs["tree"])
+	if err != nil {
+		return fail(err)
+	}
+	points := map[string]string{}
+	for _, n := range []string{"overlay", "cfs", "fuse-overlayfs"} {
+		if points[n], err = g.Point(n); err != nil {
+			return fail(err)
+		}
+	}
+	cs := []bench.Contestant{
+		&bench.Native{Tree: dirs["tree"]},
+		&bench.Overlay{Tree: dirs["tree"], Dir: dirs["overlay"], Target: points["overlay"], ReadOnly: o.readOnly},
+		&bench.Union{Chain: chain, Dir: dirs["cfs"], Target: points["cfs"], ReadOnly: o.readOnly},
+	}
+	if p, err := exec.LookPath("fuse-overlayfs"); err == nil {
+		cs = append(cs, &bench.FuseOverlay{Program: p, Tree: dirs["tree"], Dir: dirs["fuse-overlayfs"], Target: points["fuse-overlayfs"], ReadOnly: o.readOnly})
+	}
+	return cs, paths, nil
+}
+
+// warm measures with every contestant mounted all the time.
+func warm(ctx context.Context, r *bench.Report, runs int, cs []bench.Contestant, p bench.Paths) (err error) {
+	roots := map[string]string{}
+	var order []string
+	for _, c := range cs {
+		root, err := c.Mount(ctx)
+		if err != nil {
+			return fmt.Errorf("mount %s: %w", c.Name(), err)
+		}
+		defer func() { err = errors.Join(err, c.Unmount()) }()
+		roots[c.Name()], order = root, append(order, c.Name())
+	}
+	for _, w := range []bench.Workload{bench.WarmOpen, bench.WarmStat} {
+		var jobs []bench.Job
+		ops := 0
+		for _, c := range cs {
+			jobs = append(jobs, bench.Job{Contestant: c.Name(), Run: func(context.Context) (d time.Duration, err error) {
+				d, ops, err = w.Time(roots[c.Name()], p)
+				return d, err
+			}})
+		}
+		samples, err := bench.Compare(ctx, runs, true, jobs...)
+		if err != nil {
+			return err
+		}
+		r.Add(w.Name, ops, samples, order...)
+		for _, c := range cs {
+			if err := count(r, c, w, roots[c.Name()], p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// count adds what the kernel asks of a server in one more warm round.
+func count(r *bench.Report, c bench.Contestant, w bench.Workload, root string, p bench.Paths) error {
+	pid := c.Server()
+	if pid == 0 {
+		return nil
+	}
+	var named []string
+	calls := func() (int64, error) { return bench.ServerCalls(pid) }
+	what, limit := "reads and writes by "+c.Name()+"'s server", (*int64)(nil)
+	if u, ok := c.(*bench.Union); ok {
+		what, limit = "FUSE requests to "+c.Name(), new(int64)
+		last := map[string]uint64{}
+		calls = func() (sum int64, err error) {
+			now, err := u.Requests()
+			named = nil
+			for op, n := range now {
+				sum += int64(n)
+				if n > last[op] {
+					named = append(named, fmt.Sprintf("%s %d", op, n-last[op]))
+				}
+			}
+			slices.Sort(named)
+			last = now
+			return sum, err
+		}
+	}
+	before, err := calls()
+	if err != nil {
+		return err
+	}
+	if _, _, err := w.Time(root, p); err != nil {
+		return err
+	}
+	after, err := calls()
+	if err != nil {
+		return err
+	}
+	what = fmt.Sprintf("%s for one %s of the whole tree", what, w.Name)
+	if limit != nil && len(named) > 0 {
+		what += " (" + strings.Join(named, ", ") + ")"
+	}
+	r.Counts = append(r.Counts, bench.Count{What: what, Value: after - before, Max: limit})
+	return nil
+}
+
+// cold measures with a fresh mount and empty caches for every sample.
+func cold(ctx context.Context, r *bench.Report, runs int, cs []bench.Contestant, p bench.Paths) error {
+	var order []string
+	for _, c := range cs {
+		order = append(order, c.Name())
+	}
+	for _, w := range []bench.Workload{bench.ColdWalk, bench.ColdRead} {
+		var jobs []bench.Job
+		ops := 0
+		for _, c := range cs {
+			jobs = append(jobs, bench.Job{Contestant: c.Name(), Run: func(ctx context.Context) (d time.Duration, err error) {
+				if err := bench.DropCaches(); err != nil {
+					return 0, err
+				}
+				root, err := c.Mount(ctx)
+				if err != nil {
+					return 0, err
+				}
+				d, ops, err = w.Time(root, p)
+				return d, errors.Join(err, c.Unmount())
+			}})
+		}
+		samples, err := bench.Compare(ctx, runs, false, jobs...)
+		if err != nil {
+			return err
+		}
+		r.Add(w.Name, ops, samples, order...)
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package bench
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// Decoding is how a file is decompressed and hashed. The zero value does one
+// thing after the other in one goroutine.
+type Decoding struct {
+	// Pipelined runs the decompression and the two digests beside each other,
+	// as layerpack.Pack does.
+	Pipelined bool
+	// Write, unless empty, is a file that what comes out is also written to,
+	// and synced. It implies Pipelined.
+	Write string
+}
+
+// DecodeAndHash is the least that anybody who receives a layer must do:
+// decompress the file and take the digests of what arrived and of what came
+// out, which it gives as hexadecimal numbers.
+func DecodeAndHash(path string, how Decoding) (d time.Duration, blob, tar string, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, "", "", err
+	}
+	defer f.Close()
+	start := time.Now()
+	in, out := sha256.New(), sha256.New()
+	if how.Pipelined || how.Write != "" {
+		err = decodePipelined(path, f, in, out, how.Write)
+	} else {
+		err = decode(path, io.TeeReader(f, in), func(b []byte) { out.Write(b) })
+	}
+	return time.Since(start), fmt.Sprintf("%x", in.Sum(nil)), fmt.Sprintf("%x", out.Sum(nil)), err
+}
+
+// decodePipelined has a goroutine a stage:
+//
+//	read and hash what arrives ─► decode ─┬─► hash what comes out
+//	                                      └─► write it, if asked
+func decodePipelined(path string, f io.Reader, in, out hash.Hash, write string) error {
+	var err error
+	stages := []func([]byte) error{func(b []byte) error { _, err := out.Write(b); return err }}
+	finish := func() error { return nil }
+	if write != "" {
+		w, err := os.Create(write)
+		if err != nil {
+			return err
+		}
+		stages = append(stages, func(b []byte) error { _, err := w.Write(b); return err })
+		finish = func() error { return errors.Join(w.Sync(), w.Close()) }
+	}
+	pr, pw := io.Pipe()
+	arrived := make(chan error, 1)
+	go func() {
+		_, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(in, pw)}, struct{ io.Reader }{f}, make([]byte, 128<<10))
+		_ = pw.CloseWithError(err) // never fails
+		arrived <- err
+	}()
+
+	type piece struct {
+		b    []byte
+		used atomic.Int32
+	}
+	const pieces = 8
+	free := make(chan *piece, pieces)
+	for range pieces {
+		free <- &piece{b: make([]byte, 256<<10)}
+	}
+	var group sync.WaitGroup
+	failed := make([]error, len(stages))
+	queues := make([]chan *piece, len(stages))
+	for i, stage := range stages {
+		queues[i] = make(chan *piece, pieces)
+		group.Go(func() {
+			for p := range queues[i] {
+				failed[i] = errors.Join(failed[i], stage(p.b))
+				if p.used.Add(-1) == 0 {
+					p.b = p.b[:cap(p.b)]
+					free <- p
+				}
+			}
+		})
+	}
+	err = decode(path, bufio.NewReaderSize(pr, 128<<10), func(b []byte) {
+		p := <-free
+		p.b = p.b[:copy(p.b, b)]
+		p.used.Store(int32(len(queues)))
+		for _, q := range queues {
+			q <- p
+		}
+	})
+	for _, q := range queues {
+		close(q)
+	}
+	group.Wait()
+	_ = pr.CloseWithError(err) // lets the reader go if decoding failed
+	return errors.Join(append(failed, err, <-arrived, finish())...)
+}
+
+// decode decompresses by the file's name and hands on pieces of up to 256 KiB.
+func decode(path string, r io.Reader, each func([]byte)) error {
+	switch {
+	case strings.HasSuffix(path, ".gz"):
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return err
+		}
+		r = z
+	case strings.HasSuffix(path, ".zst"):
+		z, err := zstd.NewReader(r, zstd.WithDecoderLowmem(true))
+		if err != nil {
+			return err
+		}
+		defer z.Close()
+		r = z
+	}
+	buf := make([]byte, 256<<10)
+	for {
+		n, err := io.ReadFull(r, buf)
+		if n > 0 {
+			each(buf[:n])
+		}
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

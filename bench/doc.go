@@ -1,0 +1,29 @@
+// Package bench compares ways of serving one and the same tree, or of doing one
+// and the same job, so that the figures mean something.
+//
+//	Ground (fresh ext4 in memory) ──► Contestants: native, overlay, cfs, fuse-overlayfs
+//	                                        │ each mounted there, servers in processes of their own
+//	Paths (prepared once) ──► Workload ──► Compare: alternating rounds ──► Result ──► Report (table, JSON)
+//
+// # Vocabulary
+//
+//   - contestant: one way to serve the tree. A server in userspace is a process
+//     of its own, as in reality.
+//   - workload: what is done to a tree and timed; done by this process, the
+//     same machine code for every contestant, with prepared system calls, so
+//     that what differs is the filesystem.
+//   - round: every contestant once, in an order that rotates; the medians of
+//     rounds are compared, and their spread is shown.
+//   - warm: the workload ran once untimed before. Cold: the contestant was
+//     unmounted, its server ended, everything written out and the kernel's
+//     caches dropped, and it was mounted again; mounting is not timed.
+//   - target: a ratio of medians that must not be exceeded.
+//
+// # Invariants
+//
+//   - Contestants share one filesystem, fresh for the run, for everything they
+//     read and write.
+//   - Whatever ends the program, nothing is left mounted: a program that mounts
+//     runs in a mount namespace of its own ([Isolate]), and the ground's file
+//     has no name.
+package bench

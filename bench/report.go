@@ -1,0 +1,178 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+)
+
+// A Report is what a benchmark found. Its JSON form is stable.
+type Report struct {
+	Name       string      `json:"name"`
+	Conditions Conditions  `json:"conditions"`
+	Results    []Result    `json:"results"`
+	Counts     []Count     `json:"counts,omitempty"`
+	Targets    []Target    `json:"targets"`
+	Notes      []string    `json:"notes,omitempty"`
+	index      map[key]int // into Results
+}
+
+type key struct{ workload, contestant string }
+
+// A Result is one workload on one contestant.
+type Result struct {
+	Workload   string  `json:"workload"`
+	Contestant string  `json:"contestant"`
+	Ops        int     `json:"ops"` // what one sample did, in operations; 0: one
+	Samples    Samples `json:"samples_ns"`
+	Median     int64   `json:"median_ns"`
+	Low        int64   `json:"low_ns"`
+	High       int64   `json:"high_ns"`
+}
+
+// A Count is a number that is not a time.
+type Count struct {
+	What  string `json:"what"`
+	Value int64  `json:"value"`
+	Max   *int64 `json:"max,omitempty"` // must not be exceeded, if given
+}
+
+// A Target is a ratio of medians and what it must not exceed; or, with
+// Difference, a difference of medians.
+type Target struct {
+	Workload   string        `json:"workload"`
+	Contestant string        `json:"contestant"`
+	Against    string        `json:"against"`
+	Max        float64       `json:"max_ratio,omitempty"`
+	Difference time.Duration `json:"max_difference_ns,omitempty"`
+	Got        float64       `json:"ratio"`
+	GotDiff    time.Duration `json:"difference_ns"`
+	Met        bool          `json:"met"`
+}
+
+// Add puts samples into the report.
+func (r *Report) Add(workload string, ops int, samples map[string]Samples, order ...string) {
+	if r.index == nil {
+		r.index = map[key]int{}
+	}
+	for _, c := range order {
+		s, ok := samples[c]
+		if !ok {
+			continue
+		}
+		low, high := s.Spread()
+		r.index[key{workload, c}] = len(r.Results)
+		r.Results = append(r.Results, Result{workload, c, ops, s, int64(s.Median()), int64(low), int64(high)})
+	}
+}
+
+// Judge adds a target with what was measured. A target whose contestants were
+// not measured is left out and noted.
+func (r *Report) Judge(t Target) {
+	a, okA := r.index[key{t.Workload, t.Contestant}]
+	b, okB := r.index[key{t.Workload, t.Against}]
+	if !okA || !okB {
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: %s against %s was not measured", t.Workload, t.Contestant, t.Against))
+		return
+	}
+	sa, sb := r.Results[a].Samples, r.Results[b].Samples
+	t.Got, t.GotDiff = sa.Ratio(sb), sa.Median()-sb.Median()
+	if t.Difference > 0 {
+		t.Met = t.GotDiff < t.Difference
+	} else {
+		t.Met = t.Got <= t.Max
+	}
+	r.Targets = append(r.Targets, t)
+}
+
+// Met tells whether every target and every count was.
+func (r *Report) Met() bool {
+	for _, t := range r.Targets {
+		if !t.Met {
+			return false
+		}
+	}
+	for _, c := range r.Counts {
+		if !c.met() {
+			return false
+		}
+	}
+	return true
+}
+
+func (c Count) met() bool { return c.Max == nil || c.Value <= *c.Max }
+
+// Write prints the report as tables. base is the contestant whose medians the
+// ratios of the last column are in.
+func (r *Report) Write(w io.Writer, base string) error {
+	fmt.Fprintf(w, "%s\n%s\n", r.Name, r.Conditions)
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(t, "WORKLOAD\tCONTESTANT\tMEDIAN\tLOW\tHIGH\tPER OP\tRATIO TO %s\n", base)
+	for _, x := range r.Results {
+		ratio := "-"
+		if i, ok := r.index[key{x.Workload, base}]; ok && x.Contestant != base {
+			ratio = fmt.Sprintf("%.2f", x.Samples.Ratio(r.Results[i].Samples))
+		}
+		per := "-"
+		if x.Ops > 0 {
+			per = time.Duration(x.Median / int64(x.Ops)).String()
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", x.Workload, x.Contestant, short(x.Median), short(x.Low), short(x.High), per, ratio)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, c := range r.Counts {
+		fmt.Fprintf(w, "count: %s: %d%s\n", c.What, c.Value, verdict(c.Max != nil, c.met(), func() string { return fmt.Sprintf("at most %d", *c.Max) }))
+	}
+	for _, x := range r.Targets {
+		if x.Difference > 0 {
+			fmt.Fprintf(w, "target: %s: %s is %s more than %s%s\n", x.Workload, x.Contestant, x.GotDiff.Round(time.Microsecond), x.Against,
+				verdict(true, x.Met, func() string { return "less than " + x.Difference.String() }))
+			continue
+		}
+		fmt.Fprintf(w, "target: %s: %s is %.2f of %s%s\n", x.Workload, x.Contestant, x.Got, x.Against,
+			verdict(true, x.Met, func() string { return fmt.Sprintf("at most %.2f", x.Max) }))
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintln(w, "note:", n)
+	}
+	return nil
+}
+
+func verdict(judged, met bool, bound func() string) string {
+	switch {
+	case !judged:
+		return ""
+	case met:
+		return fmt.Sprintf(" (%s): met", bound())
+	}
+	return fmt.Sprintf(" (%s): MISSED", bound())
+}
+
+// WriteJSON writes the report to a file.
+func (r *Report) WriteJSON(path string) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, append(b, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+// short is a duration with about four digits.
+func short(ns int64) string {
+	d := time.Duration(ns)
+	switch {
+	case d > 10*time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d > 10*time.Millisecond:
+		return d.Round(10 * time.Microsecond).String()
+	}
+	return d.Round(10 * time.Nanosecond).String()
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"github.com/cfs-project/cfs/imagecmd"
+	"github.com/spf13/cobra"
+)
+
+func newLoad(t *terminal, g *globals) *cobra.Command {
+	var o imagecmd.LoadOptions
+	cmd := &cobra.Command{
+		Use:   "load [-i FILE|DIR]",
+		Short: "Load images from an archive or an OCI layout",
+		Long: `Load images from a file, a directory or standard input: an archive of
+docker save (docker-archive), an OCI archive, or an OCI image layout, each plain
+or compressed with gzip or zstd. Every layer is verified, indexed, and not extracted.`,
+		Example: "  cfs load -i debian.tar\n  skopeo copy docker://debian oci-archive:/dev/stdout | cfs load",
+		Args:    exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			st, err := g.open()
+			if err != nil {
+				return err
+			}
+			o.Stdin = t.in
+			return imagecmd.Load(cmd.Context(), st, o, t.out)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.Input, "input", "i", "", "read from `FILE|DIR` instead of standard input")
+	f.Int64Var(&o.MaxExpansion, "max-expansion", 0, "refuse a layer that unpacks to more than `N` times its size (0: 200, -1: no bound)")
+	return cmd
+}
+
+func newImport(t *terminal, g *globals) *cobra.Command {
+	var o imagecmd.ImportOptions
+	cmd := &cobra.Command{
+		Use:     "import FILE|- [NAME[:TAG]]",
+		Short:   "Make an image of one layer from a tar of a root filesystem",
+		Example: "  mmdebstrap --variant=minbase bookworm - | cfs import - debian",
+		Args:    between(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			st, err := g.open()
+			if err != nil {
+				return err
+			}
+			o.Input, o.Stdin = args[0], t.in
+			if len(args) > 1 {
+				o.Name = args[1]
+			}
+			return imagecmd.Import(cmd.Context(), st, o, t.out)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.Message, "message", "m", "", "a `TEXT` for the image's history")
+	f.Int64Var(&o.MaxExpansion, "max-expansion", 0, "refuse a tar that unpacks to more than `N` times its size (0: 200, -1: no bound)")
+	return cmd
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/cfs-project/cfs/imagecmd"
+	"github.com/cfs-project/cfs/imagecmd/hello"
+	"github.com/cfs-project/cfs/internal/background"
+	"github.com/cfs-project/cfs/runtime"
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+)
+
+// stranger is the uid and gid of an ordinary user with no name, no sub-uids and
+// no privilege at all.
+const stranger = 54321
+
+// privateEnv is set in the run of this test binary that has a mount namespace of its own.
+const privateEnv = "CFS_TEST_PRIVATE"
+
+// TestMain makes the test binary be cfs when it is called so, and runs the tests
+// as root in a mount namespace of their own, where /dev/fuse is everyone's: what
+// a test leaves mounted can't outlive it, and ordinary users can be tried on
+// hosts that keep the device to root.
+func TestMain(m *testing.M) {
+	runtime.Main(imagecmd.Stages())
+	background.Main(imagecmd.Servers())
+	background.Main(unionServers())
+	if os.Geteuid() == 0 && os.Getenv(privateEnv) == "" && strings.HasSuffix(os.Args[0], ".test") {
+		os.Exit(inPrivateNamespace())
+	}
+	testscript.Main(m, map[string]func(){"cfs": main, hello.Name: main, "fuse-overlayfs": main, "mount.fuse.cfs": main})
+}
+
+func inPrivateNamespace() int {
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = append(os.Environ(), privateEnv+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	if err := cmd.Run(); err != nil {
+		if cmd.ProcessState != nil && cmd.ProcessState.Exited() {
+			return cmd.ProcessState.ExitCode()
+		}
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// welcomeStranger makes the host one that ordinary users can use: /dev/fuse has
+// mode 0666, and the stranger has a name, without which fusermount3 does nothing.
+func welcomeStranger(dir string) error {
+	passwd, err := os.ReadFile("/etc/passwd")
+	if err != nil {
+		return err
+	}
+	users := filepath.Join(dir, "passwd")
+	passwd = fmt.Appendf(passwd, "stranger:x:%d:%d::/nonexistent:/bin/sh\n", stranger, stranger)
+	if err := os.WriteFile(users, passwd, 0o644); err != nil {
+		return err
+	}
+	if err := unix.Mount(users, "/etc/passwd", "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	node := filepath.Join(dir, "fuse")
+	if err := unix.Mknod(node, unix.S_IFCHR|0o666, int(unix.Mkdev(10, 229))); err != nil {
+		return err
+	}
+	if err := os.Chmod(node, 0o666); err != nil {
+		return err
+	}
+	return unix.Mount(node, "/dev/fuse", "", unix.MS_BIND, "")
+}
+
+// TestScripts runs testdata/script/*.txtar. Conditions: [root] for scripts that
+// need it. Commands beside testscript's own:
+//
+//	asuser PROGRAM ARG...   run as an ordinary user (root needed; see stranger)
+//	status N PROGRAM ARG... run and expect exit status N
+//	busyboxtar FILE         write a small root as a tar: busybox, users, a secret
+func TestScripts(t *testing.T) {
+	if os.Geteuid() == 0 {
+		dir := t.TempDir()
+		if err := welcomeStranger(dir); err != nil {
+			t.Fatalf("welcoming ordinary users: %v", err)
+		}
+		t.Cleanup(func() { // after the scripts, which run in parallel
+			for _, path := range []string{"/dev/fuse", "/etc/passwd"} {
+				if err := unix.Unmount(path, 0); err != nil {
+					t.Errorf("unmounting %s: %v", path, err)
+				}
+			}
+		})
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:             "testdata/script",
+		TestWork:        false,
+		WorkdirRoot:     workRoot(t),
+		ContinueOnError: false,
+		Setup:           setupScript,
+		Condition: func(cond string) (bool, error) {
+			if cond == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"asuser":     asUser,
+			"status":     expectStatus,
+			"busyboxtar": busyboxTar,
+		},
+	})
+}
+
+// workRoot is a directory that an ordinary user may pass through.
+func workRoot(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "cfs-script-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func setupScript(env *testscript.Env) error {
+	home := filepath.Join(env.WorkDir, "user")
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return err
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(home, stranger, stranger); err != nil {
+			return err
+		}
+		// testscript makes its directories 0700 or 0777 by umask.
+		if err := os.Chmod(env.WorkDir, 0o755); err != nil {
+			return err
+		}
+	}
+	// An ordinary user can't pass through the directory testscript keeps cfs in.
+	bin := filepath.Join(env.WorkDir, "bin")
+	if err := installSelf(bin); err != nil {
+		return err
+	}
+	env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
+	env.Setenv("CFS_ROOT", filepath.Join(env.WorkDir, "store"))
+	env.Setenv("USERHOME", home)
+	env.Setenv("UID", strconv.Itoa(os.Geteuid()))
+	return nil
+}
+
+// installSelf puts this test binary, which is cfs by that name, into dir.
+func installSelf(dir string) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	b, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "cfs"), b, 0o755)
+}
+
+func asUser(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) == 0 {
+		ts.Fatalf("usage: asuser PROGRAM ARG...")
+	}
+	home := ts.Getenv("USERHOME")
+	call := []string{
+		"--reuid", strconv.Itoa(stranger), "--regid", strconv.Itoa(stranger), "--clear-groups",
+		"env", "HOME=" + home, "CFS_ROOT=" + filepath.Join(home, "store"), "USER=stranger",
+	}
+	err := ts.Exec("setpriv", append(call, args...)...)
+	switch {
+	case err != nil && !neg:
+		ts.Fatalf("asuser %s: %v", strings.Join(args, " "), err)
+	case err == nil && neg:
+		ts.Fatalf("asuser %s: unexpected success", strings.Join(args, " "))
+	}
+}
+
+func expectStatus(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 || neg {
+		ts.Fatalf("usage: status N PROGRAM ARG...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		exit, ok := err.(*exec.ExitError)
+		if !ok {
+			ts.Fatalf("%s: %v", args[1], err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("%s: exit status %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/term"
+)
+
+// terminal is everything cfs says to a person. Data goes to out; the rest is
+// talk and goes to err, so that a pipe gets data alone.
+type terminal struct {
+	in  *os.File
+	out io.Writer
+	err io.Writer
+}
+
+// print writes data: what the command was asked for.
+func (t *terminal) print(format string, a ...any) { fmt.Fprintf(t.out, format, a...) }
+
+// note says what happened, or what will.
+func (t *terminal) note(format string, a ...any) { fmt.Fprintf(t.err, format+"\n", a...) }
+
+// warn says what may not be what the person meant; the command goes on.
+func (t *terminal) warn(format string, a ...any) {
+	fmt.Fprintf(t.err, "cfs: warning: "+format+"\n", a...)
+}
+
+// fail says why the command failed, with the error's hint if it carries one.
+func (t *terminal) fail(err error) {
+	fmt.Fprintf(t.err, "cfs: %v\n", err)
+	var h hinter
+	if errors.As(err, &h) && h.HintText() != "" {
+		fmt.Fprintf(t.err, "hint: %s\n", h.HintText())
+	}
+}
+
+// interactive tells whether a person watches standard error.
+func (t *terminal) interactive() bool {
+	f, ok := t.err.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// hinter is an error that knows what a person can do about it.
+type hinter interface {
+	error
+	HintText() string
+}

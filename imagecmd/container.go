@@ -1,0 +1,174 @@
+package imagecmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cfs-project/cfs/cow"
+	"github.com/google/renameio/v2"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+)
+
+// Files of a container's directory, containers/<id>/. The driver keeps its own
+// beside them (upper/ and work/, for instance). The directory itself is flocked,
+// shared, by whatever of the container lives (see store.HoldContainer).
+const (
+	containerConfig = "config.json" // a Container, written once
+	containerState  = "state.json"  // a State, replaced at each change
+	containerRootfs = "rootfs"      // where the root is mounted, in the container's own mount namespace
+)
+
+// Sentinels of the container functions.
+var (
+	// ErrNoContainer is returned when no container has a name or ID.
+	ErrNoContainer = errors.New("no such container")
+	// ErrNameInUse is returned when a container has the name already.
+	ErrNameInUse = errors.New("container name is already in use")
+	// ErrRunning is returned when a container lives and must not.
+	ErrRunning = errors.New("container is running")
+)
+
+// A Container is what is fixed about a container when it is made: the image it
+// stands on, and how it was asked to run. A mount that `cfs mount` made is a
+// container that no process runs in.
+type Container struct {
+	ID         string          `json:"id"`                   // 64 hexadecimal digits
+	Name       string          `json:"name,omitempty"`       // unique in the store
+	Image      string          `json:"image"`                // as the person named it
+	ImageID    digest.Digest   `json:"imageID"`              // digest of the image's config
+	Layers     []digest.Digest `json:"layers"`               // diff IDs of the chain it stands on, bottom first
+	Driver     string          `json:"driver,omitempty"`     // the driver asked for; empty: the first that works
+	Command    []string        `json:"command,omitempty"`    // argv of the process
+	Created    time.Time       `json:"created"`              //
+	AutoRemove bool            `json:"autoRemove,omitempty"` // goes with its process or mount
+	MountedAt  string          `json:"mountedAt,omitempty"`  // target of `cfs mount`, else empty
+	ReadOnly   bool            `json:"readOnly,omitempty"`   // mounted without an upper
+
+	dir  string
+	lock *os.File // held by this process, or nil
+}
+
+// A State is what changes in a container's life.
+type State struct {
+	Driver   string    `json:"driver,omitempty"` // the driver in use
+	Started  time.Time `json:"started,omitzero"`
+	Finished time.Time `json:"finished,omitzero"`
+	Status   int       `json:"status"`          // exit status of its process once Finished
+	Error    string    `json:"error,omitempty"` // why cfs could not run it
+}
+
+// Dir is the container's directory.
+func (c *Container) Dir() string { return c.dir }
+
+// ShortID is the ID as people read it.
+func (c *Container) ShortID() string { return c.ID[:12] }
+
+// Label is what a person calls the container: its name, or else its short ID.
+func (c *Container) Label() string {
+	if c.Name != "" {
+		return c.Name
+	}
+	return c.ShortID()
+}
+
+// Running tells whether anything of the container lives, by its lock: the kernel
+// lets go of it when the last holder dies, however it dies.
+func (c *Container) Running() bool {
+	f, err := tryLock(c.dir, unix.LOCK_EX)
+	if err != nil {
+		return errors.Is(err, ErrRunning)
+	}
+	f.Close()
+	return false
+}
+
+// State reads the container's state; one that has none yet is zero.
+func (c *Container) State() (State, error) {
+	var s State
+	err := readJSON(filepath.Join(c.dir, containerState), &s)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return s, err
+}
+
+func (c *Container) setState(s State) error {
+	return writeJSON(filepath.Join(c.dir, containerState), s)
+}
+
+// snapshot is the container as drivers see it.
+func (c *Container) snapshot(base cow.Chain) cow.Snapshot {
+	return cow.Snapshot{Dir: c.dir, Base: base}
+}
+
+// close gives up the lock.
+func (c *Container) close() {
+	if c.lock != nil {
+		c.lock.Close()
+		c.lock = nil
+	}
+}
+
+// hold takes the container for this process alone, or fails with ErrRunning.
+func (c *Container) hold() error { return c.take(unix.LOCK_EX) }
+
+// join takes the container for this process beside others that live in it.
+func (c *Container) join() error { return c.take(unix.LOCK_SH) }
+
+func (c *Container) take(how int) error {
+	var err error
+	// Whoever asks whether a container runs holds its lock for a moment.
+	for try := 0; try < 10; try++ {
+		if c.lock, err = tryLock(c.dir, how); !errors.Is(err, ErrRunning) {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err != nil {
+		return fmt.Errorf("container %s: %w", c.ShortID(), err)
+	}
+	return nil
+}
+
+// remove deletes the container, which this process holds. The configuration
+// goes last: until then the container is there to be removed again.
+func (c *Container) remove(ctx context.Context, drivers []cow.Driver) error {
+	for _, d := range drivers {
+		if err := d.Remove(ctx, cow.Snapshot{Dir: c.dir}); err != nil {
+			return fmt.Errorf("removing container %s: %w", c.ShortID(), err)
+		}
+	}
+	gone := filepath.Join(filepath.Dir(c.dir), ".gone-"+c.ID)
+	if err := os.Rename(c.dir, gone); err != nil {
+		return err
+	}
+	err := os.RemoveAll(gone)
+	c.close()
+	return err
+}
+
+func readJSON(path string, v any) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func writeJSON(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(path, append(b, '\n'), 0o600)
+}

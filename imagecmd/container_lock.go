@@ -1,0 +1,47 @@
+package imagecmd
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// tryLock locks a container's directory, shared or exclusive, or fails with
+// ErrRunning.
+func tryLock(dir string, how int) (*os.File, error) {
+	f, err := os.OpenFile(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	return flock(f, how|unix.LOCK_NB)
+}
+
+// lockNames makes this process the only one that makes or sweeps containers.
+func (cs Containers) lockNames() (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(cs.dir(), ".names"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return flock(f, unix.LOCK_EX)
+}
+
+// flock locks f, which it closes on failure.
+func flock(f *os.File, how int) (*os.File, error) {
+	for {
+		err := unix.Flock(int(f.Fd()), how)
+		switch {
+		case err == nil:
+			return f, nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		}
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, ErrRunning
+		}
+		return nil, &fs.PathError{Op: "flock", Path: f.Name(), Err: err}
+	}
+}

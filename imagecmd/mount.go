@@ -1,0 +1,203 @@
+package imagecmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/imagecmd/store"
+	"github.com/cfs-project/cfs/internal/background"
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// MountOptions is what `cfs mount` was asked for.
+type MountOptions struct {
+	Source     string // an image, or a container whose changes are to be seen
+	Target     string // an existing directory
+	ReadWrite  bool
+	Name       string // for what is changed
+	AllowOther bool
+	Driver     string
+	Debug      bool
+}
+
+// Mount mounts an image or a container at a directory, served by a process of
+// its own that outlives the caller, and returns once it can be used. The
+// container returned is what [Unmount] finds, and what keeps the changes.
+func Mount(ctx context.Context, st *store.Store, o MountOptions) (*Container, error) {
+	target, err := filepath.Abs(o.Target)
+	if err != nil {
+		return nil, err
+	}
+	if target, err = filepath.EvalSymlinks(target); err != nil {
+		return nil, mountTargetError(err, o.Target)
+	}
+	if info, err := os.Stat(target); err != nil {
+		return nil, mountTargetError(err, o.Target)
+	} else if !info.IsDir() {
+		return nil, fmt.Errorf("%s is not a directory", o.Target)
+	}
+	if o.Driver == "" {
+		o.Driver = os.Getenv("CFS_DRIVER")
+	}
+	cs := OpenContainers(st.Root())
+	c, err := mountContainer(ctx, st, cs, o, target)
+	if err != nil {
+		return nil, err
+	}
+	// The lock goes over to the server with its descriptor.
+	defer c.close()
+	var stderr *os.File
+	if o.Debug {
+		stderr = os.Stderr
+	}
+	err = background.Start(serveStage, serveRequest{
+		Root: st.Root(), ID: c.ID, Target: target, AllowOther: o.AllowOther, Debug: o.Debug,
+	}, stderr, c.lock)
+	if err != nil && c.AutoRemove {
+		_ = c.remove(ctx, Drivers(st.Root(), slog.New(slog.DiscardHandler)))
+	}
+	return c, err
+}
+
+// mountTargetError adds to an error on a mount point what to do about a dead one.
+func mountTargetError(err error, target string) error {
+	if errors.Is(err, unix.ENOTCONN) {
+		return &hinted{err, "the server of an earlier mount died: cfs umount " + target}
+	}
+	return err
+}
+
+// mountContainer finds or makes the container that a mount shows.
+func mountContainer(ctx context.Context, st *store.Store, cs Containers, o MountOptions, target string) (*Container, error) {
+	c, err := cs.Find(o.Source)
+	switch {
+	case err == nil && !c.ReadOnly:
+		if o.Name != "" {
+			return nil, fmt.Errorf("%s is a container and has its name already", o.Source)
+		}
+		if err := c.hold(); err != nil {
+			return nil, err
+		}
+		// What it stands on is fixed; where it is seen is not.
+		c.MountedAt = target
+		if o.Driver != "" {
+			c.Driver = o.Driver
+		}
+		if err := writeJSON(filepath.Join(c.dir, containerConfig), c); err != nil {
+			c.close()
+			return nil, err
+		}
+		return c, nil
+	case err != nil && !errors.Is(err, ErrNoContainer):
+		return nil, err
+	}
+	image, err := resolveImage(ctx, st, o.Source)
+	if err != nil {
+		return nil, err
+	}
+	return cs.Create(Container{
+		Name: o.Name, Image: o.Source, ImageID: image.ID, Layers: image.Config.RootFS.DiffIDs, Driver: o.Driver,
+		MountedAt: target, ReadOnly: !o.ReadWrite, AutoRemove: !o.ReadWrite,
+	})
+}
+
+// Unmount detaches what is mounted at a directory and waits until its server
+// has ended. It returns the container that keeps the changes, if there are any.
+func Unmount(ctx context.Context, st *store.Store, dir string) (*Container, error) {
+	target, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	// A dead mount can't be looked at, but the directory it is in can.
+	if parent, err := filepath.EvalSymlinks(filepath.Dir(target)); err == nil {
+		target = filepath.Join(parent, filepath.Base(target))
+	}
+	if real, err := filepath.EvalSymlinks(target); err == nil {
+		target = real
+	}
+	mounts, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(target))
+	if err != nil {
+		return nil, err
+	}
+	if len(mounts) == 0 {
+		return nil, errors.New("not mounted")
+	}
+	c, err := mountedAt(OpenContainers(st.Root()), target)
+	if err != nil {
+		return nil, err
+	}
+	if c == nil && mounts[0].FSType != unionType {
+		return nil, fmt.Errorf("%s is not a mount of cfs but of %s", dir, mounts[0].FSType)
+	}
+	if err := detach(target); err != nil {
+		return nil, err
+	}
+	if c == nil { // mounted by `cfs union`, or the store was another
+		return nil, nil
+	}
+	if err := c.waitEnd(ctx, 30*time.Second); err != nil {
+		return nil, err
+	}
+	if c.ReadOnly {
+		return nil, nil
+	}
+	if _, err := os.Stat(c.dir); err != nil {
+		return nil, nil // nothing had been changed
+	}
+	return c, nil
+}
+
+// mountedAt is the live container mounted at target, or nil.
+func mountedAt(cs Containers, target string) (*Container, error) {
+	all, err := cs.List()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range all {
+		if c.MountedAt == target && c.Running() {
+			return c, nil
+		}
+	}
+	return nil, nil
+}
+
+// waitEnd waits until nothing of the container lives.
+func (c *Container) waitEnd(ctx context.Context, most time.Duration) error {
+	deadline := time.Now().Add(most)
+	for pause := time.Millisecond; c.Running(); pause = min(2*pause, 50*time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("container %s has not ended after %v", c.ShortID(), most)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+	return nil
+}
+
+// empty tells whether nothing was changed on top of the chain.
+func empty(ctx context.Context, d cow.Driver, s cow.Snapshot) bool {
+	for _, err := range d.Changes(ctx, s) {
+		_ = err
+		return false
+	}
+	return true
+}
+
+// hinted is an error with what a person can do about it.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h *hinted) Unwrap() error    { return h.error }
+func (h *hinted) HintText() string { return h.hint }

@@ -1,0 +1,269 @@
+package store
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/layerpack"
+)
+
+// infoName is the third file of a layer directory: what is asked of a layer
+// more often than it is opened.
+const infoName = "layer.json"
+
+type layerInfo struct {
+	DiffID  digest.Digest `json:"diffID"`
+	TarSize int64         `json:"tarSize"` // bytes of layer.tar
+	Size    int64         `json:"size"`    // bytes of its files, which is what Docker calls a layer's size
+	Entries int           `json:"entries"`
+}
+
+func (s *Store) readLayerInfo(diffID digest.Digest) (layerInfo, error) {
+	var info layerInfo
+	raw, err := os.ReadFile(filepath.Join(s.layerPath(diffID), infoName))
+	if err != nil {
+		return info, err
+	}
+	if err := json.Unmarshal(raw, &info); err != nil || info.DiffID != diffID {
+		return info, fmt.Errorf("layer %s: damaged %s", diffID, infoName)
+	}
+	return info, nil
+}
+
+// leaseLayer leases a packed layer; fs.ErrNotExist means that it must be packed.
+// A directory that lacks one of its files, which only other hands do, is taken away.
+func (s *Store) leaseLayer(ctx context.Context, diffID digest.Digest) (*os.File, error) {
+	path := s.layerPath(diffID)
+	f, err := lease(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{cow.TarName, cow.TOCName, infoName} {
+		if _, err := os.Lstat(filepath.Join(path, name)); err == nil {
+			continue
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			f.Close()
+			return nil, err
+		}
+		f.Close()
+		took, err := seize(path)
+		if err != nil {
+			return nil, err
+		}
+		if took == nil {
+			return nil, fmt.Errorf("layer %s is damaged, its %s is gone, and it is in use", diffID, name)
+		}
+		err = s.trash(took, path)
+		if err == nil {
+			err = fmt.Errorf("layer %s lacks its %s: %w", diffID, name, fs.ErrNotExist)
+		}
+		return nil, err
+	}
+	return f, nil
+}
+
+// trash removes an object that was seized: its name goes at once, with a
+// rename, the rest after. It consumes the file.
+func (s *Store) trash(f *os.File, path string) error {
+	defer f.Close()
+	gone := filepath.Join(s.tmp(), randomName("trash"))
+	if err := os.Rename(path, gone); err != nil {
+		return err
+	}
+	return os.RemoveAll(gone)
+}
+
+// buildLayer makes the layer directory of a diff ID with fill, unless another
+// builder is faster, and returns its lease. fill gets an empty directory and
+// leaves layer.tar and layer.toc in it, verified and synced.
+func (s *Store) buildLayer(ctx context.Context, diffID digest.Digest, fill func(dir string) (layerpack.Packed, error)) (*os.File, error) {
+	for {
+		f, err := s.leaseLayer(ctx, diffID)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return f, err
+		}
+		t, err := s.claimDir(ctx, "layer-"+diffID.Encoded())
+		if err != nil {
+			return nil, err
+		}
+		if _, err := os.Lstat(s.layerPath(diffID)); err == nil {
+			t.discard()
+			continue
+		}
+		p, err := fill(t.path)
+		if err == nil {
+			f, err = s.finishLayer(t, p)
+		}
+		if err == nil {
+			return f, nil
+		}
+		t.discard()
+		if !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+	}
+}
+
+// finishLayer completes a filled temp directory and publishes it.
+func (s *Store) finishLayer(t *temp, p layerpack.Packed) (*os.File, error) {
+	info := layerInfo{DiffID: p.DiffID, TarSize: p.TarSize, Entries: p.Entries}
+	var err error
+	if info.Size, err = contentSize(filepath.Join(t.path, cow.TarName)); err != nil {
+		return nil, fmt.Errorf("layer %s: %w", p.DiffID, err)
+	}
+	raw, err := json.Marshal(info)
+	if err != nil {
+		return nil, err
+	}
+	if err := writeSynced(filepath.Join(t.path, infoName), raw); err != nil {
+		return nil, err
+	}
+	if err := t.f.Sync(); err != nil {
+		return nil, err
+	}
+	return t.publish(s.layerPath(p.DiffID))
+}
+
+func writeSynced(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// packBlob fills dir from a blob of this store, which the caller has leased.
+// verified says that the blob's bytes were hashed on their way in.
+func (s *Store) packBlob(ctx context.Context, dir string, blob, diffID digest.Digest, verified bool) (layerpack.Packed, error) {
+	path := s.blobPath(blob)
+	f, err := openObject(path)
+	if err != nil {
+		return layerpack.Packed{}, err
+	}
+	defer f.Close()
+	if blob == diffID {
+		// The blob is the tar: one file, two names.
+		err := os.Link(path, filepath.Join(dir, cow.TarName))
+		if err == nil {
+			return s.scanPlain(ctx, f, dir, diffID, verified)
+		}
+		if !isNoLink(err) {
+			return layerpack.Packed{}, err
+		}
+	}
+	o := s.packOptions()
+	o.Blob, o.DiffID = blob, diffID
+	return layerpack.Pack(ctx, f, dir, o)
+}
+
+func (s *Store) packOptions() layerpack.PackOptions {
+	return layerpack.PackOptions{MaxExpansion: s.expand}
+}
+
+// scanPlain makes the table of contents of a linked layer.tar.
+func (s *Store) scanPlain(ctx context.Context, f *os.File, dir string, diffID digest.Digest, verified bool) (layerpack.Packed, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return layerpack.Packed{}, err
+	}
+	if fi.Size() > layerpack.DefaultMaxSize {
+		return layerpack.Packed{}, fmt.Errorf("layer %s: %w: %d bytes", diffID, layerpack.ErrBomb, fi.Size())
+	}
+	if !verified {
+		have, err := hashReader(ctx, diffID.Algorithm(), f)
+		if err != nil {
+			return layerpack.Packed{}, err
+		}
+		if have != diffID {
+			return layerpack.Packed{}, fmt.Errorf("layer %s: %w: it is %s", diffID, layerpack.ErrDigest, have)
+		}
+	}
+	toc := filepath.Join(dir, cow.TOCName)
+	if err := layerpack.Scan(ctx, filepath.Join(dir, cow.TarName), toc); err != nil {
+		return layerpack.Packed{}, fmt.Errorf("layer %s: %w", diffID, err)
+	}
+	return layerpack.Packed{Blob: diffID, DiffID: diffID, BlobSize: fi.Size(), TarSize: fi.Size()}, nil
+}
+
+func hashReader(ctx context.Context, a digest.Algorithm, r io.Reader) (digest.Digest, error) {
+	h := a.Digester()
+	_, err := io.Copy(h.Hash(), &ctxReader{ctx, r})
+	return h.Digest(), err
+}
+
+// ctxReader ends with its context.
+type ctxReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *ctxReader) Read(b []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.r.Read(b)
+}
+
+// contentSize is what the files of a tar hold together, in bytes: Docker's
+// size of a layer, which it measures on the extracted tree. Names that occur
+// twice count once; symlinks count their targets' length, as they do there.
+func contentSize(path string) (int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	sizes := map[string]int64{}
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return 0, fmt.Errorf("%w: %w", layerpack.ErrInvalid, err)
+		}
+		n := int64(0)
+		switch h.Typeflag {
+		case tar.TypeReg, tar.TypeGNUSparse:
+			n = h.Size
+		case tar.TypeSymlink:
+			n = int64(len(h.Linkname))
+		}
+		if n != 0 || sizes[h.Name] != 0 {
+			sizes[h.Name] = n
+		}
+	}
+	var sum int64
+	for _, n := range sizes {
+		sum += n
+	}
+	return sum, nil
+}
+
+// isCompressed looks at the first bytes of a layer without taking them: true
+// for gzip and zstd, with which the blob and its tar are two things.
+func isCompressed(r *bufio.Reader) (bool, error) {
+	b, err := r.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	return bytes.HasPrefix(b, []byte{0x1f, 0x8b}) ||
+		bytes.HasPrefix(b, []byte{0x28, 0xb5, 0x2f, 0xfd}) ||
+		len(b) == 4 && b[0]&0xf0 == 0x50 && bytes.Equal(b[1:], []byte{0x2a, 0x4d, 0x18}), nil // a skippable zstd frame
+}

@@ -1,0 +1,148 @@
+// Package background starts this program again as a server that outlives the
+// command that started it, and tells that command how the start went.
+//
+//	command ──Start(name, request)──► server: argv[0] = name, own session
+//	   │                                │ Request, open, mount …
+//	   ◄──────── Ready(err) ────────────┘
+//	   returns                          serves until it is done
+//
+// The server has no terminal: its standard files are /dev/null, so that a pipe
+// the command was given ends with the command (podman reads its mount
+// program's standard error to the end).
+package background
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Descriptors that a server is started with, after the three standard ones.
+const (
+	requestFD = 3 // the request as JSON, to its end
+	replyFD   = 4 // where it says how the start went
+	filesFD   = 5 // the first of those handed over
+)
+
+// A Table names servers by their argv[0]. The functions return exit statuses.
+type Table map[string]func(*Server) int
+
+// A Server is the started process's side.
+type Server struct{ reply *os.File }
+
+type reply struct{ Error, Hint string }
+
+// hinter is an error that knows what a person can do about it.
+type hinter interface{ HintText() string }
+
+// failure is a server's error as it travelled to the command.
+type failure struct{ reply }
+
+func (f *failure) Error() string    { return f.reply.Error }
+func (f *failure) HintText() string { return f.Hint }
+
+// Main must be called at the start of main. If this process is a server it
+// serves and exits; otherwise Main returns at once.
+func Main(t Table) {
+	serve, ok := t[os.Args[0]]
+	if !ok {
+		return
+	}
+	if err := unix.CloseRange(requestFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		fmt.Fprintf(os.Stderr, "cfs: %s: close inherited descriptors on exec: %v\n", os.Args[0], err)
+		os.Exit(1)
+	}
+	os.Exit(serve(&Server{reply: os.NewFile(replyFD, "reply")}))
+}
+
+// Request reads what the server is asked to do into v.
+func (s *Server) Request(v any) error {
+	f := os.NewFile(requestFD, "request")
+	defer f.Close()
+	if err := json.NewDecoder(f).Decode(v); err != nil {
+		return fmt.Errorf("read request: %w", err)
+	}
+	return nil
+}
+
+// File is the nth file that was handed over, from 0.
+func (s *Server) File(n int) *os.File { return os.NewFile(uintptr(filesFD+n), "handed over") }
+
+// Ready tells the command that the server serves, or why it can't: the
+// command's Start then returns. It is called once.
+func (s *Server) Ready(err error) {
+	var r reply
+	if err != nil {
+		r.Error = err.Error()
+		var h hinter
+		if errors.As(err, &h) {
+			r.Hint = h.HintText()
+		}
+	}
+	_ = json.NewEncoder(s.reply).Encode(r) // the command may be gone; the server goes on
+	s.reply.Close()
+}
+
+// Start starts the server called name and waits until it is ready. The files
+// stay the caller's. With stderr the server may write there as long as it lives.
+func Start(name string, request any, stderr *os.File, files ...*os.File) error {
+	in, err := requestFile(request)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", name, err)
+	}
+	defer in.Close()
+	from, to, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("start %s: %w", name, err)
+	}
+	defer from.Close()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{name}
+	cmd.ExtraFiles = append([]*os.File{in, to}, files...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if stderr != nil {
+		cmd.Stderr = stderr
+	}
+	err = cmd.Start()
+	to.Close()
+	if err != nil {
+		return fmt.Errorf("start %s: %w", name, err)
+	}
+	var r reply
+	if err := json.NewDecoder(from).Decode(&r); err != nil {
+		return fmt.Errorf("%s died before it was ready: %w", name, errors.Join(cmd.Wait(), err))
+	}
+	if r.Error != "" {
+		_ = cmd.Wait() // its status says the same
+		return &failure{r}
+	}
+	return cmd.Process.Release()
+}
+
+// requestFile is a file in memory to read the request from.
+func requestFile(request any) (*os.File, error) {
+	b, err := json.Marshal(request)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.MemfdCreate("request", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "request")
+	_, err = f.Write(b)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}

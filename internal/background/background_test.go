@@ -1,0 +1,79 @@
+package background
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+type job struct {
+	Fail string
+	Dir  string
+}
+
+type hinted struct{ error }
+
+func (hinted) HintText() string { return "try again" }
+
+func TestMain(m *testing.M) {
+	Main(Table{"background-test": func(s *Server) int {
+		var j job
+		if err := s.Request(&j); err != nil {
+			s.Ready(err)
+			return 1
+		}
+		switch j.Fail {
+		case "die":
+			return 7
+		case "":
+		default:
+			s.Ready(hinted{errors.New(j.Fail)})
+			return 1
+		}
+		s.Ready(nil)
+		if _, err := s.File(0).WriteString("served"); err != nil {
+			return 1
+		}
+		if err := os.WriteFile(filepath.Join(j.Dir, "done"), nil, 0o600); err != nil {
+			return 1
+		}
+		return 0
+	}})
+	os.Exit(m.Run())
+}
+
+func TestStart(t *testing.T) {
+	dir := t.TempDir()
+	out, err := os.Create(filepath.Join(dir, "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if err := Start("background-test", job{Dir: dir}, nil, out); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(dir, "done")); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the server did not serve")
+		}
+	}
+	if b, err := os.ReadFile(out.Name()); err != nil || string(b) != "served" {
+		t.Errorf("handed-over file holds %q, %v", b, err)
+	}
+}
+
+func TestStartFails(t *testing.T) {
+	err := Start("background-test", job{Fail: "no room"}, nil)
+	var h hinter
+	if err == nil || err.Error() != "no room" || !errors.As(err, &h) || h.HintText() != "try again" {
+		t.Errorf("Start = %v, want the server's error with its hint", err)
+	}
+	if err := Start("background-test", job{Fail: "die"}, nil); err == nil {
+		t.Error("Start of a server that dies succeeded")
+	}
+}

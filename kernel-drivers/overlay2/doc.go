@@ -1,0 +1,44 @@
+// Package overlay2 is the cow.Driver on top of the kernel's overlayfs.
+//
+// The kernel can't stack packed layers that hold data, so each layer is
+// extracted once, into a tree that all snapshots share:
+//
+//	cow.Layer ──layerpack.Extract──► <home>/<group>/<chain id>/   one a layer, shared
+//	                                          │ lowerdir+ (topmost first)
+//	Snapshot.Dir/upper, work ────────────► fsopen("overlay") ──► target
+//
+// # Vocabulary
+//
+//   - tree: what one layer changes, as a directory in the format of overlayfs.
+//     What a layer comes to depends on the layers below it (a path may lead
+//     through their symlinks, a hard link to their files), so a tree has
+//     the ChainID of the chain that ends with its layer, not the DiffID.
+//   - group: the trees that one kind of process can use: those of one xattr
+//     namespace and one id mapping. Root's is called "trusted".
+//   - empty: two directories without content, for chains of less than the two
+//     layers that a mount without upper must have.
+//
+// # Privileged and rootless
+//
+// In the initial user namespace the overlay's own xattrs are trusted.*, renaming a lower directory works
+// (redirect_dir=on), and chmod copies no data (metacopy=on). In any
+// other the kernel allows user.* only (option userxattr, Linux 5.11), and neither of those
+// two; the caller has to be in a user and mount namespace in which it may
+// mount. What the mapping of such a namespace has no room for can't be
+// written into a tree: without sub-uids every object belongs to the caller, and
+// device nodes are left out.
+//
+// # Invariants
+//
+//   - A tree under its final name is complete and on disk, and is never
+//     written to again.
+//   - Who extracts a tree holds an exclusive flock on its directory, who has it
+//     mounted a shared one; Prune removes only what it can lock exclusively.
+//     The kernel drops locks with the process, so a crashed holder blocks nobody.
+//   - An upper is in the format the union writes too, under the same name, so
+//     that a snapshot can change hands; what this mount could not read in one is
+//     refused, not shown wrongly.
+//
+// Locks: one tree at a time exclusively, bottom first; a mutex in mount, held
+// across no other lock.
+package overlay2

@@ -1,0 +1,122 @@
+package overlay2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/cfs-project/cfs/cow"
+)
+
+// Name is what the driver is called.
+const Name = "overlay2"
+
+// Names in Snapshot.Dir.
+const (
+	upperName = "upper"
+	upperTemp = "upper.new" // until it has the root's attributes
+	workName  = "work"
+)
+
+// Driver is the kernel's overlayfs as a cow.Driver.
+type Driver struct {
+	home string       // immutable; made when first needed
+	log  *slog.Logger // immutable
+}
+
+var _ cow.Driver = (*Driver)(nil)
+
+// New is a driver that keeps its trees below home, an absolute path. Log is
+// told what a tree had to leave out, and may be nil. Nothing is made or looked at
+// yet.
+func New(home string, log *slog.Logger) *Driver {
+	if log == nil {
+		log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	return &Driver{home: filepath.Clean(home), log: log}
+}
+
+// Name implements cow.Driver.
+func (d *Driver) Name() string { return Name }
+
+// Create implements cow.Driver. It extracts the layers that nobody has
+// extracted yet, as the upper's root has to look like the chain's. A snapshot
+// that is already there stays as it is.
+func (d *Driver) Create(ctx context.Context, s cow.Snapshot) error {
+	if err := d.create(ctx, s); err != nil {
+		return fmt.Errorf("create snapshot %s: %w", s.Dir, err)
+	}
+	return nil
+}
+
+func (d *Driver) create(ctx context.Context, s cow.Snapshot) error {
+	upper := filepath.Join(s.Dir, upperName)
+	if err := os.Mkdir(filepath.Join(s.Dir, workName), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	if _, err := os.Lstat(upper); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	st, err := d.stack(ctx, s.Base)
+	if err != nil {
+		return err
+	}
+	defer st.release()
+	// The attributes of the root of an overlay are those of its upper
+	// directory. Killed before the rename, the next Create begins again.
+	temp := filepath.Join(s.Dir, upperTemp)
+	if err := removeTree(s.Dir, upperTemp); err != nil {
+		return err
+	}
+	if err := os.Mkdir(temp, 0o755); err != nil {
+		return err
+	}
+	if err := copyRootAttributes(st.top(), temp, st.dialect); err != nil {
+		return err
+	}
+	return os.Rename(temp, upper)
+}
+
+// Changes implements cow.Driver.
+func (d *Driver) Changes(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Change, error] {
+	return func(yield func(cow.Change, error) bool) {
+		st, err := d.stack(ctx, s.Base)
+		if err != nil {
+			yield(cow.Change{}, fmt.Errorf("list changes of %s: %w", s.Dir, err))
+			return
+		}
+		defer st.release()
+		base, err := cow.OpenDirBase(st.paths(), st.dialect)
+		if err != nil {
+			yield(cow.Change{}, fmt.Errorf("list changes of %s: %w", s.Dir, err))
+			return
+		}
+		defer base.Close()
+		up := cow.Upper{Dir: filepath.Join(s.Dir, upperName), Dialect: st.dialect, Base: base}
+		for c, err := range up.Changes() {
+			if err == nil && ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
+			if !yield(c, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Remove implements cow.Driver. The snapshot must not be mounted. Directories
+// that nobody may enter, like the one the kernel keeps in work, are opened up on
+// the way.
+func (d *Driver) Remove(ctx context.Context, s cow.Snapshot) error {
+	for _, name := range []string{upperName, upperTemp, workName} {
+		if err := removeTree(s.Dir, name); err != nil {
+			return fmt.Errorf("remove snapshot %s: %w", s.Dir, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,248 @@
+package runtime
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/runtime/userns"
+)
+
+// An initConfig is all that init is told. It is flat, as decoding the whole
+// specification's type costs more than starting the process.
+type initConfig struct {
+	Root           int // index among the descriptors: the root's tree
+	Mounts         []mountConfig
+	MakeDevices    bool // unless the host's /dev is bound
+	Devices        []deviceConfig
+	MaskedPaths    []string
+	ReadonlyPaths  []string
+	ReadonlyRoot   bool
+	Propagation    uint64
+	RecPropagation bool
+
+	Hostname, Domainname string
+	Sysctl               map[string]string
+	Loopback             bool
+
+	Args, Env   []bytes
+	Cwd         bytes
+	MakeCwd     bool
+	UID, GID    uint32
+	Groups      []uint32
+	NoSetgroups bool
+	Umask       *uint32
+	Caps        capSets
+	NoNewPrivs  bool
+	Rlimits     []rlimitConfig
+	OOMScoreAdj *int
+	Terminal    bool
+	Size        [2]uint16 // rows, columns
+	Init        bool      // stay PID 1, the command is a child
+}
+
+// bytes is a string that need not be UTF-8, which a JSON string must be.
+type bytes string
+
+// MarshalJSON encodes as []byte is encoded, in base64.
+func (b bytes) MarshalJSON() ([]byte, error) { return json.Marshal([]byte(b)) }
+
+// UnmarshalJSON is the reverse of MarshalJSON.
+func (b *bytes) UnmarshalJSON(j []byte) error {
+	var v []byte
+	err := json.Unmarshal(j, &v)
+	*b = bytes(v)
+	return err
+}
+
+func toBytes(ss []string) []bytes {
+	bs := make([]bytes, len(ss))
+	for i, s := range ss {
+		bs[i] = bytes(s)
+	}
+	return bs
+}
+
+func fromBytes(bs []bytes) []string {
+	ss := make([]string, len(bs))
+	for i, b := range bs {
+		ss[i] = string(b)
+	}
+	return ss
+}
+
+// A setup is a configuration being prepared for init, with the descriptors that
+// go along.
+type setup struct {
+	config initConfig
+	fds    []int // owned until close
+}
+
+func (s *setup) sendFD(fd int) int {
+	s.fds = append(s.fds, fd)
+	return len(s.fds) - 1
+}
+
+func (s *setup) close() {
+	for _, fd := range s.fds {
+		unix.Close(fd)
+	}
+	s.fds = nil
+}
+
+// prepare checks a bundle and opens what it names on the host.
+func prepare(b Bundle, n namespaces, o Options) (_ *setup, err error) {
+	s := new(setup)
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	spec, l, p := b.Spec, b.Spec.Linux, b.Spec.Process
+	c := &s.config
+	if err := s.openRoot(b); err != nil {
+		return nil, err
+	}
+	if err := s.planMounts(b.Dir, spec.Mounts); err != nil {
+		return nil, err
+	}
+	if len(s.fds) > maxFDs {
+		return nil, fmt.Errorf("%d bind mounts are more than %d", len(s.fds)-1, maxFDs-1)
+	}
+	c.MakeDevices = true
+	for _, m := range c.Mounts {
+		if m.Target == "/dev" && m.Tree >= 0 {
+			c.MakeDevices = false
+		}
+	}
+	if c.Devices, err = planDevices(l.Devices); err != nil {
+		return nil, err
+	}
+	c.MaskedPaths, c.ReadonlyPaths = l.MaskedPaths, l.ReadonlyPaths
+
+	c.Hostname, c.Domainname = spec.Hostname, spec.Domainname
+	if (c.Hostname != "" || c.Domainname != "") && n.flags&unix.CLONE_NEWUTS == 0 {
+		return nil, invalid("hostname needs a new uts namespace")
+	}
+	if err := checkSysctl(l.Sysctl, n); err != nil {
+		return nil, err
+	}
+	c.Sysctl = l.Sysctl
+	c.Loopback = n.flags&unix.CLONE_NEWNET != 0
+
+	c.Args, c.Env, c.Cwd, c.MakeCwd = toBytes(p.Args), toBytes(p.Env), bytes(path.Clean(p.Cwd)), o.MakeCwd
+	c.UID, c.GID, c.Groups, c.Umask = p.User.UID, p.User.GID, p.User.AdditionalGids, p.User.Umask
+	if err := s.checkIDs(n); err != nil {
+		return nil, err
+	}
+	var unknown []string
+	c.Caps, unknown = parseCaps(p.Capabilities)
+	for _, n := range unknown {
+		o.warn(n + " is no capability this runtime knows")
+	}
+	c.NoNewPrivs = p.NoNewPrivileges
+	if c.Rlimits, err = planRlimits(p.Rlimits); err != nil {
+		return nil, err
+	}
+	c.OOMScoreAdj = p.OOMScoreAdj
+	c.Terminal, c.Init = p.Terminal, o.Init
+	if p.ConsoleSize != nil {
+		c.Size = [2]uint16{uint16(p.ConsoleSize.Height), uint16(p.ConsoleSize.Width)}
+	}
+	return s, nil
+}
+
+func (s *setup) openRoot(b Bundle) error {
+	spec := b.Spec
+	fd, isDir, err := cloneTree(b.Root, true)
+	if err != nil {
+		return fmt.Errorf("open root %s: %w", b.Root, err)
+	}
+	s.config.Root = s.sendFD(fd)
+	if !isDir {
+		return fmt.Errorf("open root %s: %w", b.Root, unix.ENOTDIR)
+	}
+	// Private, so that nothing the host mounts below it later shows up inside.
+	private := mountOptions{Propagation: unix.MS_PRIVATE, RecPropagation: true}
+	if err := private.setAttrs(fd); err != nil {
+		return fmt.Errorf("open root %s: make private: %w", b.Root, err)
+	}
+	s.config.ReadonlyRoot = spec.Root != nil && spec.Root.Readonly
+	if p := spec.Linux.RootfsPropagation; p != "" {
+		o, err := parseMountOptions([]string{p})
+		if err != nil || o.Propagation == 0 {
+			return invalid("linux.rootfsPropagation %q", p)
+		}
+		s.config.Propagation, s.config.RecPropagation = o.Propagation, o.RecPropagation
+	}
+	return nil
+}
+
+// checkIDs refuses ids that don't exist where the process will run, which the
+// kernel would only call an invalid argument.
+func (s *setup) checkIDs(n namespaces) error {
+	c := &s.config
+	m, err := userns.Current()
+	if err != nil {
+		return err
+	}
+	if n.flags&unix.CLONE_NEWUSER != 0 {
+		m = userns.Mapping{}
+		for _, r := range n.uids {
+			m.UID = append(m.UID, userns.Range{Container: uint32(r.ContainerID), Size: uint32(r.Size)})
+		}
+		for _, r := range n.gids {
+			m.GID = append(m.GID, userns.Range{Container: uint32(r.ContainerID), Size: uint32(r.Size)})
+		}
+	} else {
+		c.NoSetgroups = userns.SetgroupsDenied()
+	}
+	const hint = "has no such id in the container: the user namespace doesn't map it (sub-ids, subuid(5))"
+	if !m.HasUID(c.UID) {
+		return fmt.Errorf("user %d %s", c.UID, hint)
+	}
+	for _, g := range append([]uint32{c.GID}, c.Groups...) {
+		if !m.HasGID(g) {
+			return fmt.Errorf("group %d %s", g, hint)
+		}
+	}
+	if c.NoSetgroups && len(c.Groups) > 0 {
+		return fmt.Errorf("process.user.additionalGids: the user namespace denies setgroups (no sub-ids)")
+	}
+	return nil
+}
+
+func (s *setup) send(sock socket) error {
+	b, err := json.Marshal(&s.config)
+	if err != nil {
+		return fmt.Errorf("encode configuration: %w", err)
+	}
+	return sock.send(msgConfig, b, s.fds)
+}
+
+var errNoConfig = errors.New("this name is for cfs itself")
+
+func receiveConfig(sock socket) (c initConfig, fds []int, err error) {
+	kind, body, fds, err := sock.receive()
+	if err != nil {
+		return c, fds, fmt.Errorf("%w: read configuration: %w", errNoConfig, err)
+	}
+	if kind != msgConfig {
+		return c, fds, fmt.Errorf("read configuration: unexpected message %q", kind)
+	}
+	if err := json.Unmarshal(body, &c); err != nil {
+		return c, fds, fmt.Errorf("decode configuration: %w", err)
+	}
+	for _, m := range c.Mounts {
+		if m.Tree >= len(fds) {
+			return c, fds, fmt.Errorf("read configuration: %d descriptors are too few", len(fds))
+		}
+	}
+	if c.Root >= len(fds) {
+		return c, fds, fmt.Errorf("read configuration: no root")
+	}
+	return c, fds, nil
+}

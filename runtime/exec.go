@@ -1,0 +1,115 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A commandError says why the command can't be executed, in Docker's words.
+type commandError struct {
+	name   string
+	reason string
+	kind   error // ErrNotFound or ErrNotExecutable
+}
+
+func (e *commandError) Error() string { return fmt.Sprintf("exec %q: %s", e.name, e.reason) }
+func (e *commandError) Unwrap() error { return e.kind }
+
+// lookPath finds the command as execvp(3) does, in the container, as its user: a
+// name with a slash is a path, others are looked up in env's PATH.
+func lookPath(name string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		if err := executableFile(name); err != nil {
+			return "", execError(name, err)
+		}
+		return name, nil
+	}
+	path := ""
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			path = v // the last one counts, as for getenv after duplicates are dropped
+		}
+	}
+	var denied error
+	for _, dir := range filepath.SplitList(path) {
+		if dir == "" {
+			dir = "."
+		}
+		p := filepath.Join(dir, name)
+		err := executableFile(p)
+		if err == nil {
+			if !strings.HasPrefix(p, "/") {
+				p = "./" + p
+			}
+			return p, nil
+		}
+		if errors.Is(err, fs.ErrPermission) && denied == nil {
+			denied = err
+		}
+	}
+	if denied != nil {
+		return "", execError(name, denied)
+	}
+	return "", &commandError{name, "executable file not found in $PATH", ErrNotFound}
+}
+
+func executableFile(path string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return unix.EISDIR
+	}
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
+}
+
+func execError(name string, err error) error {
+	kind := ErrNotExecutable
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		kind = ErrNotFound
+	}
+	return &commandError{name, err.Error(), kind}
+}
+
+// exec turns init into the command, as PID 1 in a session of its own. It returns
+// only with an error.
+func (i *initProc) exec(path string) error {
+	// Fails only for who already leads a session: the caller made one for us.
+	if _, err := unix.Setsid(); err != nil && err != unix.EPERM {
+		return fmt.Errorf("start session: %w", err)
+	}
+	if i.console >= 0 {
+		if err := unix.IoctlSetInt(i.console, unix.TIOCSCTTY, 0); err != nil {
+			return fmt.Errorf("take terminal: %w", err)
+		}
+		for fd := range 3 {
+			if err := unix.Dup3(i.console, fd, 0); err != nil {
+				return fmt.Errorf("take terminal: %w", err)
+			}
+		}
+	}
+	resetSignals()
+	return execError(string(i.config.Args[0]), syscall.Exec(path, fromBytes(i.config.Args), fromBytes(i.config.Env)))
+}
+
+// resetSignals gives every signal its default action and unblocks all, on the
+// calling thread: what the person's shell or a nohup had ignored would else stay so
+// in the container. (execve resets handlers, but not ignored and blocked signals.)
+func resetSignals() {
+	// struct sigaction of rt_sigaction(2): handler, flags, restorer, mask; zero is
+	// SIG_DFL. Larger than any architecture's.
+	var act [64]byte
+	for n := uintptr(1); n <= 64; n++ {
+		unix.RawSyscall6(unix.SYS_RT_SIGACTION, n, uintptr(unsafe.Pointer(&act)), 0, 8, 0, 0)
+	}
+	var none uint64
+	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0)
+}

@@ -1,0 +1,100 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// reap stays PID 1 with the command as its child, and returns the command's
+// status. Every other process of the pid namespace ends when init then exits.
+func (i *initProc) reap(path string) (int, error) {
+	sigs := make(chan os.Signal, 64)
+	signal.Notify(sigs, forwardedByInit()...)
+
+	sys := &syscall.SysProcAttr{Setsid: true}
+	files := []uintptr{0, 1, 2}
+	if i.console >= 0 {
+		fd := uintptr(i.console)
+		files = []uintptr{fd, fd, fd}
+		sys.Setctty = true // Ctty 0: the descriptor in the child
+	}
+	args := fromBytes(i.config.Args)
+	child, err := syscall.ForkExec(path, args, &syscall.ProcAttr{Env: fromBytes(i.config.Env), Files: files, Sys: sys})
+	if err != nil {
+		return 0, execError(args[0], err)
+	}
+	// From here on the supervisor takes the command as running, and what the
+	// command closes must be closed for good: a pipe's reader waits for all writers.
+	for fd := range 3 {
+		unix.Dup3(i.null, fd, 0)
+	}
+	unix.Close(i.null)
+	if i.console >= 0 {
+		unix.Close(i.console)
+	}
+	for _, fd := range i.fds {
+		unix.Close(fd)
+	}
+	unix.Close(i.sock.fd)
+
+	var mu sync.Mutex // held while child may be signalled, and while it is reaped
+	gone := false
+	go func() {
+		for s := range sigs {
+			mu.Lock()
+			if !gone {
+				unix.Kill(child, s.(unix.Signal))
+			}
+			mu.Unlock()
+		}
+	}()
+	for {
+		var info unix.Siginfo
+		// WNOWAIT: know who it is before the process id is free for reuse.
+		if err := waitid(&info); err != nil {
+			return 0, fmt.Errorf("wait: %w", err)
+		}
+		mu.Lock()
+		var st unix.WaitStatus
+		pid, err := unix.Wait4(-1, &st, unix.WNOHANG|unix.WALL, nil)
+		gone = gone || pid == child && (st.Exited() || st.Signaled())
+		mu.Unlock()
+		switch {
+		case errors.Is(err, unix.ECHILD):
+			return 0, fmt.Errorf("wait: %w", err)
+		case gone:
+			return waitStatus(syscall.WaitStatus(st)), nil
+		}
+	}
+}
+
+func waitid(info *unix.Siginfo) error {
+	for {
+		err := unix.Waitid(unix.P_ALL, 0, info, unix.WEXITED|unix.WNOWAIT|unix.WALL, nil)
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// forwardedByInit are the signals that a PID 1 of ours hands to the command: all
+// but those that can't be caught, that are about init itself, or that Go uses.
+func forwardedByInit() []os.Signal {
+	var ss []os.Signal
+	for n := unix.Signal(1); n < 65; n++ {
+		switch n {
+		case unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGPIPE, unix.SIGURG,
+			unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS,
+			unix.SIGPROF, unix.SIGVTALRM, 32, 33, 34:
+			continue
+		}
+		ss = append(ss, n)
+	}
+	return ss
+}

@@ -1,0 +1,60 @@
+package stage
+
+import (
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+)
+
+// Attend waits for the stage's end as the process that a person started: every
+// signal that can be passed on is passed on to the stage. If the stage was killed
+// while it had the terminal in raw mode, the terminal gets back the mode it had at
+// Start; a stage that ends by itself does that on its own. The result is that of
+// [Process.Wait].
+func (p *Process) Attend() (int, error) {
+	sigs := make(chan os.Signal, 64)
+	signal.Notify(sigs, forwardable()...)
+	defer signal.Stop(sigs)
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			select {
+			case s := <-sigs:
+				p.Signal(s.(unix.Signal))
+			case <-done:
+				return
+			}
+		}
+	}()
+	status, err := p.Wait()
+	if err != nil && p.mode != nil {
+		signal.Ignore(unix.SIGTTOU) // would stop us here if we are in the background
+		term.Restore(p.tty, p.mode)
+	}
+	return status, err
+}
+
+// forwardable are the signals that P catches for the stage. Left out are those
+// that can't be caught, that say something about P itself (faults, its children,
+// its own job control, a closed pipe), Go's own SIGURG, and those that whoever
+// started P has asked to be ignored (nohup).
+func forwardable() []os.Signal {
+	var ss []os.Signal
+	for n := unix.Signal(1); n < 65; n++ {
+		switch n {
+		case unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGPIPE, unix.SIGURG,
+			unix.SIGTTIN, unix.SIGTTOU,
+			unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS,
+			unix.SIGPROF, unix.SIGVTALRM,
+			32, 33, 34: // kept by C libraries for themselves; Go leaves them alone too
+			continue
+		}
+		if !signal.Ignored(n) {
+			ss = append(ss, n)
+		}
+	}
+	return ss
+}

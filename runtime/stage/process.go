@@ -1,0 +1,95 @@
+package stage
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"github.com/cfs-project/cfs/runtime/userns"
+)
+
+// Stdio is what a stage gets as descriptors 0, 1 and 2. A nil file is /dev/null.
+type Stdio struct{ In, Out, Err *os.File }
+
+// A Process is a stage, seen from the process that started it.
+type Process struct {
+	cmd  *exec.Cmd
+	link *os.File // owned; closing it (or dying) tells the stage that P is gone
+
+	tty  int         // the stage's standard input
+	mode *term.State // what its mode was at Start; nil if it is no terminal
+}
+
+// Start starts the stage called name in the namespaces of m. The error wraps
+// [userns.ErrForbidden] where the host doesn't allow them.
+func Start(m userns.Mapping, name string, payload []byte, io Stdio) (*Process, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: socketpair: %w", name, err)
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "link"), os.NewFile(uintptr(pair[1]), "link")
+	defer theirs.Close()
+
+	cmd := &exec.Cmd{
+		Path:        "/proc/self/exe",
+		Args:        []string{name},
+		ExtraFiles:  []*os.File{theirs}, // linkFD
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+	}
+	// An *os.File in an interface, but never a nil one.
+	if io.In != nil {
+		cmd.Stdin = io.In
+	}
+	if io.Out != nil {
+		cmd.Stdout = io.Out
+	}
+	if io.Err != nil {
+		cmd.Stderr = io.Err
+	}
+	p := &Process{cmd: cmd, link: ours}
+	if io.In != nil {
+		p.tty = int(io.In.Fd())
+		p.mode, _ = term.GetState(p.tty)
+	}
+	if err := m.Start(cmd); err != nil {
+		ours.Close()
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	if err := writeFrame(ours, framePayload, payload); err != nil {
+		p.Kill()
+		p.Wait()
+		return nil, fmt.Errorf("start %s: send payload: %w", name, err)
+	}
+	return p, nil
+}
+
+// Pid is the stage's process id.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// Signal passes a signal on to the stage's [Link.Signals]. It is no error if the
+// stage has ended.
+func (p *Process) Signal(s syscall.Signal) {
+	writeFrame(p.link, frameSignal, []byte{byte(s)})
+}
+
+// Kill ends the stage without giving it a chance to clean up.
+func (p *Process) Kill() { p.cmd.Process.Kill() }
+
+// Wait waits for the stage's end and returns its exit status. A stage that was
+// killed by a signal is an error, and the status is 125.
+func (p *Process) Wait() (int, error) {
+	err := p.cmd.Wait()
+	p.link.Close()
+	st, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	switch {
+	case !ok:
+		return statusBroken, fmt.Errorf("wait for %s: %w", p.cmd.Args[0], err)
+	case st.Signaled():
+		return statusBroken, fmt.Errorf("%s was killed: %v", p.cmd.Args[0], st.Signal())
+	}
+	return st.ExitStatus(), nil
+}
