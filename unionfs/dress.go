@@ -159,3 +159,20 @@ func hiddenXattr(name string) bool {
 	return strings.HasPrefix(name, trustedMarks) || strings.HasPrefix(name, userMarks) ||
 		strings.HasPrefix(name, fuseMarks) || strings.HasPrefix(name, encodedXattr)
 }
+
+// dressRoot gives the upper directory itself what the lower's root has: an upper
+// that is new hides it otherwise, as the root is always merged.
+func (f *FS) dressRoot() error {
+	var a fuse.Attr
+	if err := f.lower.attr(f.root.lower, &a); err != nil {
+		return err
+	}
+	p := at{f.upper.root, ""}
+	if _, err := f.upper.dress(p, specOf(&a)); err != nil {
+		return err
+	}
+	if err := f.copyXattrs(f.root, p); err != nil {
+		return err
+	}
+	return p.utimens(unix.Timespec{Sec: int64(a.Atime), Nsec: int64(a.Atimensec)}, unix.Timespec{Sec: int64(a.Mtime), Nsec: int64(a.Mtimensec)})
+}
