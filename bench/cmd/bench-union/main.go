@@ -24,6 +24,7 @@ type options struct {
 	json     string
 	ground   string
 	readOnly bool
+	only     string
 }
 
 func main() {
@@ -33,6 +34,7 @@ func main() {
 	flag.IntVar(&o.runs, "runs", 7, "measured rounds")
 	flag.StringVar(&o.ground, "ground", "", "directory that holds the filesystem everything is on (default: memory)")
 	flag.StringVar(&o.json, "json", "", "also write the report to this file")
+	flag.StringVar(&o.only, "only", "", "measure only the workloads whose names contain this, and leave fuse-overlayfs out")
 	flag.BoolVar(&o.readOnly, "ro", false, "mount without an upper directory")
 	flag.Parse()
 
@@ -71,10 +73,10 @@ func (o options) run(ctx context.Context) (err error) {
 	if o.readOnly {
 		r.Notes[0] = "overlay and cfs are mounted read-only, without an upper directory"
 	}
-	if err := warm(ctx, r, o.runs, cs, paths); err != nil {
+	if err := o.warm(ctx, r, cs, paths); err != nil {
 		return err
 	}
-	if err := cold(ctx, r, o.runs, cs, paths); err != nil {
+	if err := o.cold(ctx, r, cs, paths); err != nil {
 		return err
 	}
 	for _, t := range []bench.Target{
@@ -82,7 +84,9 @@ func (o options) run(ctx context.Context) (err error) {
 		{Workload: bench.ColdWalk.Name, Max: 0.7}, {Workload: bench.ColdRead.Name, Max: 0.8},
 	} {
 		t.Contestant, t.Against = "cfs", "overlay"
-		r.Judge(t)
+		if strings.Contains(t.Workload, o.only) {
+			r.Judge(t)
+		}
 	}
 	if err := r.Write(os.Stdout, "overlay"); err != nil {
 		return err
@@ -136,14 +140,14 @@ func (o options) contestants(ctx context.Context, g *bench.Ground) ([]bench.Cont
 		&bench.Overlay{Tree: dirs["tree"], Dir: dirs["overlay"], Target: points["overlay"], ReadOnly: o.readOnly},
 		&bench.Union{Chain: chain, Dir: dirs["cfs"], Target: points["cfs"], ReadOnly: o.readOnly},
 	}
-	if p, err := exec.LookPath("fuse-overlayfs"); err == nil {
+	if p, err := exec.LookPath("fuse-overlayfs"); err == nil && o.only == "" {
 		cs = append(cs, &bench.FuseOverlay{Program: p, Tree: dirs["tree"], Dir: dirs["fuse-overlayfs"], Target: points["fuse-overlayfs"], ReadOnly: o.readOnly})
 	}
 	return cs, paths, nil
 }
 
 // warm measures with every contestant mounted all the time.
-func warm(ctx context.Context, r *bench.Report, runs int, cs []bench.Contestant, p bench.Paths) (err error) {
+func (o options) warm(ctx context.Context, r *bench.Report, cs []bench.Contestant, p bench.Paths) (err error) {
 	roots := map[string]string{}
 	var order []string
 	for _, c := range cs {
@@ -155,6 +159,9 @@ func warm(ctx context.Context, r *bench.Report, runs int, cs []bench.Contestant,
 		roots[c.Name()], order = root, append(order, c.Name())
 	}
 	for _, w := range []bench.Workload{bench.WarmOpen, bench.WarmStat} {
+		if !strings.Contains(w.Name, o.only) {
+			continue
+		}
 		var jobs []bench.Job
 		ops := 0
 		for _, c := range cs {
@@ -163,7 +170,7 @@ func warm(ctx context.Context, r *bench.Report, runs int, cs []bench.Contestant,
 				return d, err
 			}})
 		}
-		samples, err := bench.Compare(ctx, runs, true, jobs...)
+		samples, err := bench.Compare(ctx, o.runs, true, jobs...)
 		if err != nil {
 			return err
 		}
@@ -239,12 +246,15 @@ func count(r *bench.Report, c bench.Contestant, w bench.Workload, root string, p
 }
 
 // cold measures with a fresh mount and empty caches for every sample.
-func cold(ctx context.Context, r *bench.Report, runs int, cs []bench.Contestant, p bench.Paths) error {
+func (o options) cold(ctx context.Context, r *bench.Report, cs []bench.Contestant, p bench.Paths) error {
 	var order []string
 	for _, c := range cs {
 		order = append(order, c.Name())
 	}
-	for _, w := range []bench.Workload{bench.ColdWalk, bench.ColdRead} {
+	for _, w := range []bench.Workload{bench.ColdWalk, bench.ColdRead, bench.ColdReadKnown} {
+		if !strings.Contains(w.Name, o.only) {
+			continue
+		}
 		var jobs []bench.Job
 		ops := 0
 		for _, c := range cs {
@@ -260,7 +270,7 @@ func cold(ctx context.Context, r *bench.Report, runs int, cs []bench.Contestant,
 				return d, errors.Join(err, c.Unmount())
 			}})
 		}
-		samples, err := bench.Compare(ctx, runs, false, jobs...)
+		samples, err := bench.Compare(ctx, o.runs, false, jobs...)
 		if err != nil {
 			return err
 		}
