@@ -15,9 +15,9 @@ const TransportVar = "CFS_TRANSPORT"
 // Another name is an error that wraps EINVAL.
 func TransportByName(name string) (Transport, error) {
 	switch name {
-	case "gofuse", "":
+	case "gofuse":
 		return GoFuse{}, nil
-	case "loop":
+	case "loop", "":
 		return Loop{}, nil
 	}
 	return nil, fmt.Errorf("transport %q: not one of loop, gofuse: %w", name, unix.EINVAL)
