@@ -165,9 +165,17 @@ func (s *loopSession) sleep(w *worker) bool {
 	// The reader of a moment ago may be at work by now. It reads again after.
 	s.asleep = append(s.asleep, w)
 	s.mu.Unlock()
-	w.x.shrink()
 	w.sleep()
 	return !s.ended.Load()
+}
+
+// shrink gives back memory that workers asleep have used.
+func (s *loopSession) shrink() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.asleep { // woken only by who holds the lock
+		w.x.shrink()
+	}
 }
 
 // end has every worker end.

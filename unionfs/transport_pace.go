@@ -37,9 +37,9 @@ const (
 	hotFrom    = 8
 	sleepWorth = 10 * time.Microsecond // a gap that short had no idle CPU in it
 	checkEvery = 32
-	lossLimit  = 1 // CPU taken away within checkEvery requests
-	pauseMin   = 4 * time.Millisecond
-	pauseMax   = time.Second
+	lossLimit  = 2 // CPU taken away within checkEvery requests
+	pauseMin   = time.Millisecond
+	pauseMax   = 16 * time.Millisecond
 	goodReset  = 8
 )
 

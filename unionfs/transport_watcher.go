@@ -64,6 +64,7 @@ func (w *watcher) run() {
 			} else if idle++; idle > watchLinger {
 				tick.Stop()
 				clear(turns)
+				w.s.shrink()
 				w.awake.Store(false)
 				if w.served.Swap(false) { // between the look and the store
 					w.alive()

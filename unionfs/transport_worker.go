@@ -22,6 +22,7 @@ type worker struct {
 
 	turn    atomic.Uint64 // odd while at work on a request; for the watcher
 	backlog int           // requests that were found waiting, in a row
+	heavy   bool          // the last one moved much data
 	count   uint
 	pace    pace
 	follow  follower
@@ -90,13 +91,16 @@ func (w *worker) run() {
 func (w *worker) next() (fd, n int, errno unix.Errno) {
 	before := time.Now()
 	looking := w.pace.looking && !w.follow.follows() // there, looking would keep the client from running
-	if w.look >= 0 && (looking || w.backlog > 0 || w.sample()) {
+	if w.look >= 0 && (looking || w.backlog > 0 || w.heavy || w.sample()) {
 		for first := true; ; first = false {
 			n, errno = w.peek()
 			now := time.Now()
 			if errno != unix.EAGAIN {
 				if first {
 					w.backlog++
+					if w.heavy {
+						w.backlog += backlogLimit / 2
+					}
 				} else {
 					w.backlog = 0
 				}
@@ -140,8 +144,11 @@ func (w *worker) serve(fd, n int) {
 	w.s.reading.Store(false)
 	w.turn.Add(1)
 	w.s.watch.alive()
-	if w.backlog >= backlogLimit || slow(w.x.space()[:n]) {
+	w.heavy = heavy(w.x.space()[:n])
+	if w.backlog >= backlogLimit {
 		w.backlog = 0
+		w.s.relieve()
+	} else if slow(w.x.space()[:n]) {
 		w.s.relieve()
 	}
 	w.follow.request(w.x.space()[:n])
@@ -175,6 +182,18 @@ func slow(msg []byte) bool {
 		return true
 	}
 	return false
+}
+
+// heavyFrom is so much data that moving it takes longer than waking a worker.
+const heavyFrom = 64 << 10
+
+// heavy tells whether a request moves much data.
+func heavy(msg []byte) bool {
+	if len(msg) >= heavyFrom {
+		return true
+	}
+	in, _ := arg[fuse.ReadIn](msg)
+	return in != nil && in.Opcode == opRead && in.Size >= heavyFrom
 }
 
 func (w *worker) sleep() {
