@@ -36,7 +36,10 @@ func Mount(fs *FS, target string, o MountOptions) (*Server, error) {
 		o.ReadOnly = true
 	}
 	if o.Transport == nil {
-		o.Transport = GoFuse{}
+		var err error
+		if o.Transport, err = transportFromEnv(); err != nil {
+			return nil, err
+		}
 	}
 	if o.TransportOptions.MaxWrite = o.MaxWrite; o.MaxWrite <= 0 || o.MaxWrite > maxWrite {
 		o.TransportOptions.MaxWrite = maxWrite
