@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -111,6 +112,7 @@ func (o *FuseOverlay) Mount(ctx context.Context) (string, error) {
 	o.cmd = exec.Command(o.Program, "-f", "-o", opts, o.Target)
 	o.talk.Reset()
 	o.cmd.Stderr = &o.talk
+	o.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL} // it would outlive a killed benchmark, and pin its mounts
 	if err := o.cmd.Start(); err != nil {
 		return "", err
 	}

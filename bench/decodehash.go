@@ -130,11 +130,17 @@ func decode(path string, r io.Reader, each func([]byte)) error {
 	}
 	buf := make([]byte, 256<<10)
 	for {
-		n, err := io.ReadFull(r, buf)
+		// Not io.ReadFull: its error for a short end is a decoder's for a truncated file.
+		n, err := 0, error(nil)
+		for n < len(buf) && err == nil {
+			var m int
+			m, err = r.Read(buf[n:])
+			n += m
+		}
 		if n > 0 {
 			each(buf[:n])
 		}
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
+		if err == io.EOF {
 			return nil
 		}
 		if err != nil {

@@ -7,24 +7,35 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // A Ground is a fresh filesystem that holds what the contestants serve: an ext4
-// in a file in memory, so that "cold" means the same work for all and no disk's
-// mood.
+// in a file. In memory, "cold" means the same work for all and no disk's mood;
+// on a disk, it means the disk's own latency too, which is what layout on disk
+// and read-ahead are about.
 type Ground struct {
-	Dir  string // where it is mounted
-	base string
+	Dir    string // where it is mounted
+	base   string
+	on     string // the filesystem that holds the file
+	direct bool   // past the page cache of the one that holds the file
 }
 
 // groundSize is that of the sparse file, in bytes.
 const groundSize = 8 << 30
 
-// NewGround makes and mounts one. The file's name is removed at once: what the
-// loop device holds goes when it is unmounted.
-func NewGround(ctx context.Context) (_ *Ground, err error) {
+// memoryDir is where files are in memory, on any Linux.
+const memoryDir = "/dev/shm"
+
+// NewGround makes and mounts one, its file in the directory in, or in memory if
+// that is empty. The file's name is removed at once: what the loop device holds
+// goes when it is unmounted.
+func NewGround(ctx context.Context, in string) (_ *Ground, err error) {
+	if in == "" {
+		in = memoryDir
+	}
 	base, err := os.MkdirTemp("", "cfs-bench-")
 	if err != nil {
 		return nil, err
@@ -38,10 +49,6 @@ func NewGround(ctx context.Context) (_ *Ground, err error) {
 	if err := os.Mkdir(g.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	in := base
-	if _, err := os.Stat("/dev/shm"); err == nil {
-		in = "/dev/shm"
-	}
 	f, err := os.CreateTemp(in, "cfs-bench-*.ext4")
 	if err != nil {
 		return nil, err
@@ -51,19 +58,43 @@ func NewGround(ctx context.Context) (_ *Ground, err error) {
 	if err := f.Truncate(groundSize); err != nil {
 		return nil, err
 	}
+	if g.on, err = output(ctx, "stat", "--file-system", "--format=%T", f.Name()); err != nil {
+		return nil, err
+	}
 	for _, c := range [][]string{
 		{"mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", f.Name()},
 		{"mount", "-o", "loop", f.Name(), g.Dir},
 	} {
-		if out, err := exec.CommandContext(ctx, c[0], c[1:]...).CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("%s: %w: %s", c[0], err, out)
+		if _, err := output(ctx, c...); err != nil {
+			return nil, err
 		}
 	}
+	device, err := output(ctx, "findmnt", "--noheadings", "--output", "SOURCE", "--mountpoint", g.Dir)
+	if err != nil {
+		return nil, err
+	}
+	_, notDirect := output(ctx, "losetup", "--direct-io=on", device) // where the filesystem can't, as tmpfs
+	g.direct = notDirect == nil && g.on != "tmpfs"
 	return g, nil
 }
 
+// output runs a program and gives what it wrote, without space around it.
+func output(ctx context.Context, argv ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %s", argv[0], err, out)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
 // Describe is the ground in a report's conditions.
-func (g *Ground) Describe() string { return "ext4 on a loop device on tmpfs" }
+func (g *Ground) Describe() string {
+	s := "ext4 on a loop device on " + g.on
+	if g.direct {
+		s += ", direct"
+	}
+	return s
+}
 
 // Sub makes a directory on the ground.
 func (g *Ground) Sub(name string) (string, error) {
@@ -101,4 +132,23 @@ func DropCaches() error {
 		return fmt.Errorf("drop caches: %w", err)
 	}
 	return nil
+}
+
+// CacheDrops is how often anybody on this host dropped the kernel's caches
+// (/proc/vmstat). What is measured warm is void if it changes meanwhile.
+func CacheDrops() (int64, error) {
+	b, err := os.ReadFile("/proc/vmstat")
+	if err != nil {
+		return 0, err
+	}
+	var sum int64
+	for line := range strings.Lines(string(b)) {
+		var n int64
+		if _, err := fmt.Sscanf(line, "drop_pagecache %d", &n); err == nil {
+			sum += n
+		} else if _, err := fmt.Sscanf(line, "drop_slab %d", &n); err == nil {
+			sum += n
+		}
+	}
+	return sum, nil
 }

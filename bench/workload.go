@@ -25,7 +25,10 @@ var (
 	WarmOpen = Workload{"warm open+read+close", false, openReadClose}
 	WarmStat = Workload{"warm stat", false, statAll}
 	ColdWalk = Workload{"cold walk", true, walkTree}
-	ColdRead = Workload{"cold read", true, openReadClose}
+	// ColdRead reads every file as tar and grep -r do, finding them on the way.
+	ColdRead = Workload{"cold read", true, readTree}
+	// ColdReadKnown reads every file by a list of paths made before.
+	ColdReadKnown = Workload{"cold read, paths known", true, openReadClose}
 )
 
 // Time runs a workload once on the tree at root.
@@ -54,24 +57,32 @@ func (w Workload) Time(root string, p Paths) (time.Duration, int, error) {
 func openReadClose(root int, p Paths) (int, error) {
 	buf := make([]byte, readSize)
 	for _, name := range p.Files {
-		fd, _, e := unix.RawSyscall6(unix.SYS_OPENAT, uintptr(root), uintptr(unsafe.Pointer(&name[0])), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0, 0, 0)
-		if e != 0 {
-			return 0, fmt.Errorf("open %q: %w", name, e)
-		}
-		for {
-			n, _, e := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)))
-			if e != 0 {
-				return 0, fmt.Errorf("read %q: %w", name, e)
-			}
-			if n == 0 {
-				break
-			}
-		}
-		if _, _, e := unix.RawSyscall(unix.SYS_CLOSE, fd, 0, 0); e != 0 {
-			return 0, fmt.Errorf("close %q: %w", name, e)
+		if err := readFile(root, name, buf); err != nil {
+			return 0, err
 		}
 	}
 	return len(p.Files), nil
+}
+
+// readFile reads the file of a name, which ends with a NUL, to its end.
+func readFile(dir int, name, buf []byte) error {
+	fd, _, e := unix.RawSyscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0, 0, 0)
+	if e != 0 {
+		return fmt.Errorf("open %q: %w", name, e)
+	}
+	for {
+		n, _, e := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)))
+		if e != 0 {
+			return fmt.Errorf("read %q: %w", name, e)
+		}
+		if n == 0 {
+			break
+		}
+	}
+	if _, _, e := unix.RawSyscall(unix.SYS_CLOSE, fd, 0, 0); e != 0 {
+		return fmt.Errorf("close %q: %w", name, e)
+	}
+	return nil
 }
 
 // statAll calls lstat on every path.
@@ -88,8 +99,13 @@ func statAll(root int, p Paths) (int, error) {
 
 // walkTree lists every directory and calls lstat on every name, as find -ls
 // does, with no knowledge of the tree.
-func walkTree(root int, p Paths) (int, error) {
-	w := walkState{buf: make([][]byte, 0, 64)}
+func walkTree(root int, p Paths) (int, error) { return walk(root, p, nil) }
+
+// readTree walks the tree and reads every file it meets.
+func readTree(root int, p Paths) (int, error) { return walk(root, p, make([]byte, readSize)) }
+
+func walk(root int, p Paths, data []byte) (int, error) {
+	w := walkState{buf: make([][]byte, 0, 64), data: data}
 	if err := w.dir(root, 0); err != nil {
 		return 0, err
 	}
@@ -101,6 +117,7 @@ func walkTree(root int, p Paths) (int, error) {
 
 type walkState struct {
 	buf  [][]byte // of getdents64, one a depth
+	data []byte   // to read files into; nil: they are not read
 	st   unix.Stat_t
 	seen int
 }
@@ -138,7 +155,14 @@ func (w *walkState) name(dir, depth int, name []byte) error {
 		return fmt.Errorf("stat %q: %w", name, e)
 	}
 	w.seen++
-	if w.st.Mode&unix.S_IFMT != unix.S_IFDIR {
+	switch w.st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+	case unix.S_IFREG:
+		if w.data == nil {
+			return nil
+		}
+		return readFile(dir, name, w.data)
+	default:
 		return nil
 	}
 	sub, _, e := unix.RawSyscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0, 0, 0)

@@ -174,7 +174,11 @@ func (cs Containers) sweep(ctx context.Context, drivers []cow.Driver) error {
 		return errors.Join(append(errs, err)...)
 	}
 	for _, c := range all {
-		if c.AutoRemove && c.hold() == nil {
+		if !c.AutoRemove {
+			continue
+		}
+		// Not hold, which waits a little: nearly all of these live.
+		if c.lock, err = tryLock(c.dir, unix.LOCK_EX); err == nil {
 			errs = append(errs, c.remove(ctx, drivers))
 			c.close()
 		}

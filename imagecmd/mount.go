@@ -38,15 +38,19 @@ func Mount(ctx context.Context, st *store.Store, o MountOptions) (*Container, er
 	if target, err = filepath.EvalSymlinks(target); err != nil {
 		return nil, mountTargetError(err, o.Target)
 	}
-	if info, err := os.Stat(target); err != nil {
+	// Not stat: of a dead mount the kernel may still know the attributes.
+	if _, err := os.ReadDir(target); err != nil {
 		return nil, mountTargetError(err, o.Target)
-	} else if !info.IsDir() {
-		return nil, fmt.Errorf("%s is not a directory", o.Target)
 	}
 	if o.Driver == "" {
 		o.Driver = os.Getenv("CFS_DRIVER")
 	}
 	cs := OpenContainers(st.Root())
+	if c, err := mountedAt(cs, target); err != nil {
+		return nil, err
+	} else if c != nil {
+		return nil, fmt.Errorf("%s is mounted on %s already", c.Image, o.Target)
+	}
 	c, err := mountContainer(ctx, st, cs, o, target)
 	if err != nil {
 		return nil, err

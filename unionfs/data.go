@@ -106,6 +106,11 @@ func (f *FS) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fu
 		return 0, status(err)
 	}
 	defer h.put()
+	if f.upper.override && !n.up.Load().noCaps.Load() {
+		if err := f.withUpper(n, func(p at) error { f.dropEncodedCaps(n, p); return nil }); err != nil {
+			return 0, status(err)
+		}
+	}
 	done, err := pwriteFull(h.fd, data, int64(in.Offset))
 	if done > 0 && in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0 {
 		if kerr := f.killSetID(n); err == nil {

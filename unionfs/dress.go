@@ -22,48 +22,53 @@ func specOf(a *fuse.Attr) spec {
 // make creates the object at p, which must not exist, with its owner and mode.
 // It tells whether these went to override_stat. On an error nothing is left.
 func (u *upperDir) make(p at, s spec) (override bool, err error) {
-	native := true
+	if u.always && !attributed(s.typ) {
+		return true, u.makeStandIn(p, s)
+	}
 	switch s.typ {
 	case unix.S_IFDIR:
 		err = unix.Mkdirat(p.dirfd, p.name, 0o700)
 	case unix.S_IFLNK:
-		if u.always || u.override && (s.uid != u.euid || s.gid != u.egid) && !u.caps {
-			native = false // a symlink can't carry override_stat
-		} else {
-			err = unix.Symlinkat(s.target, p.dirfd, p.name)
-		}
-	case unix.S_IFCHR, unix.S_IFBLK:
-		if u.always {
-			native = false
-		} else if err = unix.Mknodat(p.dirfd, p.name, s.typ|0o600, int(s.rdev)); u.override && isErrno(err, unix.EPERM) {
-			native, err = false, nil
-		}
-	case unix.S_IFREG:
-		err = unix.Mknodat(p.dirfd, p.name, unix.S_IFREG|0o600, 0)
+		err = unix.Symlinkat(s.target, p.dirfd, p.name)
 	default:
-		if u.always {
-			native = false
-		} else {
-			err = unix.Mknodat(p.dirfd, p.name, s.typ|0o600, 0)
-		}
+		err = unix.Mknodat(p.dirfd, p.name, s.typ|0o600, int(s.rdev))
 	}
-	if err == nil && !native {
-		err = u.makePlain(p, s)
+	if u.override && (s.typ == unix.S_IFCHR || s.typ == unix.S_IFBLK) && isErrno(err, unix.EPERM) {
+		return true, u.makeStandIn(p, s)
 	}
 	if err != nil {
 		return false, err
 	}
-	override, err = u.dress(p, s, native)
-	if isErrno(err, unix.EOPNOTSUPP) && native && s.typ == unix.S_IFLNK {
-		err = nil
-	}
+	override, err = u.dress(p, s)
 	if err != nil {
 		u.discard(p)
+		if err == errStandIn {
+			return true, u.makeStandIn(p, s)
+		}
 	}
 	return override, err
 }
 
-// makePlain creates the regular file that stands for a special one.
+// attributed tells whether objects of a type may have user attributes
+// (xattr(7)), and so an override_stat.
+func attributed(typ uint32) bool { return typ == unix.S_IFREG || typ == unix.S_IFDIR }
+
+// errStandIn: the object has to be kept as a regular file. It never leaves the
+// methods of upperDir.
+const errStandIn = unix.ENOTSUP
+
+// makeStandIn creates the regular file that stands for a special one, with its
+// override_stat.
+func (u *upperDir) makeStandIn(p at, s spec) error {
+	err := u.makePlain(p, s)
+	if err == nil {
+		if err = u.writeOverride(p, s); err != nil {
+			u.discard(p)
+		}
+	}
+	return err
+}
+
 func (u *upperDir) makePlain(p at, s spec) error {
 	fd, err := unix.Openat(p.dirfd, p.name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -75,28 +80,30 @@ func (u *upperDir) makePlain(p at, s spec) error {
 }
 
 // dress gives a fresh object its owner and mode, natively where that is
-// possible and wanted, else in override_stat.
-func (u *upperDir) dress(p at, s spec, native bool) (override bool, err error) {
-	if native && !u.always {
+// possible and wanted, else in override_stat; errStandIn if it can't carry one.
+func (u *upperDir) dress(p at, s spec) (override bool, err error) {
+	if !u.always {
 		var st unix.Stat_t
 		if err := p.stat(&st); err != nil {
 			return false, err
 		}
-		if err = u.dressNative(p, s, &st); err == nil {
-			return false, nil
-		}
-		if !u.override || !isErrno(err, unix.EPERM, unix.EINVAL, unix.EACCES, unix.EOVERFLOW) {
+		if err = u.dressNative(p, s, &st); err == nil || !u.override || !refused(err) {
 			return false, err
 		}
 	}
-	if s.typ == unix.S_IFLNK && native {
-		return false, nil // its mode is nothing, and its owner is this process
+	if !attributed(s.typ) {
+		return false, errStandIn
 	}
 	return true, u.writeOverride(p, s)
 }
 
+// refused tells whether an owner or mode can't be set by this process.
+func refused(err error) bool {
+	return isErrno(err, unix.EPERM, unix.EINVAL, unix.EACCES, unix.EOVERFLOW)
+}
+
 func (u *upperDir) dressNative(p at, s spec, st *unix.Stat_t) error {
-	if !u.caps && s.typ != unix.S_IFLNK && s.perm&ownerBits(s.typ) != ownerBits(s.typ) {
+	if !u.caps && attributed(s.typ) && s.perm&ownerBits(s.typ) != ownerBits(s.typ) {
 		return unix.EPERM // this process would lock itself out
 	}
 	if st.Uid != s.uid || st.Gid != s.gid {
@@ -151,4 +158,21 @@ func encodable(name string) bool {
 func hiddenXattr(name string) bool {
 	return strings.HasPrefix(name, trustedMarks) || strings.HasPrefix(name, userMarks) ||
 		strings.HasPrefix(name, fuseMarks) || strings.HasPrefix(name, encodedXattr)
+}
+
+// dressRoot gives the upper directory itself what the lower's root has: an upper
+// that is new hides it otherwise, as the root is always merged.
+func (f *FS) dressRoot() error {
+	var a fuse.Attr
+	if err := f.lower.attr(f.root.lower, &a); err != nil {
+		return err
+	}
+	p := at{f.upper.root, ""}
+	if _, err := f.upper.dress(p, specOf(&a)); err != nil {
+		return err
+	}
+	if err := f.copyXattrs(f.root, p); err != nil {
+		return err
+	}
+	return p.utimens(unix.Timespec{Sec: int64(a.Atime), Nsec: int64(a.Atimensec)}, unix.Timespec{Sec: int64(a.Mtime), Nsec: int64(a.Mtimensec)})
 }

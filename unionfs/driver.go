@@ -55,14 +55,25 @@ func (d *Driver) Probe(context.Context) error {
 	return err
 }
 
-// Create implements [cow.Driver].
+// Create implements [cow.Driver]: an upper directory that is the chain's root,
+// with nothing in it, and a work directory.
 func (d *Driver) Create(_ context.Context, s cow.Snapshot) error {
-	for _, name := range []string{upperSub, workSub} {
-		if err := os.Mkdir(filepath.Join(s.Dir, name), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	upper, work := filepath.Join(s.Dir, upperSub), filepath.Join(s.Dir, workSub)
+	for _, dir := range []string{upper, work} {
+		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("union: %w", err)
 		}
 	}
-	return nil
+	opts, err := openBase(s.Base)
+	if err != nil {
+		return err
+	}
+	opts.Upper, opts.Work = upper, work
+	u, err := New(opts)
+	if err != nil {
+		return err
+	}
+	return errors.Join(u.dressRoot(), u.Close())
 }
 
 // Mount implements [cow.Driver].

@@ -19,7 +19,7 @@ type packed struct {
 	index *layerpack.Index
 	tars  []*os.File // bottom first
 	fds   []int
-	bufs  sync.Pool   // *[]layerpack.Extent
+	bufs  sync.Pool // *[]layerpack.Extent
 }
 
 func newPacked(index *layerpack.Index, tars []*os.File) *packed {

@@ -43,6 +43,9 @@ type upperObj struct {
 	// by whoever writes the attribute.
 	override atomic.Bool
 
+	// noCaps: there are no file capabilities under another name to be dropped.
+	noCaps atomic.Bool
+
 	// pin keeps an object without a name in reach (O_PATH). Protected by node.mu
 	// for writing.
 	pin atomic.Pointer[handle]

@@ -38,6 +38,9 @@ func (f *FS) setAttr(n *node, in *fuse.SetAttrIn) error {
 		}
 		err = eintr(func() error { return unix.Ftruncate(h.fd, int64(in.Size)) })
 		h.put()
+		if err == nil && f.upper.override {
+			err = f.withUpper(n, func(p at) error { f.dropEncodedCaps(n, p); return nil })
+		}
 		if err == nil && in.Valid&fuse.FATTR_KILL_SUIDGID != 0 {
 			err = f.killSetID(n)
 		}
@@ -106,8 +109,10 @@ func (f *FS) setOwnerMode(n *node, p at, in *fuse.SetAttrIn) error {
 		*id.dst, owner = to, true
 	}
 	if owner && !n.isDir() {
-		// chown(2) takes setuid away, and setgid from what its group may run.
+		// chown(2) takes setuid away, and setgid from what its group may run,
+		// and file capabilities.
 		s.perm = withoutSetID(s.perm)
+		f.dropEncodedCaps(n, p)
 	}
 	if in.Valid&fuse.FATTR_MODE != 0 {
 		s.perm = in.Mode & 07777
@@ -116,11 +121,11 @@ func (f *FS) setOwnerMode(n *node, p at, in *fuse.SetAttrIn) error {
 		return f.upper.writeOverride(p, s)
 	}
 	err := f.setNative(n, p, in, s, owner)
-	if !f.upper.override || !isErrno(err, unix.EPERM, unix.EINVAL, unix.EACCES, unix.EOVERFLOW) {
+	if !f.upper.override || !refused(err) {
 		return err
 	}
-	if n.typ == unix.S_IFLNK {
-		return f.replaceSymlink(n, p, s)
+	if !attributed(n.typ) {
+		return f.replaceSpecial(n, p, s)
 	}
 	if err := f.upper.writeOverride(p, s); err != nil {
 		return err
@@ -151,29 +156,28 @@ func (f *FS) setNative(n *node, p at, in *fuse.SetAttrIn, s spec, owner bool) er
 	if n.typ == unix.S_IFLNK {
 		return unix.EOPNOTSUPP
 	}
-	if !f.upper.caps && s.perm&ownerBits(n.typ) != ownerBits(n.typ) {
+	if !f.upper.caps && attributed(n.typ) && s.perm&ownerBits(n.typ) != ownerBits(n.typ) {
 		return unix.EPERM // this process would lock itself out
 	}
 	return p.chmod(s.perm)
 }
 
-// replaceSymlink makes a symlink whose owner has to be recorded a regular file
-// that stands for it, since symlinks have no user attributes. Its other names,
-// should it have any, stay as they are.
-func (f *FS) replaceSymlink(n *node, p at, s spec) error {
+// replaceSpecial makes a symlink, fifo or socket whose owner or mode has to be
+// recorded a regular file that stands for it, since these have no user
+// attributes. Its other names, should it have any, stay as they are.
+func (f *FS) replaceSpecial(n *node, p at, s spec) error {
 	if p.name == "" {
-		return nil // unlinked: nobody will see the owner
+		return nil // unlinked: it will never be looked up again
 	}
-	target, err := p.readlink()
-	if err != nil {
-		return err
+	if n.typ == unix.S_IFLNK {
+		target, err := p.readlink()
+		if err != nil {
+			return err
+		}
+		s.target = target
 	}
-	s.target = target
 	t := f.upper.temp()
-	if err := f.upper.makePlain(t, s); err != nil {
-		return err
-	}
-	err = f.upper.writeOverride(t, s)
+	err := f.upper.makeStandIn(t, s)
 	if err == nil {
 		var st unix.Stat_t
 		if err = t.stat(&st); err == nil {
@@ -224,4 +228,17 @@ func (f *FS) killSetID(n *node) error {
 		}
 		return nil
 	})
+}
+
+// dropEncodedCaps takes away file capabilities that are kept under another
+// name: the filesystem does it for those under their own at every write and
+// chown. Once a node is without, it stays so until somebody sets them.
+func (f *FS) dropEncodedCaps(n *node, p at) {
+	up := n.up.Load()
+	if !f.upper.override || up.noCaps.Load() {
+		return
+	}
+	if err := p.removexattr(encodedXattr + capabilityXattr); err == nil || isErrno(err, unix.ENODATA, unix.EOPNOTSUPP) {
+		up.noCaps.Store(true)
+	}
 }

@@ -36,7 +36,7 @@ func (f *FS) tmpfile(s spec, a *fuse.Attr) (*node, error) {
 	}
 	h := newHandle(fd, true)
 	p := at{fd, ""}
-	override, err := f.upper.dress(p, s, true)
+	override, err := f.upper.dress(p, s)
 	var st unix.Stat_t
 	var m marks
 	if err == nil {

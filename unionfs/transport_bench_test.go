@@ -60,7 +60,7 @@ type served struct {
 	answer *bufio.Scanner
 }
 
-func serveChild(b *testing.B, transport, spin string) *served {
+func startServed(b *testing.B, transport, spin string) *served {
 	b.Helper()
 	needMount(b)
 	low, up, mnt := scratch(b), scratch(b), b.TempDir()
@@ -216,7 +216,7 @@ func BenchmarkTransport(b *testing.B) {
 }
 
 func (l load) bench(b *testing.B, transport, spin string) {
-	s := serveChild(b, transport, spin)
+	s := startServed(b, transport, spin)
 	must(b, l.run(s.dir, 0, 100)) // what is asked for once only
 	server, client := s.cpu(b), cpuTime()
 	var wg sync.WaitGroup

@@ -25,6 +25,7 @@ type worker struct {
 	heavy   bool          // the last one moved much data
 	count   uint
 	pace    pace
+	follow  follower
 }
 
 func newWorker(s *loopSession) (*worker, error) {
@@ -68,6 +69,8 @@ func (w *worker) run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer w.s.leave(w)
+	w.follow.begin()
+	defer w.follow.end()
 	for {
 		fd, n, errno := w.next()
 		if errno != 0 {
@@ -93,7 +96,8 @@ func (w *worker) run() {
 // next waits for a request, as the reader.
 func (w *worker) next() (fd, n int, errno unix.Errno) {
 	before := time.Now()
-	if w.look >= 0 && (w.pace.looking || w.backlog > 0 || w.heavy || w.sample()) {
+	looking := w.pace.looking && !w.follow.follows() // there, looking would keep the client from running
+	if w.look >= 0 && (looking || w.backlog > 0 || w.heavy || w.sample()) {
 		for first := true; ; first = false {
 			n, errno = w.peek()
 			now := time.Now()
@@ -109,7 +113,7 @@ func (w *worker) next() (fd, n int, errno unix.Errno) {
 				w.pace.came(now.Sub(before), now)
 				return w.look, n, errno
 			}
-			if !w.pace.looking || now.Sub(before) > w.pace.spin {
+			if !looking || now.Sub(before) > w.pace.spin {
 				break
 			}
 		}
@@ -153,6 +157,7 @@ func (w *worker) serve(fd, n int) {
 	} else if slow(w.x.space()[:n]) {
 		w.s.relieve()
 	}
+	w.follow.request(w.x.space()[:n])
 	w.answer(fd, n)
 }
 

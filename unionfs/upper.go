@@ -95,6 +95,9 @@ func openUpper(o *Options, lowerID string) (*upperDir, error) {
 }
 
 func (u *upperDir) close() {
+	if u.white != "" {
+		_ = unix.Unlinkat(u.work, u.white, 0)
+	}
 	for _, fd := range []int{u.root, u.workdir, u.work} {
 		if fd >= 0 {
 			unix.Close(fd)

@@ -139,5 +139,7 @@ func (f *FS) changeXattr(id uint64, name string, fn func(p at) error) error {
 	if err := f.copyUp(n, whole); err != nil {
 		return err
 	}
-	return f.withUpper(n, fn)
+	err := f.withUpper(n, fn)
+	n.up.Load().noCaps.Store(false) // there may be some again
+	return err
 }

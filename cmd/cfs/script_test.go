@@ -85,6 +85,7 @@ func welcomeStranger(dir string) error {
 //
 //	asuser PROGRAM ARG...   run as an ordinary user (root needed; see stranger)
 //	status N PROGRAM ARG... run and expect exit status N
+//	killservers             kill -9 the servers of this script's mounts
 //	busyboxtar FILE         write a small root as a tar: busybox, users, a secret
 func TestScripts(t *testing.T) {
 	if os.Geteuid() == 0 {
@@ -113,9 +114,10 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"asuser":     asUser,
-			"status":     expectStatus,
-			"busyboxtar": busyboxTar,
+			"asuser":      asUser,
+			"status":      expectStatus,
+			"busyboxtar":  busyboxTar,
+			"killservers": killServers,
 		},
 	})
 }
@@ -205,5 +207,31 @@ func expectStatus(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("%s: exit status %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+// killServers kills the servers that hold containers of the script's store.
+func killServers(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: killservers")
+	}
+	store := ts.MkAbs("store") + "/"
+	held, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	ts.Check(err)
+	killed := map[int]bool{}
+	for _, fd := range held {
+		pid, err := strconv.Atoi(strings.Split(fd, "/")[2])
+		ts.Check(err)
+		argv, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err != nil || killed[pid] || !strings.HasPrefix(string(argv), "cfs-serve\x00") {
+			continue
+		}
+		if path, err := os.Readlink(fd); err == nil && strings.HasPrefix(path, store) {
+			ts.Check(unix.Kill(pid, unix.SIGKILL))
+			killed[pid] = true
+		}
+	}
+	if len(killed) == 0 {
+		ts.Fatalf("killservers: there are none")
 	}
 }

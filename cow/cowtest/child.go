@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -95,6 +96,8 @@ func child(t *testing.T, h Harness, what string) {
 		err = writeMapped(arg)
 	case "hold":
 		err = hold(t, h, arg)
+	case "change":
+		err = change(arg)
 	default:
 		err = fmt.Errorf("%s=%q is not known", childEnv, what)
 	}
@@ -126,7 +129,9 @@ func writeMapped(name string) error {
 	return unix.Munmap(mem)
 }
 
-// hold mounts a snapshot and changes things until it is killed.
+// hold mounts a snapshot and has another process change things in it until it
+// is killed. The one that serves a userspace mount must not use it: killed in
+// the middle of a request to itself it would wait for its own answer for ever.
 func hold(t *testing.T, h Harness, spec string) error {
 	var s heldSnapshot
 	if err := json.Unmarshal([]byte(spec), &s); err != nil {
@@ -138,8 +143,22 @@ func hold(t *testing.T, h Harness, spec string) error {
 	if _, err := h.New(t).Mount(context.Background(), s.Snapshot, s.Target, cow.MountOptions{}); err != nil {
 		return err
 	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	w := exec.Command(self, os.Args[1:]...)
+	w.Env = append(os.Environ(), childEnv+"=change:"+s.Target)
+	w.Stdout, w.Stderr = os.Stdout, os.Stderr
+	w.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // whose end Pdeathsig would take for the parent's
+	return w.Run()
+}
+
+// change makes and removes things below target until it is killed.
+func change(target string) error {
 	for i := range 2000 {
-		dir := filepath.Join(s.Target, fmt.Sprint("made", i))
+		dir := filepath.Join(target, fmt.Sprint("made", i))
 		if err := os.MkdirAll(filepath.Join(dir, "locked"), 0o755); err != nil {
 			return err
 		}
@@ -150,7 +169,7 @@ func hold(t *testing.T, h Harness, spec string) error {
 			return err
 		}
 		if i == 0 {
-			if err := os.RemoveAll(filepath.Join(s.Target, "usr")); err != nil {
+			if err := os.RemoveAll(filepath.Join(target, "usr")); err != nil {
 				return err
 			}
 		}

@@ -37,15 +37,17 @@ const (
 )
 
 type options struct {
-	tar  string
-	runs int
-	json string
+	tar    string
+	runs   int
+	json   string
+	ground string
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.tar, "tar", "", "uncompressed tar of the tree (default: Debian's minimal root, built once and kept)")
 	flag.IntVar(&o.runs, "runs", 7, "measured rounds")
+	flag.StringVar(&o.ground, "ground", "", "directory that holds the filesystem everything is on (default: memory)")
 	flag.StringVar(&o.json, "json", "", "also write the report to this file")
 	flag.Parse()
 	ctx, stop, err := bench.Isolate()
@@ -69,7 +71,7 @@ func (o options) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	g, err := bench.NewGround(ctx)
+	g, err := bench.NewGround(ctx, o.ground)
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ type options struct {
 	cfs, busybox string
 	runs         int
 	json         string
+	ground       string
 }
 
 func main() {
@@ -39,6 +40,7 @@ func main() {
 	flag.StringVar(&o.cfs, "cfs", "bin/cfs", "the program to measure")
 	flag.StringVar(&o.busybox, "busybox", "/bin/busybox", "a static busybox")
 	flag.IntVar(&o.runs, "runs", 7, "measured rounds")
+	flag.StringVar(&o.ground, "ground", "", "directory that holds the filesystem everything is on (default: memory)")
 	flag.StringVar(&o.json, "json", "", "also write the report to this file")
 	flag.Parse()
 	ctx, stop, err := bench.Isolate()
@@ -61,7 +63,7 @@ func (o options) run(ctx context.Context) (err error) {
 	if err := unix.Unmount("/sys/fs/cgroup/unified", unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("hide the second cgroup hierarchy: %w", err)
 	}
-	g, err := bench.NewGround(ctx)
+	g, err := bench.NewGround(ctx, o.ground)
 	if err != nil {
 		return err
 	}

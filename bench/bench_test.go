@@ -1,0 +1,148 @@
+package bench
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cfs-project/cfs/internal/imagegen"
+)
+
+func TestSamples(t *testing.T) {
+	for _, c := range []struct {
+		s         Samples
+		median    time.Duration
+		low, high time.Duration
+	}{
+		{nil, 0, 0, 0},
+		{Samples{5}, 5, 5, 5},
+		{Samples{9, 1, 4}, 4, 1, 9},
+		{Samples{8, 2, 4, 100}, 6, 2, 100},
+	} {
+		low, high := c.s.Spread()
+		if c.s.Median() != c.median || low != c.low || high != c.high {
+			t.Errorf("%v: median %v, spread %v %v", c.s, c.s.Median(), low, high)
+		}
+	}
+	if r := (Samples{3}).Ratio(nil); r != 0 {
+		t.Errorf("ratio to nothing: %v", r)
+	}
+}
+
+func TestCompareAlternates(t *testing.T) {
+	var order []string
+	job := func(name string) Job {
+		return Job{Contestant: name, Run: func(context.Context) (time.Duration, error) {
+			order = append(order, name)
+			return time.Duration(len(order)), nil
+		}}
+	}
+	got, err := Compare(t.Context(), 2, true, job("a"), job("b"), job("c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"a", "b", "c", "a", "b", "c", "b", "c", "a"} // warm, then two rounds
+	if d := cmp.Diff(want, order); d != "" {
+		t.Errorf("order (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(map[string]Samples{"a": {4, 9}, "b": {5, 7}, "c": {6, 8}}, got); d != "" {
+		t.Errorf("samples (-want +got):\n%s", d)
+	}
+}
+
+func TestJudge(t *testing.T) {
+	var r Report
+	r.Add("w", 1, map[string]Samples{"x": {80}, "y": {100}}, "x", "y")
+	for _, target := range []Target{
+		{Workload: "w", Contestant: "x", Against: "y", Max: 0.8},
+		{Workload: "w", Contestant: "x", Against: "y", Max: 0.7},
+		{Workload: "w", Contestant: "y", Against: "x", Difference: 21},
+		{Workload: "w", Contestant: "y", Against: "x", Difference: 20},
+		{Workload: "w", Contestant: "x", Against: "absent", Max: 1},
+	} {
+		r.Judge(target)
+	}
+	var met []bool
+	for _, x := range r.Targets {
+		met = append(met, x.Met)
+	}
+	if d := cmp.Diff([]bool{true, false, true, false}, met); d != "" {
+		t.Errorf("verdicts (-want +got):\n%s", d)
+	}
+	if r.Met() || len(r.Notes) != 1 {
+		t.Errorf("met %v, notes %q", r.Met(), r.Notes)
+	}
+	var b bytes.Buffer
+	if err := r.Write(&b, "y"); err != nil || !bytes.Contains(b.Bytes(), []byte("MISSED")) {
+		t.Errorf("%v\n%s", err, &b)
+	}
+}
+
+func TestDecodeAndHash(t *testing.T) {
+	dir := t.TempDir()
+	content := imagegen.Layer{imagegen.File("f", string(make([]byte, 3<<20)))}.Tar()
+	for _, c := range []struct {
+		suffix string
+		c      imagegen.Compression
+	}{{".gz", imagegen.Gzip}, {".zst", imagegen.Zstd}, {"", imagegen.Plain}} {
+		blob := c.c.Compress(content)
+		file, out := filepath.Join(dir, "t"+c.suffix), filepath.Join(dir, "out")
+		if err := os.WriteFile(file, blob, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("%x %x", sha256.Sum256(blob), sha256.Sum256(content))
+		for _, how := range []Decoding{{}, {Pipelined: true}, {Write: out}} {
+			_, in, tar, err := DecodeAndHash(file, how)
+			if err != nil || in+" "+tar != want {
+				t.Errorf("%q %+v: %s %s, %v; want %s", c.suffix, how, in, tar, err, want)
+			}
+		}
+		if got, err := os.ReadFile(out); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("%q: written %d bytes, %v", c.suffix, len(got), err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cut.gz"), imagegen.Gzip.Compress(content)[:500], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := DecodeAndHash(filepath.Join(dir, "cut.gz"), Decoding{Pipelined: true}); err == nil {
+		t.Error("a truncated file was decoded")
+	}
+}
+
+func TestSplitTarKeepsEveryEntry(t *testing.T) {
+	dir := t.TempDir()
+	layer := imagegen.Chain(1, 10)[0]
+	file := filepath.Join(dir, "one.tar")
+	if err := os.WriteFile(file, layer.Tar(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list := func(files ...string) []string {
+		var names []string
+		for _, f := range files {
+			if err := eachEntry(f, func(h *tar.Header, r io.Reader) error {
+				n, err := io.Copy(io.Discard, r)
+				names = append(names, fmt.Sprint(h.Name, h.Mode, n))
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return names
+	}
+	parts, err := SplitTar(file, dir, 7)
+	if err != nil || len(parts) != 7 {
+		t.Fatalf("%d parts, %v", len(parts), err)
+	}
+	if d := cmp.Diff(list(file), list(parts...)); d != "" {
+		t.Errorf("(-whole +parts):\n%s", d)
+	}
+}
