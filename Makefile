@@ -31,6 +31,7 @@ test: lint unit ## lint, then every test; ends with passed, failed and skipped c
 
 unit: build
 	$(GO) run ./internal/testcount -- $(GO) test -json -timeout 15m ./...
+	CFS_TRANSPORT=gofuse $(GO) test -count=1 ./unionfs  # the reference transport
 
 lint: ## gofmt, vet, staticcheck, import order
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not gofmt-ed:'; gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -25,7 +25,7 @@ import (
 // benchLayer is the tar that CFS_TEST_ROOT_TAR names, or one of text that
 // compresses like a distribution's.
 var benchLayer = sync.OnceValue(func() map[Compression][]byte {
-	if b, err := os.ReadFile(os.Getenv(debianTar)); err == nil {
+	if b, err := os.ReadFile(os.Getenv("CFS_TEST_ROOT_TAR")); err == nil {
 		return compressed(b)
 	}
 	r := rand.New(rand.NewPCG(1, 2))

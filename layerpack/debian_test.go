@@ -9,19 +9,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/internal/debianroot"
 	"github.com/cfs-project/cfs/whiteout"
 )
-
-// debianTar is the environment variable that names the tar of a real root, for
-// instance from mmdebstrap --variant=minbase.
-const debianTar = "CFS_TEST_ROOT_TAR"
 
 // TestRealRoot compares a real root with what tar makes of it: the reader, the
 // kernel's erofs and the overlay of extracted trees.
 func TestRealRoot(t *testing.T) {
-	path := os.Getenv(debianTar)
-	if path == "" || os.Getuid() != 0 {
-		t.Skipf("NOT RUN: needs root, and %s naming the tar of a root", debianTar)
+	if os.Getuid() != 0 {
+		t.Skip("NOT RUN: needs root")
+	}
+	path, err := debianroot.Tar(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
 	base, err := os.MkdirTemp("", "root")
 	if err != nil {

@@ -11,24 +11,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
 )
-
-// TestMain puts temporary files into memory where that can hold all of a
-// layer: what Pack syncs to a disk takes the tests longer than all else.
-func TestMain(m *testing.M) {
-	const shm = "/dev/shm"
-	if f, err := os.CreateTemp(shm, "probe"); err == nil {
-		if os.Getenv("TMPDIR") == "" && unix.Setxattr(f.Name(), "user.probe", []byte("x"), 0) == nil {
-			os.Setenv("TMPDIR", shm)
-		}
-		f.Close()
-		os.Remove(f.Name())
-	}
-	os.Exit(m.Run())
-}
 
 // when is the time of test entries that name none.
 var when = time.Unix(1700000000, 0)

@@ -104,12 +104,25 @@ func (i *initProc) exec(path string) error {
 // calling thread: what the person's shell or a nohup had ignored would else stay so
 // in the container. (execve resets handlers, but not ignored and blocked signals.)
 func resetSignals() {
-	// struct sigaction of rt_sigaction(2): handler, flags, restorer, mask; zero is
-	// SIG_DFL. Larger than any architecture's.
-	var act [64]byte
 	for n := uintptr(1); n <= 64; n++ {
-		unix.RawSyscall6(unix.SYS_RT_SIGACTION, n, uintptr(unsafe.Pointer(&act)), 0, 8, 0, 0)
+		resetSignal(n)
 	}
 	var none uint64
 	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0)
+}
+
+// resetLibrarySignals gives their default action to the signals that C libraries
+// keep for themselves, and Go leaves alone. glibc's posix_spawn(3) has them
+// ignored in what it starts (make's recipes, for one), and all below would inherit that.
+func resetLibrarySignals() {
+	for n := uintptr(32); n <= 34; n++ {
+		resetSignal(n)
+	}
+}
+
+func resetSignal(n uintptr) {
+	// struct sigaction of rt_sigaction(2): handler, flags, restorer, mask; zero is
+	// SIG_DFL. Larger than any architecture's.
+	var act [64]byte
+	unix.RawSyscall6(unix.SYS_RT_SIGACTION, n, uintptr(unsafe.Pointer(&act)), 0, 8, 0, 0)
 }

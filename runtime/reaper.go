@@ -18,6 +18,7 @@ func (i *initProc) reap(path string) (int, error) {
 	common, rest := forwardedByInit()
 	signal.Notify(sigs, common...)
 
+	resetLibrarySignals()
 	sys := &syscall.SysProcAttr{Setsid: true}
 	files := []uintptr{0, 1, 2}
 	if i.console >= 0 {

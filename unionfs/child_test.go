@@ -30,6 +30,13 @@ type childSpec struct {
 }
 
 func TestMain(m *testing.M) {
+	if s := os.Getenv(servedVar); s != "" {
+		if err := serveForBenchmark(s); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if s := os.Getenv(childEnv); s != "" {
 		if err := serveChild(s); err != nil {
 			fmt.Println("error:", err)

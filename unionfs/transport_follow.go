@@ -38,10 +38,10 @@ type follower struct {
 }
 
 const (
-	followEvery    = 64  // requests from sample to sample, once it follows
-	followFirst    = 8   // the same before
-	followMoves    = 3   // clients that move more than that aren't followed
-	followLarge    = 4   // nor are requests of followSize and more, that many in a row
+	followEvery    = 64 // requests from sample to sample, once it follows
+	followFirst    = 8  // the same before
+	followMoves    = 3  // clients that move more than that aren't followed
+	followLarge    = 4  // nor are requests of followSize and more, that many in a row
 	followSize     = 128 << 10
 	followWait     = uint64(60 * time.Microsecond) // nor, if it waits so long for the CPU, a request
 	followPauseMin = 20 * time.Millisecond
