@@ -3,7 +3,7 @@
 //
 // This package is the command line and nothing else. Each command is one file,
 // cmd_NAME.go, and a skin: flags, one options struct, one call into a library,
-// and what is printed. What a person reads goes through the five methods of
+// and what is printed. What a person reads goes through the four methods of
 // [terminal] and nowhere else.
 //
 //	argv ─► main.go (stages, mount-program names) ─► root.go ─► cmd_*.go ─► imagecmd, unionfs

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-
-	"golang.org/x/term"
 )
 
 // terminal is everything cfs says to a person. Data goes to out; the rest is
@@ -35,12 +33,6 @@ func (t *terminal) fail(err error) {
 	if errors.As(err, &h) && h.HintText() != "" {
 		fmt.Fprintf(t.err, "hint: %s\n", h.HintText())
 	}
-}
-
-// interactive tells whether a person watches standard error.
-func (t *terminal) interactive() bool {
-	f, ok := t.err.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // hinter is an error that knows what a person can do about it.
