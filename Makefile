@@ -30,8 +30,8 @@ demo: deps ## set up, build, run cfs/hello and a Debian root as an ordinary user
 test: lint unit ## lint, then every test; ends with passed, failed and skipped counts
 
 unit: build
+	CFS_TRANSPORT=gofuse $(GO) test -count=1 ./unionfs  # on the reference transport
 	$(GO) run ./internal/testcount -- $(GO) test -json -timeout 15m ./...
-	CFS_TRANSPORT=gofuse $(GO) test -count=1 ./unionfs  # the reference transport
 
 lint: ## gofmt, vet, staticcheck, import order
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not gofmt-ed:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
