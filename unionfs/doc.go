@@ -2,8 +2,8 @@
 // directory that takes every change above, shown as one tree.
 //
 //	kernel ──/dev/fuse──► Transport ──► FS (fuse.RawFileSystem) ──┬─► upperDir: a directory
-//	                      (go-fuse's     nodes, identities,       │   in overlayfs's format
-//	                       server)       directory states         └─► lower: packed (index + tars)
+//	                      (Loop, or      nodes, identities,       │   in overlayfs's format
+//	                       GoFuse)       directory states         └─► lower: packed (index + tars)
 //	                                                                  or dirs (plain directories)
 //
 // Start with [New], which builds a union from [Options], and [Mount], which

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/cfs-project/cfs/imagecmd"
+	"github.com/cfs-project/cfs/layerpack"
 	"github.com/spf13/cobra"
 )
 
@@ -21,7 +24,7 @@ or compressed with gzip or zstd. Every layer is verified, indexed, and not extra
 				return err
 			}
 			o.Stdin = t.in
-			return imagecmd.Load(cmd.Context(), st, o, t.out)
+			return boundHint(imagecmd.Load(cmd.Context(), st, o, t.out))
 		},
 	}
 	f := cmd.Flags()
@@ -46,11 +49,19 @@ func newImport(t *terminal, g *globals) *cobra.Command {
 			if len(args) > 1 {
 				o.Name = args[1]
 			}
-			return imagecmd.Import(cmd.Context(), st, o, t.out)
+			return boundHint(imagecmd.Import(cmd.Context(), st, o, t.out))
 		},
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.Message, "message", "m", "", "a `TEXT` for the image's history")
 	f.Int64Var(&o.MaxExpansion, "max-expansion", 0, "refuse a tar that unpacks to more than `N` times its size (0: 200, -1: no bound)")
 	return cmd
+}
+
+// boundHint says how a refused layer may be let in.
+func boundHint(err error) error {
+	if errors.Is(err, layerpack.ErrBomb) {
+		return &hinted{err, "if you trust it, raise the bound with --max-expansion N (-1: none)"}
+	}
+	return err
 }

@@ -35,3 +35,14 @@ func (e *usageError) Unwrap() error { return e.err }
 
 // HintText implements hinter.
 func (e *usageError) HintText() string { return "see '" + e.command + " --help'" }
+
+// hinted is an error with what a person can do about it.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h *hinted) Unwrap() error { return h.error }
+
+// HintText implements hinter.
+func (h *hinted) HintText() string { return h.hint }
