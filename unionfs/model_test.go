@@ -275,7 +275,7 @@ func runModel(t *testing.T, kind string, seed uint64) {
 	for round := range 3 {
 		o := open()
 		o.Upper, o.Work = up, work
-		mnt, srv := mount(t, o, MountOptions{AllowOther: true})
+		mnt, srv := mount(t, o, MountOptions{AllowOther: true, Transport: []Transport{Loop{}, GoFuse{}}[round%2]})
 		sameTree(t, fmt.Sprintf("at mount %d", round), snapshot(t, plain, cmpOpts), snapshot(t, mnt, cmpOpts))
 		log := model(t, mnt, plain, r, *modelOps)
 		live := snapshot(t, mnt, snapshotOptions{ino: true})
