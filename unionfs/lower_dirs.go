@@ -143,6 +143,12 @@ func (d *dirsLower) cached(o *dirObj, key any, flags int) (*handle, error) {
 	if err != nil {
 		return nil, err
 	}
+	if flags == unix.O_RDONLY {
+		if err := hasData(fd); err != nil {
+			unix.Close(fd)
+			return nil, err
+		}
+	}
 	h := newHandle(fd, false)
 	d.handles.add(o.slot, key, h)
 	return h, nil
@@ -469,6 +475,24 @@ func (d *dirsLower) listxattr(r lowerRef, fn func(name string)) error {
 	})
 }
 
+// hasData refuses a file whose data the kernel's overlay left in a layer below
+// (metacopy): its zeros would be a lie. Such a file occupies no blocks.
+func hasData(fd int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Size == 0 || st.Blocks > 0 {
+		return nil
+	}
+	for _, namespace := range []string{trustedMarks, userMarks} {
+		if _, err := unix.Fgetxattr(fd, namespace+markMetacopy, nil); err == nil {
+			return unix.EIO
+		}
+	}
+	return nil
+}
+
 func (d *dirsLower) readAt(r lowerRef, b []byte, off int64) (int, error) {
 	h, err := d.dataHandle(r)
 	if err != nil {
@@ -493,6 +517,9 @@ func (d *dirsLower) copyTo(r lowerRef, dst int, size int64) error {
 		return err
 	}
 	defer unix.Close(fd)
+	if err := hasData(fd); err != nil {
+		return err
+	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return err
