@@ -10,10 +10,11 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/cfs-project/cfs/cow"
 	"github.com/google/renameio/v2"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/cow"
 )
 
 // Files of a container's directory, containers/<id>/. The driver keeps its own

@@ -14,8 +14,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cfs-project/cfs/cow"
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/cow"
 )
 
 // Containers are the containers below one store's root.

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/hint"
 )
 
 // unionType is the filesystem type of the union's mounts in mountinfo.
@@ -20,7 +22,7 @@ func detach(target string) error {
 		return nil
 	}
 	if errors.Is(err, unix.EBUSY) {
-		return &hinted{fmt.Errorf("%s is in use", target), "end the programs that have files or their working directory there"}
+		return hint.With(fmt.Errorf("%s is in use", target), "end the programs that have files or their working directory there")
 	}
 	if !errors.Is(err, unix.EPERM) {
 		return err
@@ -36,9 +38,9 @@ func detach(target string) error {
 		}
 		text := strings.TrimSpace(string(out))
 		if strings.Contains(text, "busy") {
-			return &hinted{fmt.Errorf("%s is in use", target), "end the programs that have files or their working directory there"}
+			return hint.With(fmt.Errorf("%s is in use", target), "end the programs that have files or their working directory there")
 		}
 		return fmt.Errorf("%s: %s", program, text)
 	}
-	return &hinted{errors.New("fusermount3 is not installed"), "install the package fuse3"}
+	return hint.With(errors.New("fusermount3 is not installed"), "install the package fuse3")
 }

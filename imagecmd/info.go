@@ -10,10 +10,11 @@ import (
 	"os/exec"
 	"runtime"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/runtime/stage"
 	"github.com/cfs-project/cfs/runtime/userns"
-	"golang.org/x/sys/unix"
 )
 
 // Info is what this host allows, as `cfs info --json` prints it.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/internal/hint"
 	"github.com/cfs-project/cfs/runtime"
 	"github.com/cfs-project/cfs/runtime/stage"
 )
@@ -33,7 +34,7 @@ type monitorRequest struct {
 // again, also when P is gone.
 func monitorMain(l *stage.Link, payload []byte) int {
 	var req monitorRequest
-	status, err := StatusFailed, json.Unmarshal(payload, &req)
+	status, err := runtime.StatusFailed, json.Unmarshal(payload, &req)
 	if err == nil {
 		c := &Container{dir: filepath.Join(OpenContainers(req.Root).dir(), req.ID)}
 		if err = readJSON(filepath.Join(c.dir, containerConfig), c); err == nil {
@@ -51,9 +52,8 @@ func monitorMain(l *stage.Link, payload []byte) int {
 // printError says why a stage failed, as the command line would.
 func printError(w *os.File, err error) {
 	fmt.Fprintf(w, "cfs: %v\n", err)
-	var h interface{ HintText() string }
-	if errors.As(err, &h) && h.HintText() != "" {
-		fmt.Fprintf(w, "hint: %s\n", h.HintText())
+	if text := hint.Of(err); text != "" {
+		fmt.Fprintf(w, "hint: %s\n", text)
 	}
 }
 
@@ -85,7 +85,7 @@ func (c *Container) monitor(l *stage.Link, req monitorRequest) (status int, err 
 	}()
 	d, err := pickDriver(l.Context(), all, c.Driver)
 	if err != nil {
-		return StatusFailed, err
+		return runtime.StatusFailed, err
 	}
 	log.Debug("driver", "name", d.Name())
 	state.Driver = d.Name()
@@ -97,27 +97,27 @@ func (c *Container) monitor(l *stage.Link, req monitorRequest) (status int, err 
 func (c *Container) inRoot(l *stage.Link, d cow.Driver, req monitorRequest, state *State) (status int, err error) {
 	spec, err := c.spec(req, runtime.User{})
 	if err != nil {
-		return StatusFailed, err
+		return runtime.StatusFailed, err
 	}
 	stdio := stage.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
 	first, err := runtime.Prestart(spec, stdio)
 	if err != nil {
-		return StatusFailed, err
+		return runtime.StatusFailed, err
 	}
 	defer first.Kill()
 	snap := c.snapshot(req.Chain)
 	if err := d.Create(l.Context(), snap); err != nil {
-		return StatusFailed, err
+		return runtime.StatusFailed, err
 	}
 	rootfs := filepath.Join(c.dir, containerRootfs)
 	m, err := d.Mount(l.Context(), snap, rootfs, cow.MountOptions{AllowOther: true, Suid: true, Source: c.Image})
 	if err != nil {
-		return StatusFailed, err
+		return runtime.StatusFailed, err
 	}
 	defer func() { err = errors.Join(err, m.Unmount()) }()
 	if !c.AutoRemove {
 		if err := c.setState(*state); err != nil {
-			return StatusFailed, err
+			return runtime.StatusFailed, err
 		}
 	}
 	return c.process(l, rootfs, req, runtime.Options{Stdio: stdio, Prestarted: first})

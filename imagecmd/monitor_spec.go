@@ -3,10 +3,11 @@ package imagecmd
 import (
 	"os"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/cfs-project/cfs/runtime"
 	"github.com/cfs-project/cfs/runtime/stage"
 	"github.com/cfs-project/cfs/runtime/userns"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // spec is the container's configuration for a user: the zero user as long as
@@ -42,20 +43,20 @@ func (c *Container) hostname(o RunOptions) string {
 func (c *Container) process(l *stage.Link, rootfs string, req monitorRequest, o runtime.Options) (int, error) {
 	user, err := runtime.LookupUser(rootfs, req.Process.User)
 	if err != nil {
-		return StatusFailed, err
+		return runtime.StatusFailed, err
 	}
 	spec, err := c.spec(req, user)
 	if err != nil {
-		return StatusFailed, err
+		return runtime.StatusFailed, err
 	}
 	root, err := os.OpenRoot(rootfs)
 	if err != nil {
-		return StatusFailed, err
+		return runtime.StatusFailed, err
 	}
 	defer root.Close()
 	files, err := writeHostFiles(c.dir, root, spec.Hostname, req.Options.Network)
 	if err != nil {
-		return StatusFailed, err
+		return runtime.StatusFailed, err
 	}
 	defer files.removeStubs(root)
 	spec.Mounts = append(spec.Mounts, files.mounts...)

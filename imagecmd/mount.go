@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/internal/background"
-	"github.com/moby/sys/mountinfo"
-	"golang.org/x/sys/unix"
+	"github.com/cfs-project/cfs/internal/hint"
 )
 
 // MountOptions is what `cfs mount` was asked for.
@@ -73,7 +75,7 @@ func Mount(ctx context.Context, st *store.Store, o MountOptions) (*Container, er
 // mountTargetError adds to an error on a mount point what to do about a dead one.
 func mountTargetError(err error, target string) error {
 	if errors.Is(err, unix.ENOTCONN) {
-		return &hinted{err, "the server of an earlier mount died: cfs umount " + target}
+		return hint.With(err, "the server of an earlier mount died: cfs umount "+target)
 	}
 	return err
 }
@@ -196,12 +198,3 @@ func empty(ctx context.Context, d cow.Driver, s cow.Snapshot) bool {
 	}
 	return true
 }
-
-// hinted is an error with what a person can do about it.
-type hinted struct {
-	error
-	hint string
-}
-
-func (h *hinted) Unwrap() error    { return h.error }
-func (h *hinted) HintText() string { return h.hint }

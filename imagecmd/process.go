@@ -62,22 +62,10 @@ func newProcess(cfg ocispec.ImageConfig, o RunOptions, host func(string) (string
 			}
 			kv = name + "=" + value
 		}
-		env = setEnv(env, kv)
+		env = append(env, kv) // of two values the later one wins, see runtime.SpecOptions
 	}
 	p.Env = env
 	return p, nil
-}
-
-// setEnv adds name=value, in the place of an earlier value if there is one.
-func setEnv(env []string, kv string) []string {
-	name, _, _ := strings.Cut(kv, "=")
-	for i, e := range env {
-		if strings.HasPrefix(e, name+"=") {
-			env[i] = kv
-			return env
-		}
-	}
-	return append(env, kv)
 }
 
 // inits are programs that insist on being process 1, or reap what is left to

@@ -37,7 +37,7 @@ func TestNewProcess(t *testing.T) {
 			name: "the person's word comes last",
 			cfg:  ocispec.ImageConfig{Cmd: []string{"sh"}, Env: []string{"PATH=/p", "A=1", "B=2"}, User: "u", WorkingDir: "/w"},
 			o:    RunOptions{Env: []string{"A=3", "B", "FROM_HOST", "C="}, User: "0:0", Workdir: "/x/../y"},
-			want: process{Args: []string{"sh"}, Env: []string{"PATH=/p", "A=3", "FROM_HOST=h", "C="}, Cwd: "/y", User: "0:0"},
+			want: process{Args: []string{"sh"}, Env: []string{"PATH=/p", "A=1", "A=3", "FROM_HOST=h", "C="}, Cwd: "/y", User: "0:0"},
 		},
 		{name: "nothing to run", err: "no command specified"},
 		{name: "relative directory", cfg: ocispec.ImageConfig{Cmd: []string{"sh"}}, o: RunOptions{Workdir: "x"},

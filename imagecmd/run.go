@@ -9,10 +9,13 @@ import (
 	"os"
 	"slices"
 
+	"golang.org/x/term"
+
 	"github.com/cfs-project/cfs/imagecmd/store"
+	"github.com/cfs-project/cfs/internal/hint"
+	"github.com/cfs-project/cfs/runtime"
 	"github.com/cfs-project/cfs/runtime/stage"
 	"github.com/cfs-project/cfs/runtime/userns"
-	"golang.org/x/term"
 )
 
 // RunOptions is what `cfs run` was asked for.
@@ -35,11 +38,6 @@ type RunOptions struct {
 	Debug       bool
 }
 
-// Exit statuses of Run beside the process's own, as Docker's.
-const (
-	StatusFailed = 125 // cfs itself failed
-)
-
 // ErrNoTerminal is returned when a terminal is asked for and there is none.
 var ErrNoTerminal = errors.New("the input device is not a TTY")
 
@@ -52,26 +50,26 @@ var ErrNoTerminal = errors.New("the input device is not a TTY")
 // this process dies.
 func Run(ctx context.Context, st *store.Store, o RunOptions) (int, error) {
 	if !slices.Contains([]string{"none", "host"}, o.Network) {
-		return StatusFailed, fmt.Errorf("network %q is not supported: there are none and host", o.Network)
+		return runtime.StatusFailed, fmt.Errorf("network %q is not supported: there are none and host", o.Network)
 	}
 	if o.TTY && o.Interactive && !term.IsTerminal(int(os.Stdin.Fd())) {
-		return StatusFailed, ErrNoTerminal
+		return runtime.StatusFailed, ErrNoTerminal
 	}
 	if o.Driver == "" {
 		o.Driver = os.Getenv("CFS_DRIVER")
 	}
 	image, err := resolveImage(ctx, st, o.Image)
 	if err != nil {
-		return StatusFailed, err
+		return runtime.StatusFailed, err
 	}
 	chain, release, err := st.Chain(ctx, image)
 	if err != nil {
-		return StatusFailed, err
+		return runtime.StatusFailed, err
 	}
 	defer release()
 	proc, err := newProcess(image.Config.Config, o, os.LookupEnv)
 	if err != nil {
-		return StatusFailed, err
+		return runtime.StatusFailed, err
 	}
 
 	c, err := OpenContainers(st.Root()).Create(Container{
@@ -79,7 +77,7 @@ func Run(ctx context.Context, st *store.Store, o RunOptions) (int, error) {
 		Driver: o.Driver, Command: proc.Args, AutoRemove: o.Remove,
 	})
 	if err != nil {
-		return StatusFailed, err
+		return runtime.StatusFailed, err
 	}
 	defer c.close()
 	return c.run(o, monitorRequest{
@@ -92,12 +90,12 @@ func (c *Container) run(o RunOptions, req monitorRequest) (int, error) {
 	mapping, problems := userns.Detect()
 	for _, p := range problems {
 		if p.Fatal {
-			return StatusFailed, errors.Join(&hinted{p, p.Hint}, c.discard())
+			return runtime.StatusFailed, errors.Join(hint.With(p, p.Hint), c.discard())
 		}
 	}
 	payload, err := json.Marshal(req)
 	if err != nil {
-		return StatusFailed, err
+		return runtime.StatusFailed, err
 	}
 	stdio := stage.Stdio{Out: os.Stdout, Err: os.Stderr}
 	if o.Interactive {
@@ -105,7 +103,7 @@ func (c *Container) run(o RunOptions, req monitorRequest) (int, error) {
 	}
 	p, err := stage.Start(mapping, monitorStage, payload, stdio)
 	if err != nil {
-		return StatusFailed, errors.Join(err, c.discard())
+		return runtime.StatusFailed, errors.Join(err, c.discard())
 	}
 	status, err := p.Attend()
 	if err != nil && c.AutoRemove { // the monitor was killed, and with it the container
@@ -127,7 +125,7 @@ func resolveImage(ctx context.Context, st *store.Store, name string) (store.Imag
 	}
 	image, err := st.Resolve(ctx, name)
 	if errors.Is(err, store.ErrNotFound) {
-		return image, &hinted{err, "cfs images lists what is there; cfs load and cfs import bring more"}
+		return image, hint.With(err, "cfs images lists what is there; cfs load and cfs import bring more")
 	}
 	return image, err
 }

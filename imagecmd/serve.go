@@ -9,10 +9,11 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/internal/background"
-	"golang.org/x/sys/unix"
 )
 
 // serveStage is the argv[0] of the process that serves a mount of `cfs mount`.

@@ -6,9 +6,11 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/runtime"
 	"github.com/cfs-project/cfs/runtime/stage"
 	"github.com/cfs-project/cfs/runtime/userns"
-	"golang.org/x/sys/unix"
 )
 
 // Stages are the processes that this program starts itself as, for
@@ -73,7 +75,7 @@ func readMemory(f *os.File) ([]byte, error) {
 func stageStatus(err error) int {
 	if err != nil {
 		printError(os.Stderr, err)
-		return StatusFailed
+		return runtime.StatusFailed
 	}
 	return 0
 }

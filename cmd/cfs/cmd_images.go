@@ -1,8 +1,9 @@
 package main
 
 import (
-	"github.com/cfs-project/cfs/imagecmd"
 	"github.com/spf13/cobra"
+
+	"github.com/cfs-project/cfs/imagecmd"
 )
 
 // newImages is `cfs images` and, under its other name, `cfs image ls`.

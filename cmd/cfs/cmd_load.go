@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 
-	"github.com/cfs-project/cfs/imagecmd"
-	"github.com/cfs-project/cfs/layerpack"
 	"github.com/spf13/cobra"
+
+	"github.com/cfs-project/cfs/imagecmd"
+	"github.com/cfs-project/cfs/internal/hint"
+	"github.com/cfs-project/cfs/layerpack"
 )
 
 func newLoad(t *terminal, g *globals) *cobra.Command {
@@ -61,7 +63,7 @@ func newImport(t *terminal, g *globals) *cobra.Command {
 // boundHint says how a refused layer may be let in.
 func boundHint(err error) error {
 	if errors.Is(err, layerpack.ErrBomb) {
-		return &hinted{err, "if you trust it, raise the bound with --max-expansion N (-1: none)"}
+		return hint.With(err, "if you trust it, raise the bound with --max-expansion N (-1: none)")
 	}
 	return err
 }

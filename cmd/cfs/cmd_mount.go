@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/cfs-project/cfs/imagecmd"
 	"github.com/spf13/cobra"
+
+	"github.com/cfs-project/cfs/imagecmd"
 )
 
 func newMount(t *terminal, g *globals) *cobra.Command {

@@ -5,8 +5,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/cfs-project/cfs/imagecmd"
 	"github.com/spf13/cobra"
+
+	"github.com/cfs-project/cfs/imagecmd"
 )
 
 func newPs(t *terminal, g *globals) *cobra.Command {

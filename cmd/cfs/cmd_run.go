@@ -3,8 +3,9 @@ package main
 import (
 	"fmt"
 
-	"github.com/cfs-project/cfs/imagecmd"
 	"github.com/spf13/cobra"
+
+	"github.com/cfs-project/cfs/imagecmd"
 )
 
 func newRun(t *terminal, g *globals) *cobra.Command {

@@ -8,10 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/cfs-project/cfs/internal/background"
-	"github.com/cfs-project/cfs/unionfs"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/background"
+	"github.com/cfs-project/cfs/unionfs"
 )
 
 // mountPrograms are the names by which cfs is the union's mount program itself;

@@ -6,9 +6,10 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/cfs-project/cfs/imagecmd/store"
 )
 
 // globals are the flags every command has.

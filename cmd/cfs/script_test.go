@@ -10,12 +10,13 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+
 	"github.com/cfs-project/cfs/imagecmd"
 	"github.com/cfs-project/cfs/imagecmd/hello"
 	"github.com/cfs-project/cfs/internal/background"
 	"github.com/cfs-project/cfs/runtime"
-	"github.com/rogpeppe/go-internal/testscript"
-	"golang.org/x/sys/unix"
 )
 
 // stranger is the uid and gid of an ordinary user with no name, no sub-uids and

@@ -33,16 +33,5 @@ type usageError struct {
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-// HintText implements hinter.
+// HintText implements hint.Hinter.
 func (e *usageError) HintText() string { return "see '" + e.command + " --help'" }
-
-// hinted is an error with what a person can do about it.
-type hinted struct {
-	error
-	hint string
-}
-
-func (h *hinted) Unwrap() error { return h.error }
-
-// HintText implements hinter.
-func (h *hinted) HintText() string { return h.hint }

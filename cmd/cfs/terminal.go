@@ -1,10 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/cfs-project/cfs/internal/hint"
 )
 
 // terminal is everything cfs says to a person. Data goes to out; the rest is
@@ -29,14 +30,7 @@ func (t *terminal) warn(format string, a ...any) {
 // fail says why the command failed, with the error's hint if it carries one.
 func (t *terminal) fail(err error) {
 	fmt.Fprintf(t.err, "cfs: %v\n", err)
-	var h hinter
-	if errors.As(err, &h) && h.HintText() != "" {
-		fmt.Fprintf(t.err, "hint: %s\n", h.HintText())
+	if text := hint.Of(err); text != "" {
+		fmt.Fprintf(t.err, "hint: %s\n", text)
 	}
-}
-
-// hinter is an error that knows what a person can do about it.
-type hinter interface {
-	error
-	HintText() string
 }

@@ -21,6 +21,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/hint"
 )
 
 // Descriptors that a server is started with, after the three standard ones.
@@ -37,15 +39,6 @@ type Table map[string]func(*Server) int
 type Server struct{ reply *os.File }
 
 type reply struct{ Error, Hint string }
-
-// hinter is an error that knows what a person can do about it.
-type hinter interface{ HintText() string }
-
-// failure is a server's error as it travelled to the command.
-type failure struct{ reply }
-
-func (f *failure) Error() string    { return f.reply.Error }
-func (f *failure) HintText() string { return f.Hint }
 
 // Main must be called at the start of main. If this process is a server it
 // serves and exits; otherwise Main returns at once.
@@ -79,11 +72,7 @@ func (s *Server) File(n int) *os.File { return os.NewFile(uintptr(filesFD+n), "h
 func (s *Server) Ready(err error) {
 	var r reply
 	if err != nil {
-		r.Error = err.Error()
-		var h hinter
-		if errors.As(err, &h) {
-			r.Hint = h.HintText()
-		}
+		r.Error, r.Hint = err.Error(), hint.Of(err)
 	}
 	_ = json.NewEncoder(s.reply).Encode(r) // the command may be gone; the server goes on
 	s.reply.Close()
@@ -120,7 +109,7 @@ func Start(name string, request any, stderr *os.File, files ...*os.File) error {
 	}
 	if r.Error != "" {
 		_ = cmd.Wait() // its status says the same
-		return &failure{r}
+		return hint.With(errors.New(r.Error), r.Hint)
 	}
 	return cmd.Process.Release()
 }

@@ -6,16 +6,14 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/cfs-project/cfs/internal/hint"
 )
 
 type job struct {
 	Fail string
 	Dir  string
 }
-
-type hinted struct{ error }
-
-func (hinted) HintText() string { return "try again" }
 
 func TestMain(m *testing.M) {
 	Main(Table{"background-test": func(s *Server) int {
@@ -29,7 +27,7 @@ func TestMain(m *testing.M) {
 			return 7
 		case "":
 		default:
-			s.Ready(hinted{errors.New(j.Fail)})
+			s.Ready(hint.With(errors.New(j.Fail), "try again"))
 			return 1
 		}
 		s.Ready(nil)
@@ -69,8 +67,7 @@ func TestStart(t *testing.T) {
 
 func TestStartFails(t *testing.T) {
 	err := Start("background-test", job{Fail: "no room"}, nil)
-	var h hinter
-	if err == nil || err.Error() != "no room" || !errors.As(err, &h) || h.HintText() != "try again" {
+	if err == nil || err.Error() != "no room" || hint.Of(err) != "try again" {
 		t.Errorf("Start = %v, want the server's error with its hint", err)
 	}
 	if err := Start("background-test", job{Fail: "die"}, nil); err == nil {

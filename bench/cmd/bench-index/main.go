@@ -37,28 +37,15 @@ const (
 )
 
 type options struct {
-	tar    string
-	runs   int
-	json   string
-	ground string
+	bench.Flags
+	tar string
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.tar, "tar", "", "uncompressed tar of the tree (default: Debian's minimal root, built once and kept)")
-	flag.IntVar(&o.runs, "runs", 7, "measured rounds")
-	flag.StringVar(&o.ground, "ground", "", "directory that holds the filesystem everything is on (default: memory)")
-	flag.StringVar(&o.json, "json", "", "also write the report to this file")
-	flag.Parse()
-	ctx, stop, err := bench.Isolate()
-	if err == nil {
-		defer stop()
-		err = o.run(ctx)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench-index:", err)
-		os.Exit(1)
-	}
+	o.Register()
+	bench.Main("bench-index", func(ctx context.Context) error { return o.run(ctx) })
 }
 
 func (o options) run(ctx context.Context) (err error) {
@@ -71,13 +58,13 @@ func (o options) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	g, err := bench.NewGround(ctx, o.ground)
+	g, err := bench.NewGround(ctx, o.Ground)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
 	r := &bench.Report{Name: "bench-index", Conditions: bench.Here()}
-	r.Conditions.Filesystem, r.Conditions.Rounds = g.Describe(), o.runs
+	r.Conditions.Filesystem, r.Conditions.Rounds = g.Describe(), o.Runs
 	r.Conditions.Tree = fmt.Sprintf("a tar of %d MiB", st.Size()>>20)
 	r.Conditions.Cache = "what is read is in the page cache; what is written is synced, as a store must"
 	for _, c := range []struct{ program, suffix string }{{"gzip", ".gz"}, {"zstd", ".zst"}} {
@@ -97,8 +84,8 @@ func (o options) run(ctx context.Context) (err error) {
 	if err := r.Write(os.Stdout, pipelined); err != nil {
 		return err
 	}
-	if o.json != "" {
-		if err := r.WriteJSON(o.json); err != nil {
+	if o.JSON != "" {
+		if err := r.WriteJSON(o.JSON); err != nil {
 			return err
 		}
 	}
@@ -161,7 +148,7 @@ func (o options) pack(ctx context.Context, r *bench.Report, g *bench.Ground, pro
 		{Contestant: written, Run: hash(bench.Decoding{Write: filepath.Join(g.Dir, "written.tar")})},
 		{Contestant: packed, Run: pack(false)}, {Contestant: indexed, Run: pack(true)},
 	}
-	samples, err := bench.Compare(ctx, o.runs, true, jobs...)
+	samples, err := bench.Compare(ctx, o.Runs, true, jobs...)
 	if err != nil {
 		return err
 	}
@@ -215,7 +202,7 @@ func (o options) mounts(ctx context.Context, r *bench.Report, g *bench.Ground) e
 			return d, errors.Join(err, m.Unmount())
 		}})
 	}
-	samples, err := bench.Compare(ctx, o.runs, true, jobs...)
+	samples, err := bench.Compare(ctx, o.Runs, true, jobs...)
 	if err != nil {
 		return err
 	}

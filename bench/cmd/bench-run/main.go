@@ -29,29 +29,16 @@ import (
 const imageName = "bench-run:latest"
 
 type options struct {
+	bench.Flags
 	cfs, busybox string
-	runs         int
-	json         string
-	ground       string
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.cfs, "cfs", "bin/cfs", "the program to measure")
 	flag.StringVar(&o.busybox, "busybox", "/bin/busybox", "a static busybox")
-	flag.IntVar(&o.runs, "runs", 7, "measured rounds")
-	flag.StringVar(&o.ground, "ground", "", "directory that holds the filesystem everything is on (default: memory)")
-	flag.StringVar(&o.json, "json", "", "also write the report to this file")
-	flag.Parse()
-	ctx, stop, err := bench.Isolate()
-	if err == nil {
-		defer stop()
-		err = o.run(ctx)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench-run:", err)
-		os.Exit(1)
-	}
+	o.Register()
+	bench.Main("bench-run", func(ctx context.Context) error { return o.run(ctx) })
 }
 
 func (o options) run(ctx context.Context) (err error) {
@@ -63,7 +50,7 @@ func (o options) run(ctx context.Context) (err error) {
 	if err := unix.Unmount("/sys/fs/cgroup/unified", unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("hide the second cgroup hierarchy: %w", err)
 	}
-	g, err := bench.NewGround(ctx, o.ground)
+	g, err := bench.NewGround(ctx, o.Ground)
 	if err != nil {
 		return err
 	}
@@ -77,11 +64,11 @@ func (o options) run(ctx context.Context) (err error) {
 		return err
 	}
 	r := &bench.Report{Name: "bench-run", Conditions: bench.Here()}
-	r.Conditions.Filesystem, r.Conditions.Rounds = g.Describe(), o.runs
+	r.Conditions.Filesystem, r.Conditions.Rounds = g.Describe(), o.Runs
 	r.Conditions.Tree = fmt.Sprintf("busybox, %d KiB; the command is true", len(layer.Tar())>>10)
 	r.Conditions.Cache = "warm"
 	r.Notes = append(r.Notes, "the OCI runtimes run the configuration that cfs run makes, on an extracted tree; cfs run mounts its union as well")
-	samples, err := bench.Compare(ctx, o.runs, true, jobs...)
+	samples, err := bench.Compare(ctx, o.Runs, true, jobs...)
 	if err != nil {
 		return err
 	}
@@ -91,8 +78,8 @@ func (o options) run(ctx context.Context) (err error) {
 	if err := r.Write(os.Stdout, "crun"); err != nil {
 		return err
 	}
-	if o.json != "" {
-		if err := r.WriteJSON(o.json); err != nil {
+	if o.JSON != "" {
+		if err := r.WriteJSON(o.JSON); err != nil {
 			return err
 		}
 	}

@@ -19,10 +19,8 @@ import (
 )
 
 type options struct {
+	bench.Flags
 	tar      string
-	runs     int
-	json     string
-	ground   string
 	readOnly bool
 	only     string
 }
@@ -31,22 +29,10 @@ func main() {
 	bench.Serve()
 	var o options
 	flag.StringVar(&o.tar, "tar", "", "uncompressed tar of the tree (default: Debian's minimal root, built once and kept)")
-	flag.IntVar(&o.runs, "runs", 7, "measured rounds")
-	flag.StringVar(&o.ground, "ground", "", "directory that holds the filesystem everything is on (default: memory)")
-	flag.StringVar(&o.json, "json", "", "also write the report to this file")
+	o.Register()
 	flag.StringVar(&o.only, "only", "", "measure only the workloads whose names contain this, and leave fuse-overlayfs out")
 	flag.BoolVar(&o.readOnly, "ro", false, "mount without an upper directory")
-	flag.Parse()
-
-	ctx, stop, err := bench.Isolate()
-	if err == nil {
-		defer stop()
-		err = o.run(ctx)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench-union:", err)
-		os.Exit(1)
-	}
+	bench.Main("bench-union", func(ctx context.Context) error { return o.run(ctx) })
 }
 
 var errMissed = errors.New("a target was missed")
@@ -57,7 +43,7 @@ func (o options) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	g, err := bench.NewGround(ctx, o.ground)
+	g, err := bench.NewGround(ctx, o.Ground)
 	if err != nil {
 		return err
 	}
@@ -67,7 +53,7 @@ func (o options) run(ctx context.Context) (err error) {
 		return err
 	}
 	r := &bench.Report{Name: "bench-union", Conditions: bench.Here()}
-	r.Conditions.Filesystem, r.Conditions.Rounds, r.Conditions.Tree = g.Describe(), o.runs, paths.String()
+	r.Conditions.Filesystem, r.Conditions.Rounds, r.Conditions.Tree = g.Describe(), o.Runs, paths.String()
 	r.Conditions.Cache = "warm: the workload ran once before; cold: unmounted, sync, drop_caches 3, mounted again"
 	r.Notes = append(r.Notes, "overlay and cfs are mounted with an empty upper directory")
 	if o.readOnly {
@@ -91,8 +77,8 @@ func (o options) run(ctx context.Context) (err error) {
 	if err := r.Write(os.Stdout, "overlay"); err != nil {
 		return err
 	}
-	if o.json != "" {
-		if err := r.WriteJSON(o.json); err != nil {
+	if o.JSON != "" {
+		if err := r.WriteJSON(o.JSON); err != nil {
 			return err
 		}
 	}
@@ -170,7 +156,7 @@ func (o options) warm(ctx context.Context, r *bench.Report, cs []bench.Contestan
 				return d, err
 			}})
 		}
-		samples, err := bench.Compare(ctx, o.runs, true, jobs...)
+		samples, err := bench.Compare(ctx, o.Runs, true, jobs...)
 		if err != nil {
 			return err
 		}
@@ -270,7 +256,7 @@ func (o options) cold(ctx context.Context, r *bench.Report, cs []bench.Contestan
 				return d, errors.Join(err, c.Unmount())
 			}})
 		}
-		samples, err := bench.Compare(ctx, o.runs, false, jobs...)
+		samples, err := bench.Compare(ctx, o.Runs, false, jobs...)
 		if err != nil {
 			return err
 		}

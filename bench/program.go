@@ -1,0 +1,37 @@
+package bench
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+)
+
+// Flags are those that every benchmark program has.
+type Flags struct {
+	Runs   int    // measured rounds
+	JSON   string // file that the report is written to as well; may be empty
+	Ground string // see [NewGround]
+}
+
+// Register makes them flags of the command line.
+func (f *Flags) Register() {
+	flag.IntVar(&f.Runs, "runs", 7, "measured rounds")
+	flag.StringVar(&f.Ground, "ground", "", "directory that holds the filesystem everything is on (default: memory)")
+	flag.StringVar(&f.JSON, "json", "", "also write the report to this file")
+}
+
+// Main reads the command line and runs a benchmark program in a mount namespace
+// of its own. The status is 1 when it fails, or missed a target.
+func Main(name string, run func(context.Context) error) {
+	flag.Parse()
+	ctx, stop, err := Isolate()
+	if err == nil {
+		err = run(ctx)
+		stop()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, name+":", err)
+		os.Exit(1)
+	}
+}
