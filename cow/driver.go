@@ -117,6 +117,14 @@ func (u *Unusable) Error() string { return u.Driver + ": " + u.Reason }
 // HintText is what a person can do about it.
 func (u *Unusable) HintText() string { return u.Hint }
 
+// A Completer is a driver whose snapshots may hold files that lack data, which
+// only it can read. Found by type assertion.
+type Completer interface {
+	// Complete copies that data from the chain, so that other drivers can mount
+	// the snapshot, which is not mounted meanwhile.
+	Complete(ctx context.Context, s Snapshot) error
+}
+
 // A Pruner is a driver that keeps something of chains outside of snapshots, and
 // can remove what is not needed any more. Found by type assertion.
 type Pruner interface {

@@ -19,6 +19,23 @@ func Drivers(root string, log *slog.Logger) []cow.Driver {
 	return append([]cow.Driver{unionfs.NewDriver(log)}, drivers.List(filepath.Join(root, "drivers"), log)...)
 }
 
+// handOver prepares what one driver wrote for another one, d. The state says
+// from then on that d has it.
+func (c *Container) handOver(ctx context.Context, all []cow.Driver, d cow.Driver, state State, s cow.Snapshot) error {
+	if state.Driver == d.Name() {
+		return nil
+	}
+	for _, old := range all {
+		if done, ok := old.(cow.Completer); ok && old.Name() == state.Driver {
+			if err := done.Complete(ctx, s); err != nil {
+				return fmt.Errorf("completing what driver %s wrote: %w", old.Name(), err)
+			}
+		}
+	}
+	state.Driver = d.Name()
+	return c.setState(state)
+}
+
 // pickDriver returns the driver with a name, or the first that works on this
 // host when the name is empty or "auto".
 func pickDriver(ctx context.Context, all []cow.Driver, name string) (cow.Driver, error) {

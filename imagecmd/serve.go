@@ -83,6 +83,10 @@ func (c *Container) serve(req serveRequest, log *slog.Logger, ready func()) erro
 		if err := c.setState(State{Driver: d.Name(), Started: time.Now().UTC()}); err != nil {
 			return err
 		}
+	} else if state.Driver != "" && !c.ReadOnly {
+		if err := c.handOver(ctx, all, d, state, snap); err != nil {
+			return err
+		}
 	}
 	m, err := d.Mount(ctx, snap, req.Target, cow.MountOptions{
 		ReadOnly: c.ReadOnly, AllowOther: req.AllowOther, Source: c.Image,

@@ -89,6 +89,13 @@ func (f *FS) fillAttr(n *node, up *upperObj, st *unix.Stat_t, o *overrideStat, a
 		o.apply(a)
 	}
 	a.Ino = up.ino
+	if p := up.partial.Load(); p != nil {
+		// Some programs take a file with few blocks for one without data.
+		var low fuse.Attr
+		if f.lower.attr(p.src, &low) == nil {
+			a.Blocks = max(a.Blocks, min(low.Blocks, (a.Size+511)/512))
+		}
+	}
 	if n.isDir() && n.lower.ok() {
 		// How many subdirectories a merged directory has is not known without
 		// reading it; 1 is the convention that tells programs not to count on it.

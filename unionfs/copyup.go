@@ -1,20 +1,26 @@
 package unionfs
 
 import (
+	"path"
+
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
-// whole is a size for copyUp: all the data.
-const whole = int64(-1)
+// Sizes for copyUp.
+const (
+	whole  = int64(-1) // all the data, which is to be written to
+	intact = int64(-2) // all the data, which stays as it is: only attributes or names change
+)
 
 // copyUp gives n's object a place in the upper directory: its parents first,
 // then a copy made in the work directory, renamed into place. A process killed
 // at any line leaves the file below in its place, or the complete copy; what is
 // left in the work directory is cleared by the next mount.
 //
-// Of a file's data the first size bytes are copied (whole: all of it): a
-// truncation needs no more. The caller holds no lock. Whoever is asked again for
+// Of a file's data the first size bytes are wanted (whole, intact: all of it): a
+// truncation needs no more. The data of a large one is not copied now but left
+// below, see [partial]. The caller holds no lock. Whoever is asked again for
 // a node that is there already returns at once.
 func (f *FS) copyUp(n *node, size int64) error {
 	for !n.hasUpper() {
@@ -44,8 +50,9 @@ func (f *FS) copyUpOnce(n *node, size int64) error {
 		return nil
 	}
 	t := f.upper.temp()
-	if err = f.copyToWork(n, t, size); err == nil {
-		err = f.publish(n, t, names)
+	late, err := f.copyToWork(n, t, size, names)
+	if err == nil {
+		err = f.publish(n, t, names, late)
 	}
 	if err != nil || len(names) > 1 {
 		f.upper.discard(t)
@@ -203,32 +210,29 @@ func keep[T any](s []T, ok func(T) bool) []T {
 	return out
 }
 
-// copyToWork makes a complete copy of n's lower object at t.
-func (f *FS) copyToWork(n *node, t at, size int64) error {
+// copyToWork makes a copy of n's lower object at t: complete, or lacking what late says.
+func (f *FS) copyToWork(n *node, t at, size int64, names []groupName) (late *partial, err error) {
 	var a fuse.Attr
 	if err := f.lower.attr(n.lower, &a); err != nil {
-		return err
+		return nil, err
 	}
 	s := specOf(&a)
 	if s.typ == unix.S_IFLNK {
 		target, err := f.lower.readlink(n.lower)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		s.target = string(target)
 	}
 	if _, err := f.upper.make(t, s); err != nil {
-		return err
+		return nil, err
 	}
 	if err := f.copyXattrs(n, t); err != nil {
-		return err
+		return nil, err
 	}
-	if s.typ == unix.S_IFREG {
-		if size == whole || uint64(size) > a.Size {
-			size = int64(a.Size)
-		}
-		if err := f.copyData(n, t, size); err != nil {
-			return err
+	if s.typ == unix.S_IFREG && a.Size > 0 && size != 0 {
+		if late, err = f.copyData(n, t, int64(a.Size), size, names); err != nil {
+			return nil, err
 		}
 	}
 	// Without attributes of its own a symlink's or device's number can't be
@@ -236,32 +240,76 @@ func (f *FS) copyToWork(n *node, t at, size int64) error {
 	if s.typ != unix.S_IFDIR {
 		_ = t.setxattr(f.upper.marks+markOrigin, f.upper.origin(f.lower.ino(n.lower)), 0)
 	}
-	return t.utimens(unix.Timespec{Sec: int64(a.Atime), Nsec: int64(a.Atimensec)}, unix.Timespec{Sec: int64(a.Mtime), Nsec: int64(a.Mtimensec)})
+	return late, t.utimens(unix.Timespec{Sec: int64(a.Atime), Nsec: int64(a.Atimensec)}, unix.Timespec{Sec: int64(a.Mtime), Nsec: int64(a.Mtimensec)})
 }
 
-func (f *FS) copyData(n *node, t at, size int64) error {
+// copyData gives the copy at t its data, of which there are size bytes below
+// and want are wanted, or the marks of a file that lacks it.
+func (f *FS) copyData(n *node, t at, size, want int64, names []groupName) (*partial, error) {
 	fd, err := t.open(unix.O_WRONLY)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer unix.Close(fd)
-	if size == 0 {
-		return nil
-	}
-	// Writing takes file capabilities away; they are put back after the data.
-	if err := f.lower.copyTo(n.lower, fd, size); err != nil {
-		return err
-	}
-	if v, err := f.lower.getxattr(n.lower, capabilityXattr); err == nil {
-		if err := f.upper.setXattr(t, capabilityXattr, v, 0); err != nil {
-			return err
+	late := size >= lateFrom && (want == intact && f.upper.metacopy || want != intact && f.upper.partial)
+	var p *partial
+	switch c, ok := f.lower.(cloner); {
+	case size >= lateFrom && ok && c.clone(n.lower, fd) == nil:
+	case late:
+		if err := unix.Ftruncate(fd, size); err != nil {
+			return nil, err
+		}
+		if p, err = f.leaveBelow(n, t, size, names); err != nil {
+			return nil, err
+		}
+	default:
+		if want >= 0 {
+			size = min(size, want)
+		}
+		if err := f.lower.copyTo(n.lower, fd, size); err != nil {
+			return nil, err
 		}
 	}
-	if f.upper.volatile {
-		return nil
+	// Writing took file capabilities away.
+	if v, err := f.lower.getxattr(n.lower, capabilityXattr); err == nil {
+		if err := f.upper.setXattr(t, capabilityXattr, v, 0); err != nil {
+			return nil, err
+		}
+	}
+	if p != nil || f.upper.volatile {
+		return p, nil
 	}
 	// As overlayfs does: the rename must not become durable before the data.
-	return eintr(func() error { return unix.Fsync(fd) })
+	return nil, eintr(func() error { return unix.Fsync(fd) })
+}
+
+// leaveBelow marks the copy at t, a hole of size bytes, as one whose data is in
+// n's lower file. One that has no name needs no marks: nobody will find it.
+func (f *FS) leaveBelow(n *node, t at, size int64, names []groupName) (*partial, error) {
+	if len(names) == 0 {
+		return newPartial(n.lower, "", size), nil
+	}
+	dir, err := f.lowerPath(names[0].dir)
+	if err != nil {
+		return nil, err
+	}
+	where := path.Join(dir, names[0].name)
+	if e, err := f.lowerAt(where); err != nil || f.lower.ino(e.ref) != f.lower.ino(n.lower) {
+		return nil, errMoved // renamed since its names were looked up
+	}
+	if err := t.setxattr(f.upper.marks+markRedirect, []byte(where), 0); err != nil {
+		return nil, err
+	}
+	if err := t.setxattr(f.upper.marks+markMetacopy, nil, 0); err != nil {
+		return nil, err
+	}
+	return newPartial(n.lower, where, size), nil
+}
+
+// A cloner is a lower that may share a whole file's blocks (FICLONE) with dst,
+// an empty file; it fails where the filesystem can't.
+type cloner interface {
+	clone(r lowerRef, dst int) error
 }
 
 const capabilityXattr = "security.capability"
@@ -288,7 +336,7 @@ func (f *FS) copyXattrs(n *node, t at) error {
 
 // publish moves the copy at t to n's names and makes it what n is. Their
 // directories keep their times: to whoever looks nothing has changed.
-func (f *FS) publish(n *node, t at, names []groupName) error {
+func (f *FS) publish(n *node, t at, names []groupName, late *partial) error {
 	var st unix.Stat_t
 	if err := t.stat(&st); err != nil {
 		return err
@@ -298,6 +346,8 @@ func (f *FS) publish(n *node, t at, names []groupName) error {
 		return err
 	}
 	up := f.newUpperObj(n, &st, m)
+	up.redirect = "" // a directory's; that of a file without data is in late
+	up.partial.Store(late)
 	if len(names) == 0 {
 		// Unlinked, but still in use.
 		n.mu.Lock()

@@ -234,7 +234,7 @@ func (f *FS) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.Ent
 }
 
 func (f *FS) link(p, n *node, name string) error {
-	if err := f.copyUp(n, whole); err != nil {
+	if err := f.copyUp(n, intact); err != nil {
 		return err
 	}
 	if err := f.copyUp(p, whole); err != nil {

@@ -95,7 +95,18 @@ func (f *FS) readAt(n *node, b []byte, off int64) (int, error) {
 		return 0, err
 	}
 	defer h.put()
+	if p := n.partialOf(); p != nil {
+		return f.readPartial(p, h.fd, b, off)
+	}
 	return preadFull(h.fd, b, off)
+}
+
+// writeAt is pwrite on n's upper file, whose descriptor fd is.
+func (f *FS) writeAt(n *node, fd int, b []byte, off int64) (int, error) {
+	if p := n.partialOf(); p != nil {
+		return f.writePartial(p, fd, b, off)
+	}
+	return pwriteFull(fd, b, off)
 }
 
 // Write implements [fuse.RawFileSystem].
@@ -111,7 +122,7 @@ func (f *FS) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fu
 			return 0, status(err)
 		}
 	}
-	done, err := pwriteFull(h.fd, data, int64(in.Offset))
+	done, err := f.writeAt(n, h.fd, data, int64(in.Offset))
 	if done > 0 && in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0 {
 		if kerr := f.killSetID(n); err == nil {
 			err = kerr
@@ -137,6 +148,9 @@ func (f *FS) forWriting(id uint64, size int64) (*node, *handle, error) {
 	if err := f.copyUp(n, size); err != nil {
 		return nil, nil, err
 	}
+	if err := f.forData(n); err != nil {
+		return nil, nil, err
+	}
 	h, err := f.fileHandle(n, true)
 	return n, h, err
 }
@@ -159,7 +173,11 @@ func (f *FS) Lseek(_ <-chan struct{}, in *fuse.LseekIn, out *fuse.LseekOut) fuse
 		var h *handle
 		if h, err = f.fileHandle(n, false); err == nil {
 			// The descriptor's own position is used by nobody.
-			off, err = unix.Seek(h.fd, int64(in.Offset), int(in.Whence))
+			if p := n.partialOf(); p != nil {
+				off, err = f.seekPartial(p, h.fd, int64(in.Offset), int(in.Whence))
+			} else {
+				off, err = unix.Seek(h.fd, int64(in.Offset), int(in.Whence))
+			}
 			h.put()
 		}
 	}
@@ -171,11 +189,14 @@ func (f *FS) Lseek(_ <-chan struct{}, in *fuse.LseekIn, out *fuse.LseekOut) fuse
 // under the upper directory knows.
 func (f *FS) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
 	f.count(opFallocate)
-	_, h, err := f.forWriting(in.NodeId, whole)
+	n, h, err := f.forWriting(in.NodeId, whole)
 	if err != nil {
 		return status(err)
 	}
 	defer h.put()
+	if p := n.partialOf(); p != nil {
+		return status(f.allocatePartial(n, p, h.fd, in.Mode, int64(in.Offset), int64(in.Length)))
+	}
 	return status(eintr(func() error { return unix.Fallocate(h.fd, in.Mode, int64(in.Offset), int64(in.Length)) }))
 }
 
@@ -186,31 +207,32 @@ func (f *FS) CopyFileRange(_ <-chan struct{}, in *fuse.CopyFileRangeIn) (uint32,
 	if src == nil {
 		return 0, fuse.Status(unix.ESTALE)
 	}
-	_, dst, err := f.forWriting(in.NodeIdOut, whole)
+	n, dst, err := f.forWriting(in.NodeIdOut, whole)
 	if err != nil {
 		return 0, status(err)
 	}
 	defer dst.put()
 	length := int(min(in.Len, 1<<30))
-	if src.hasUpper() {
+	if src.hasUpper() && src.partialOf() == nil && n.partialOf() == nil {
 		h, err := f.fileHandle(src, false)
 		if err != nil {
 			return 0, status(err)
 		}
 		defer h.put()
 		so, do := int64(in.OffIn), int64(in.OffOut)
-		n, err := unix.CopyFileRange(h.fd, &so, dst.fd, &do, length, int(in.Flags))
-		return uint32(max(n, 0)), status(err)
+		done, err := unix.CopyFileRange(h.fd, &so, dst.fd, &do, length, int(in.Flags))
+		return uint32(max(done, 0)), status(err)
 	}
+	// Shared blocks could be holes, which must not come to a file that lacks data.
 	buf := make([]byte, min(length, 1<<20))
-	n, err := f.lower.readAt(src.lower, buf, int64(in.OffIn))
+	done, err := f.readAt(src, buf, int64(in.OffIn))
 	if err == nil {
-		n, err = pwriteFull(dst.fd, buf[:n], int64(in.OffOut))
+		done, err = f.writeAt(n, dst.fd, buf[:done], int64(in.OffOut))
 	}
-	if n > 0 {
+	if done > 0 {
 		err = nil
 	}
-	return uint32(n), status(err)
+	return uint32(done), status(err)
 }
 
 // Fsync implements [fuse.RawFileSystem].

@@ -55,20 +55,23 @@ func (d *Driver) Probe(context.Context) error {
 	return err
 }
 
+func (d *Driver) dirs(s cow.Snapshot) (upper, work string) {
+	return filepath.Join(s.Dir, upperSub), filepath.Join(s.Dir, workSub)
+}
+
 // Create implements [cow.Driver]: an upper directory that is the chain's root,
 // with nothing in it, and a work directory.
 func (d *Driver) Create(_ context.Context, s cow.Snapshot) error {
-	upper, work := filepath.Join(s.Dir, upperSub), filepath.Join(s.Dir, workSub)
+	upper, work := d.dirs(s)
 	for _, dir := range []string{upper, work} {
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("union: %w", err)
 		}
 	}
-	opts, err := openBase(s.Base)
+	opts, err := d.open(s)
 	if err != nil {
 		return err
 	}
-	opts.Upper, opts.Work = upper, work
 	u, err := New(opts)
 	if err != nil {
 		return err
@@ -83,7 +86,7 @@ func (d *Driver) Mount(_ context.Context, s cow.Snapshot, target string, o cow.M
 		return nil, err
 	}
 	if !o.ReadOnly {
-		opts.Upper, opts.Work = filepath.Join(s.Dir, upperSub), filepath.Join(s.Dir, workSub)
+		opts.Upper, opts.Work = d.dirs(s)
 	}
 	u, err := New(opts)
 	if err != nil {

@@ -154,9 +154,12 @@ func (f *FS) upperNode(p *node, q at, a *fuse.Attr) (*node, error) {
 	switch {
 	case m.whiteout && p.dir.xwh:
 		return nil, errWhiteout
-	case m.metacopy && st.Mode&unix.S_IFMT == unix.S_IFREG:
-		// Its data is somewhere below; showing zeros for it would be a lie.
-		return nil, unix.EIO
+	}
+	var part *partial
+	if m.metacopy && st.Mode&unix.S_IFMT == unix.S_IFREG {
+		if part, err = f.loadPartial(p, q, &st, &m); err != nil {
+			return nil, err
+		}
 	}
 	n := &node{typ: objType(&st, m.override)}
 	if n.isDir() {
@@ -168,6 +171,7 @@ func (f *FS) upperNode(p *node, q at, a *fuse.Attr) (*node, error) {
 		}
 	}
 	up := f.newUpperObj(n, &st, m)
+	up.partial.Store(part)
 	n.up.Store(up)
 	got, err := f.adopt(n, up.key, p, q.name)
 	if err != nil {
@@ -201,18 +205,11 @@ func (f *FS) mergedWith(p *node, name string, m *marks) (lowerRef, error) {
 		}
 		m.redirect = strings.TrimSuffix(base, "/") + "/" + m.redirect
 	}
-	r := f.lower.root()
-	for _, part := range strings.Split(strings.Trim(m.redirect, "/"), "/") {
-		e, err := f.lower.lookup(r, part)
-		if err == unix.ENOENT || err == nil && e.typ != unix.S_IFDIR {
-			return lowerRef{}, unix.EIO // overlayfs says ESTALE; what it stood on is not there
-		}
-		if err != nil {
-			return lowerRef{}, err
-		}
-		r = e.ref
+	e, err := f.lowerAt(m.redirect)
+	if err == unix.ENOENT || err == nil && e.typ != unix.S_IFDIR {
+		return lowerRef{}, unix.EIO // overlayfs says ESTALE; what it stood on is not there
 	}
-	return r, nil
+	return e.ref, err
 }
 
 // lowerPath is the path in the lower of what directory n is merged with.

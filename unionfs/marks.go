@@ -35,6 +35,7 @@ type marks struct {
 	whiteout bool
 	metacopy bool
 	redirect string
+	partial  string // value of markPartial
 	origin   uint64
 	override *overrideStat
 }
@@ -71,7 +72,7 @@ func (u *upperDir) readMarks(a at) (marks, error) {
 			m.whiteout = true
 		case markMetacopy:
 			m.metacopy = true
-		case markOpaque, markRedirect, markOrigin:
+		case markOpaque, markRedirect, markOrigin, markPartial:
 			v, err := a.getxattr(name)
 			if isErrno(err, unix.ENODATA) {
 				continue
@@ -84,6 +85,8 @@ func (u *upperDir) readMarks(a at) (marks, error) {
 				m.opaque, m.xwh = string(v) == "y", string(v) == "x"
 			case markRedirect:
 				m.redirect = string(v)
+			case markPartial:
+				m.partial = string(v)
 			case markOrigin:
 				m.origin = u.parseOrigin(string(v))
 			}

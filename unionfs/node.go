@@ -46,6 +46,9 @@ type upperObj struct {
 	// noCaps: there are no file capabilities under another name to be dropped.
 	noCaps atomic.Bool
 
+	// partial is what the file lacks of its data; nil once it is whole.
+	partial atomic.Pointer[partial]
+
 	// pin keeps an object without a name in reach (O_PATH). Protected by node.mu
 	// for writing.
 	pin atomic.Pointer[handle]

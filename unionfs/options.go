@@ -28,6 +28,10 @@ type Options struct {
 	// NoRedirect lets a rename of a directory that comes from below fail with
 	// EXDEV instead of leaving a redirect.
 	NoRedirect bool
+	// NoMetacopy copies a lower file's data when its attributes change, and
+	// NoPartial all of it when some of it is written to. Without them that waits,
+	// where the filesystem under the upper directory has what it takes (see partial.go).
+	NoMetacopy, NoPartial bool
 	// NoACL refuses POSIX ACLs with EOPNOTSUPP.
 	NoACL bool
 

@@ -64,12 +64,12 @@ func (r *move) run() error {
 		return err
 	}
 	for _, n := range []*node{r.from, r.to, src} {
-		if err := f.copyUp(n, whole); err != nil {
+		if err := f.copyUp(n, intact); err != nil {
 			return err
 		}
 	}
 	if r.exchange() {
-		if err := f.copyUp(dst, whole); err != nil {
+		if err := f.copyUp(dst, intact); err != nil {
 			return err
 		}
 	}

@@ -15,11 +15,14 @@ func (f *FS) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) f
 	if f.upper == nil {
 		return fuse.EROFS
 	}
-	size := whole
+	size := intact
 	if s, ok := in.GetSize(); ok {
 		size = int64(s)
 	}
 	err := f.copyUp(n, size)
+	if err == nil && size != intact {
+		err = f.forData(n)
+	}
 	if err == nil {
 		err = f.setAttr(n, in)
 	}
@@ -36,7 +39,11 @@ func (f *FS) setAttr(n *node, in *fuse.SetAttrIn) error {
 		if err != nil {
 			return err
 		}
-		err = eintr(func() error { return unix.Ftruncate(h.fd, int64(in.Size)) })
+		if p := n.partialOf(); p != nil {
+			err = f.truncatePartial(p, h.fd, int64(in.Size))
+		} else {
+			err = eintr(func() error { return unix.Ftruncate(h.fd, int64(in.Size)) })
+		}
 		h.put()
 		if err == nil && f.upper.override {
 			err = f.withUpper(n, func(p at) error { f.dropEncodedCaps(n, p); return nil })

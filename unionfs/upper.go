@@ -27,6 +27,8 @@ type upperDir struct {
 	always   bool   // ... and are, also where the filesystem could hold them
 	caps     bool   // this process may ignore permission bits
 	volatile bool   // no fsync
+	metacopy bool   // attributes of a lower file are copied without its data
+	partial  bool   // its data is copied when and where it is written to
 	euid     uint32
 	egid     uint32
 
@@ -90,6 +92,9 @@ func openUpper(o *Options, lowerID string) (*upperDir, error) {
 		if priv.caps && priv.initUserns {
 			u.marks = trustedMarks
 		}
+	}
+	if !(o.NoMetacopy && o.NoPartial) && u.canBePartial(u.temp()) {
+		u.metacopy, u.partial = !o.NoMetacopy, !o.NoPartial
 	}
 	return u, nil
 }

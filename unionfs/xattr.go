@@ -136,7 +136,7 @@ func (f *FS) changeXattr(id uint64, name string, fn func(p at) error) error {
 	if err := f.checkXattr(name); err != nil {
 		return err
 	}
-	if err := f.copyUp(n, whole); err != nil {
+	if err := f.copyUp(n, intact); err != nil {
 		return err
 	}
 	err := f.withUpper(n, fn)

@@ -1,0 +1,40 @@
+package testenv
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// LoopFS makes a filesystem of a type (ext4, xfs, btrfs) in a sparse file, in
+// memory where there is room, and mounts it for the test. Without root, or
+// without the program that makes it, the test is skipped.
+func LoopFS(t testing.TB, fstype string) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to mount a filesystem")
+	}
+	mkfs := "mkfs." + fstype
+	if _, err := exec.LookPath(mkfs); err != nil {
+		t.Skipf("needs %s", mkfs)
+	}
+	dir := TempDir(t)
+	image, mnt := filepath.Join(dir, "image"), filepath.Join(dir, "mnt")
+	must(t, os.Mkdir(mnt, 0o755))
+	must(t, os.WriteFile(image, nil, 0o600))
+	must(t, os.Truncate(image, 1<<30))
+	for _, cmd := range [][]string{{mkfs, image}, {"mount", "-o", "loop", image, mnt}} {
+		if out, err := exec.Command(cmd[0], cmd[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", cmd, err, out)
+		}
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(mnt, 0); err != nil {
+			t.Errorf("unmount %s: %v", mnt, err)
+		}
+	})
+	return mnt
+}
