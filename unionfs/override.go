@@ -112,3 +112,38 @@ func parseOverride(s string) (overrideStat, error) {
 	}
 	return o, nil
 }
+
+// Other names of override_stat: fuse-overlayfs's own, of ordinary users and of
+// the host's root (its utils.h).
+const (
+	fuseOverrideXattr       = "user.fuseoverlayfs.override_stat"
+	privilegedOverrideXattr = "security.fuseoverlayfs.override_stat"
+)
+
+// overrideName tells under which name the objects of a layer keep override_stat:
+// that of its root, as fuse-overlayfs decides it, so that a layer without costs
+// nothing; always: also where the root has none. "": not at all.
+func overrideName(root at, always bool) string {
+	for _, name := range []string{privilegedOverrideXattr, overrideXattr, fuseOverrideXattr} {
+		if _, err := root.getxattr(name); err == nil {
+			return name
+		}
+	}
+	if always {
+		return overrideXattr
+	}
+	return ""
+}
+
+// readOverrideStat reads the override_stat of that name; nil: there is none.
+func readOverrideStat(p at, name string) (*overrideStat, error) {
+	v, err := p.getxattr(name)
+	if isErrno(err, unix.ENODATA, unix.EOPNOTSUPP, unix.EACCES, unix.EPERM) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	o, err := parseOverride(string(v))
+	return &o, err
+}
