@@ -72,9 +72,12 @@ func parseOverride(s string) (overrideStat, error) {
 		}
 		*dst = uint32(v)
 	}
-	if o.perm > 07777 {
+	if typ := o.perm &^ 07777; typ != 0 && typ != unix.S_IFREG && typ != unix.S_IFDIR {
 		return overrideStat{}, bad
 	}
+	// fuse-overlayfs writes the whole mode that a file was made with; the type
+	// in it is that of the object, which says so itself.
+	o.perm &= 07777
 	if len(f) == 3 {
 		return o, nil
 	}
