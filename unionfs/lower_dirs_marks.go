@@ -16,6 +16,7 @@ type lowerMark struct {
 	opaque   bool
 	xwh      bool // a directory that may hold xwhiteouts
 	whiteout bool
+	partial  bool   // a partial file
 	metacopy bool   // a file without (all) its data
 	redirect string // absolute from the layers' roots, or a name beside this one
 	bound    int64  // partial file: below it, holes are read from further below; 0: no partial file
@@ -112,6 +113,7 @@ func (m *lowerMark) add(p at, name string) error {
 			return fmt.Errorf("metacopy of an unknown form: %w", unix.EIO)
 		}
 	case markPartial:
+		m.partial = true
 		if m.bound, err = strconv.ParseInt(string(v), 10, 64); err != nil || m.bound < 0 {
 			return fmt.Errorf("%s %q: %w", markPartial, v, unix.EIO)
 		}
@@ -121,6 +123,9 @@ func (m *lowerMark) add(p at, name string) error {
 
 // check refuses redirects that the kernel refuses (ovl_get_redirect_xattr).
 func (m *lowerMark) check() error {
+	if m.partial && m.bound == 0 { // nothing of it is below any more
+		m.metacopy, m.redirect = false, ""
+	}
 	to := m.redirect
 	if m.bound > 0 {
 		to = strings.TrimPrefix(to, partialRedirect)

@@ -85,3 +85,17 @@ func TestLowerPartial(t *testing.T) {
 	want[7] = 'X'
 	check("after copy-up")
 }
+
+// TestLowerPartialBoundZero: a partial file with bound 0 stands for itself.
+func TestLowerPartialBoundZero(t *testing.T) {
+	dir := scratch(t)
+	f := filepath.Join(dir, "f")
+	write(t, f, "own")
+	for name, v := range map[string]string{markMetacopy: "", markRedirect: partialRedirect + "/gone", markPartial: "0"} {
+		must(t, unix.Setxattr(f, userMarks+name, []byte(v), 0))
+	}
+	mnt, _ := mount(t, Options{LowerDirs: []string{dir}}, MountOptions{})
+	if got := read(t, filepath.Join(mnt, "f")); got != "own" {
+		t.Errorf("read = %q", got)
+	}
+}
