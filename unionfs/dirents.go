@@ -3,6 +3,7 @@ package unionfs
 import (
 	"bytes"
 	"encoding/binary"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,6 +44,38 @@ func readNames(dirfd int) ([]rawEntry, error) {
 			}
 			if s := string(name); s != "." && s != ".." {
 				out = append(out, rawEntry{s, b[18], binary.NativeEndian.Uint64(b)})
+			}
+			b = b[reclen:]
+		}
+	}
+}
+
+// direntBuffers are what directories of lowers are read into.
+var direntBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// eachName calls fn for every name of a directory that is open for reading,
+// without "." and "..", until it fails. A name is valid during the call.
+func eachName(fd int, fn func(name []byte, typ uint8, ino uint64) error) error {
+	bp := direntBuffers.Get().(*[]byte)
+	defer direntBuffers.Put(bp)
+	for {
+		n, err := unix.Getdents(fd, *bp)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			return err
+		}
+		for b := (*bp)[:n]; len(b) >= 19; {
+			reclen := int(binary.NativeEndian.Uint16(b[16:]))
+			name := b[19:reclen]
+			if i := bytes.IndexByte(name, 0); i >= 0 {
+				name = name[:i]
+			}
+			if s := string(name); s != "." && s != ".." {
+				if err := fn(name, b[18], binary.NativeEndian.Uint64(b)); err != nil {
+					return err
+				}
 			}
 			b = b[reclen:]
 		}

@@ -54,7 +54,7 @@ func New(o Options) (*FS, error) {
 		id = lowerIdentity(ids...)
 	} else {
 		var d *dirsLower
-		if d, err = newDirsLower(o.LowerDirs, o.Override == OverrideAlways); err != nil {
+		if d, err = newDirsLower(o.LowerDirs, o.DataDirs, o.Override == OverrideAlways); err != nil {
 			return nil, err
 		}
 		f.lower, id = d, d.identity()

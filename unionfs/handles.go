@@ -14,6 +14,10 @@ type handle struct {
 	fd       int
 	writable bool // immutable
 	refs     atomic.Int32
+
+	// A file of which a part is in another, see lower_dirs_data.go. Immutable.
+	below *handle
+	bound int64 // in bytes
 }
 
 func newHandle(fd int, writable bool) *handle {
@@ -25,6 +29,9 @@ func newHandle(fd int, writable bool) *handle {
 func (h *handle) put() {
 	if h.refs.Add(-1) == 0 {
 		unix.Close(h.fd)
+		if h.below != nil {
+			h.below.put()
+		}
 	}
 }
 

@@ -2,47 +2,108 @@ package unionfs
 
 import (
 	"fmt"
-	"os"
-	"sort"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
-// dirsLower is a lower made of plain directories, merged while it is read.
-// Whiteouts and opaque directories are honoured in every dialect of package
-// whiteout; redirects as overlayfs writes them.
+// dirsLower is a lower made of plain directories, the layers, whatever wrote
+// them: overlayfs and this package (whiteouts, opaque, redirect, metacopy,
+// partial files), AUFS and podman (.wh. names), fuse-overlayfs.
+//
+//	lower_dirs.go        the objects and how they are read
+//	lower_dirs_merge.go  a directory of all its layers becomes one table of names
+//	lower_dirs_find.go   redirects: one name is looked up in the layers below
+//	lower_dirs_data.go   metacopy and partial files: where data is
+//	lower_dirs_marks.go  the extended attributes that say so
+//	lower_dirs_ino.go    inode numbers
+//
+// # Data structure
+//
+// The first look-up in a directory reads it in every layer that has it and makes
+// a table of the names that show: sorted, 16 bytes a name and the name itself,
+// without a pointer for files. From then on a name costs a binary search and no
+// system call, be it there or not and however many layers there are; and an
+// object's attributes cost one fstatat(2), relative to its directory's cached
+// descriptor. What a directory is merged with is found when it is read itself,
+// for it may be opaque or redirected.
+//
+// A directory is a dirObj, and a lowerRef points at it. Any other object is the
+// directory it stands in and its index there, plus one, in lowerRef.nid. Tables
+// are never given back: they are what the lower is.
 type dirsLower struct {
-	paths    []string // topmost first
-	roots    []int    // O_PATH, the same order
-	devs     map[uint64]uint64
-	override bool // override_stat is read
-	handles  *handles
-	top      *dirObj
+	paths  []string // topmost first
+	roots  []int    // O_PATH, the same order
+	data   []int    // O_PATH: data-only layers, topmost first
+	over   []string // by layer: the name of its override_stat; "": it has none
+	inodes inodeNumbers
+	files  *handles // data, by place
+	dirs   *handles // directories, by place
+	top    *dirObj
 }
 
-// dirObj is an object of a dirsLower. It is made when its directory is read
-// and lives as long as that is remembered.
+// dirObj is a directory.
 type dirObj struct {
-	id   uint64 // shown inode number
-	slot uint64 // spreads descriptors over the cache
-	typ  uint32
-	locs []loc // where it may be, topmost first; only a directory has more than one. Immutable once its directory was read
+	id     uint64  // immutable: shown inode number
+	parent *dirObj // immutable: nil for the root
+	name   string  // immutable: in parent
+	at     uint16  // immutable: index of locs[0] among the places of parent
+	locs   []loc   // immutable: where it may be, topmost first; not yet redirected
 
-	mu     sync.Mutex // protects what follows; held while a directory is read
-	loaded bool
-	list   []lowerEntry // sorted by name; off is the index + 3
+	mu    sync.Mutex // held while the directory is read
+	table atomic.Pointer[dirTable]
 }
 
-// loc is a path in one of the lower directories.
+// dirTable is a directory that was read. It is immutable.
+type dirTable struct {
+	locs  []loc // where the directory is, redirects followed
+	names string
+	list  []dirName // sorted by name
+	dirs  []dirObj
+}
+
+// dirName is a name of a directory.
+type dirName struct {
+	ino uint64 // shown inode number; of a directory: index in dirTable.dirs
+	off uint32 // where the name begins in dirTable.names
+	loc uint16 // which of dirTable.locs has it
+	len uint8
+	typ uint8 // S_IFMT bits >> 12, and overridden
+}
+
+// overridden in dirName.typ: the object carries override_stat.
+const overridden = 0x80
+
+// loc is a path in one of the layers.
 type loc struct {
 	layer int
 	path  string // relative, "." for the root
 }
 
-func newDirsLower(paths []string, override bool) (_ *dirsLower, err error) {
-	d := &dirsLower{paths: paths, devs: make(map[uint64]uint64), handles: newHandles(256), override: override}
+func (l loc) child(name string) loc { return loc{l.layer, join(l.path, name)} }
+
+func (t *dirTable) name(e *dirName) string { return t.names[e.off : e.off+uint32(e.len)] }
+
+func (e *dirName) kind() uint32 { return uint32(e.typ&0xf) << 12 }
+
+// entry is the i-th name as the union sees it.
+func (t *dirTable) entry(o *dirObj, i int) lowerEntry {
+	e := &t.list[i]
+	le := lowerEntry{name: t.name(e), typ: e.kind(), off: uint64(i) + 3}
+	if le.typ == unix.S_IFDIR {
+		le.ref.obj = &t.dirs[e.ino]
+	} else {
+		le.ref.obj, le.ref.nid = o, nidOf(i)
+	}
+	return le
+}
+
+// newDirsLower opens the layers, topmost first. With override every layer's
+// override_stat is read, else that of layers that have it on their root.
+func newDirsLower(paths, data []string, override bool) (_ *dirsLower, err error) {
+	d := &dirsLower{paths: paths, files: newHandles(256), dirs: newHandles(256)}
 	defer func() {
 		if err != nil {
 			d.close()
@@ -51,7 +112,10 @@ func newDirsLower(paths []string, override bool) (_ *dirsLower, err error) {
 	if len(paths) == 0 {
 		return nil, fmt.Errorf("union: no lower directory: %w", unix.EINVAL)
 	}
-	d.top = &dirObj{typ: unix.S_IFDIR}
+	if len(paths) > 1<<16-1 {
+		return nil, fmt.Errorf("union: %d lower directories: %w", len(paths), unix.E2BIG)
+	}
+	d.top = &dirObj{}
 	for i, p := range paths {
 		fd, err := openDirPath(unix.AT_FDCWD, p)
 		if err != nil {
@@ -62,35 +126,21 @@ func newDirsLower(paths []string, override bool) (_ *dirsLower, err error) {
 		if err := unix.Fstat(fd, &st); err != nil {
 			return nil, fmt.Errorf("lower directory %s: %w", p, err)
 		}
-		d.device(st.Dev)
+		d.inodes.layer(st.Dev, fd)
 		if i == 0 {
-			d.top.id = d.number(&st)
+			d.top.id = d.inodes.number(&st)
 		}
+		d.over = append(d.over, overrideName(at{fd, ""}, override))
 		d.top.locs = append(d.top.locs, loc{i, "."})
 	}
+	for _, p := range data {
+		fd, err := openDirPath(unix.AT_FDCWD, p)
+		if err != nil {
+			return nil, fmt.Errorf("lower data directory %s: %w", p, err)
+		}
+		d.data = append(d.data, fd)
+	}
 	return d, nil
-}
-
-// device gives each filesystem of the lowers a number of its own, in the order
-// of the layers, so that it is the same at the next mount.
-func (d *dirsLower) device(dev uint64) uint64 {
-	n, ok := d.devs[dev]
-	if !ok {
-		n = uint64(len(d.devs))
-		d.devs[dev] = n
-	}
-	return n
-}
-
-// number is the inode number shown for an object with that stat. A device that
-// is none of the layers' (something is mounted in one) gets a number derived
-// from its own.
-func (d *dirsLower) number(st *unix.Stat_t) uint64 {
-	n, ok := d.devs[st.Dev]
-	if !ok {
-		n = 0x1000 | st.Dev&0xfff
-	}
-	return (n<<48 ^ st.Ino) & (upperTag - 1)
 }
 
 func (d *dirsLower) identity() string {
@@ -104,9 +154,33 @@ func (d *dirsLower) identity() string {
 	return lowerIdentity(parts...)
 }
 
-func (d *dirsLower) root() lowerRef          { return lowerRef{obj: d.top} }
-func (d *dirsLower) ino(r lowerRef) uint64   { return r.obj.id }
-func (d *dirsLower) layer(r lowerRef) string { return d.paths[r.obj.locs[0].layer] }
+func (d *dirsLower) root() lowerRef { return lowerRef{obj: d.top} }
+
+// file is the directory that r, not itself a directory, stands in, and its
+// entry there.
+func (r lowerRef) file() (*dirTable, *dirName) {
+	t := r.obj.table.Load()
+	return t, &t.list[r.nid-1]
+}
+
+func (d *dirsLower) ino(r lowerRef) uint64 {
+	if r.nid == 0 {
+		return r.obj.id
+	}
+	_, e := r.file()
+	return e.ino
+}
+
+// place is where r is: its topmost layer.
+func (d *dirsLower) place(r lowerRef) loc {
+	if r.nid == 0 {
+		return r.obj.locs[0]
+	}
+	t, e := r.file()
+	return t.locs[e.loc].child(t.name(e))
+}
+
+func (d *dirsLower) layer(r lowerRef) string { return d.paths[d.place(r).layer] }
 
 // how says that a path of a lower is followed through directories only.
 func how(flags int) *unix.OpenHow {
@@ -122,97 +196,146 @@ func (d *dirsLower) openLoc(l loc, flags int) (int, error) {
 	return fd, err
 }
 
-// handle returns an O_PATH descriptor of r's topmost place, cached.
-func (d *dirsLower) handle(r lowerRef) (*handle, error) {
-	return d.cached(r.obj, r.obj, unix.O_PATH)
+// placeKey names a descriptor: a directory in the i-th of its places, or a
+// file's data.
+type placeKey struct {
+	r lowerRef
+	i uint16
 }
 
-// dataHandle returns a descriptor to read a file, cached.
-func (d *dirsLower) dataHandle(r lowerRef) (*handle, error) {
-	return d.cached(r.obj, r.obj.id, unix.O_RDONLY)
-}
+func (k placeKey) slot() uint64 { return k.r.obj.id + uint64(k.i) + uint64(k.r.nid) }
 
-func (d *dirsLower) cached(o *dirObj, key any, flags int) (*handle, error) {
-	if h := d.handles.get(o.slot, key); h != nil {
+// dirHandle returns a descriptor of a directory in a place of it, cached.
+func (d *dirsLower) dirHandle(o *dirObj, i uint16, l loc) (*handle, error) {
+	key := placeKey{lowerRef{obj: o}, i}
+	if h := d.dirs.get(key.slot(), key); h != nil {
 		return h, nil
 	}
-	fd, err := d.openLoc(o.locs[0], flags)
+	fd, err := d.openLoc(l, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
-	if flags == unix.O_RDONLY {
-		if err := hasData(fd); err != nil {
-			unix.Close(fd)
-			return nil, err
-		}
-	}
 	h := newHandle(fd, false)
-	d.handles.add(o.slot, key, h)
+	d.dirs.add(key.slot(), key, h)
 	return h, nil
 }
 
+// with calls fn with the place of r, in its topmost layer.
 func (d *dirsLower) with(r lowerRef, fn func(p at) error) error {
-	h, err := d.handle(r)
+	h, p, err := d.reach(r)
 	if err != nil {
 		return err
 	}
 	defer h.put()
-	return fn(at{h.fd, ""})
+	return fn(p)
+}
+
+// reach returns where r is found, below a descriptor that the caller puts. A
+// directory is found by its name as well: only what is looked into is opened.
+func (d *dirsLower) reach(r lowerRef) (*handle, at, error) {
+	o := r.obj
+	if r.nid != 0 {
+		t, e := r.file()
+		h, err := d.dirHandle(o, e.loc, t.locs[e.loc])
+		if err != nil {
+			return nil, at{}, err
+		}
+		return h, at{h.fd, t.name(e)}, nil
+	}
+	if o.parent == nil {
+		h, err := d.dirHandle(o, 0, o.locs[0])
+		if err != nil {
+			return nil, at{}, err
+		}
+		return h, at{h.fd, ""}, nil
+	}
+	h, err := d.dirHandle(o.parent, o.at, o.parent.table.Load().locs[o.at])
+	if err != nil {
+		return nil, at{}, err
+	}
+	return h, at{h.fd, o.name}, nil
 }
 
 func (d *dirsLower) attr(r lowerRef, a *fuse.Attr) error {
-	return d.with(r, func(p at) error {
-		var st unix.Stat_t
-		if err := p.stat(&st); err != nil {
-			return err
-		}
-		statAttr(&st, a)
-		a.Ino = r.obj.id
-		if len(r.obj.locs) > 1 {
-			a.Nlink = 1
-		}
-		if d.override {
-			if v, err := p.getxattr(overrideXattr); err == nil {
-				o, err := parseOverride(string(v))
-				if err != nil {
-					return err
-				}
-				o.apply(a)
-			}
-		}
-		return nil
-	})
-}
-
-func (d *dirsLower) lookup(dir lowerRef, name string) (lowerEntry, error) {
-	list, err := d.load(dir.obj)
-	if err != nil {
-		return lowerEntry{}, err
-	}
-	i := sort.Search(len(list), func(i int) bool { return list[i].name >= name })
-	if i == len(list) || list[i].name != name {
-		return lowerEntry{}, unix.ENOENT
-	}
-	return list[i], nil
-}
-
-func (d *dirsLower) readdir(dir lowerRef, off uint64, fn func(e *lowerEntry) bool) error {
-	list, err := d.load(dir.obj)
+	h, p, err := d.reach(r)
 	if err != nil {
 		return err
 	}
+	defer h.put()
+	var st unix.Stat_t
+	if err := p.stat(&st); err != nil {
+		return err
+	}
+	statAttr(&st, a)
+	a.Ino = d.ino(r)
+	over := true
+	if r.nid == 0 {
+		if len(r.obj.locs) > 1 {
+			a.Nlink = 1
+		}
+	} else {
+		_, e := r.file()
+		over = e.typ&overridden != 0
+		if st.Mode&unix.S_IFMT == unix.S_IFREG && st.Blocks*512 < st.Size {
+			d.dataBlocks(r, p, a)
+		}
+	}
+	if name := d.over[d.layerOf(r)]; over && name != "" && st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		o, err := readOverrideStat(p, name)
+		if o == nil || err != nil {
+			return err
+		}
+		o.apply(a)
+	}
+	return nil
+}
+
+// layerOf is the topmost layer that has r.
+func (d *dirsLower) layerOf(r lowerRef) int {
+	if r.nid == 0 {
+		return r.obj.locs[0].layer
+	}
+	t, e := r.file()
+	return t.locs[e.loc].layer
+}
+
+func (d *dirsLower) lookup(dir lowerRef, name string) (lowerEntry, error) {
+	t, err := d.load(dir)
+	if err != nil {
+		return lowerEntry{}, err
+	}
+	lo, hi := 0, len(t.list)
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		if t.name(&t.list[mid]) < name {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if lo == len(t.list) || t.name(&t.list[lo]) != name {
+		return lowerEntry{}, unix.ENOENT
+	}
+	return t.entry(dir.obj, lo), nil
+}
+
+func (d *dirsLower) readdir(dir lowerRef, off uint64, fn func(e *lowerEntry) bool) error {
+	t, err := d.load(dir)
+	if err != nil {
+		return err
+	}
+	var e lowerEntry
 	for i, dot := range []string{".", ".."} {
-		if off <= uint64(i) && !fn(&lowerEntry{name: dot, typ: unix.S_IFDIR, off: uint64(i) + 1}) {
+		if e = (lowerEntry{name: dot, typ: unix.S_IFDIR, off: uint64(i) + 1}); off <= uint64(i) && !fn(&e) {
 			return nil
 		}
 	}
 	start := 0
 	if off > 2 {
-		start = int(min(off-2, uint64(len(list))))
+		start = int(min(off-2, uint64(len(t.list))))
 	}
-	for i := start; i < len(list); i++ {
-		e := list[i]
-		if !fn(&e) {
+	for i := start; i < len(t.list); i++ {
+		if e = t.entry(dir.obj, i); !fn(&e) {
 			break
 		}
 	}
@@ -221,18 +344,12 @@ func (d *dirsLower) readdir(dir lowerRef, off uint64, fn func(e *lowerEntry) boo
 
 func (d *dirsLower) readlink(r lowerRef) ([]byte, error) {
 	var s string
-	err := d.with(r, func(p at) error {
-		var st unix.Stat_t
-		err := p.stat(&st)
-		if err != nil {
-			return err
+	err := d.with(r, func(p at) (err error) {
+		if s, err = p.readlink(); err == unix.EINVAL {
+			var b []byte
+			b, err = readAll(p, unix.PathMax) // kept as a file by override_stat
+			s = string(b)
 		}
-		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-			s, err = p.readlink()
-			return err
-		}
-		b, err := os.ReadFile(p.path()) // kept as a file by override_stat
-		s = string(b)
 		return err
 	})
 	return []byte(s), err
@@ -256,61 +373,6 @@ func (d *dirsLower) listxattr(r lowerRef, fn func(name string)) error {
 	})
 }
 
-// hasData refuses a file whose data the kernel's overlay left in a layer below
-// (metacopy): its zeros would be a lie. Such a file occupies no blocks.
-func hasData(fd int) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
-	if st.Size == 0 || st.Blocks > 0 {
-		return nil
-	}
-	for _, namespace := range []string{trustedMarks, userMarks} {
-		if _, err := unix.Fgetxattr(fd, namespace+markMetacopy, nil); err == nil {
-			return unix.EIO
-		}
-	}
-	return nil
-}
-
-func (d *dirsLower) readAt(r lowerRef, b []byte, off int64) (int, error) {
-	h, err := d.dataHandle(r)
-	if err != nil {
-		return 0, err
-	}
-	defer h.put()
-	return preadFull(h.fd, b, off)
-}
-
-func (d *dirsLower) seek(r lowerRef, off int64, whence int) (int64, error) {
-	h, err := d.dataHandle(r)
-	if err != nil {
-		return 0, err
-	}
-	defer h.put()
-	return unix.Seek(h.fd, off, whence)
-}
-
-func (d *dirsLower) copyTo(r lowerRef, dst int, size int64) error {
-	fd, err := d.openLoc(r.obj.locs[0], unix.O_RDONLY)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if err := hasData(fd); err != nil {
-		return err
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
-	if size == st.Size && unix.IoctlFileClone(dst, fd) == nil {
-		return nil
-	}
-	return copySparse(fd, dst, size)
-}
-
 func (d *dirsLower) statfs(out *fuse.StatfsOut) error {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(d.roots[0], &st); err != nil {
@@ -321,10 +383,11 @@ func (d *dirsLower) statfs(out *fuse.StatfsOut) error {
 }
 
 func (d *dirsLower) close() error {
-	d.handles.purge()
-	for _, fd := range d.roots {
+	d.files.purge()
+	d.dirs.purge()
+	for _, fd := range append(d.roots, d.data...) {
 		unix.Close(fd)
 	}
-	d.roots = nil
+	d.roots, d.data = nil, nil
 	return nil
 }

@@ -76,12 +76,7 @@ func (l *MountLine) set(opt, key, value string, has bool) (err error) {
 func (l *MountLine) setValue(key, value string, err *error) bool {
 	switch key {
 	case "lowerdir":
-		l.LowerDirs = nil
-		for _, d := range splitEscaped(value, ':') {
-			if d != "" {
-				l.LowerDirs = append(l.LowerDirs, unescape(d))
-			}
-		}
+		l.setLower(value)
 	case "upperdir":
 		l.Upper = unescape(value)
 	case "workdir":
@@ -122,6 +117,20 @@ func (l *MountLine) setValue(key, value string, err *error) bool {
 		return false
 	}
 	return true
+}
+
+// setLower reads A:B::D:E: layers, and after two colons data-only ones
+// (overlayfs.rst, "Data-only lower layers").
+func (l *MountLine) setLower(value string) {
+	l.LowerDirs, l.DataDirs = nil, nil
+	dirs := &l.LowerDirs
+	for _, d := range splitEscaped(value, ':') {
+		if d != "" {
+			*dirs = append(*dirs, unescape(d))
+		} else if len(l.LowerDirs) > 0 {
+			dirs = &l.DataDirs
+		}
+	}
 }
 
 // setXattrPermissions: 0 keeps owner and mode on the files, 2 in

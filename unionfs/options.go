@@ -15,6 +15,9 @@ type Options struct {
 	Tars  []*os.File
 	// LowerDirs are plain directories, topmost first, as overlayfs's lowerdir.
 	LowerDirs []string
+	// DataDirs are data-only layers below them: they hold nothing but the data
+	// of metacopy files with an absolute redirect.
+	DataDirs []string
 
 	// Upper and Work are the writable directory and its work directory on the
 	// same filesystem. Empty: the union is read-only.

@@ -72,9 +72,12 @@ func parseOverride(s string) (overrideStat, error) {
 		}
 		*dst = uint32(v)
 	}
-	if o.perm > 07777 {
+	if typ := o.perm &^ 07777; typ != 0 && typ != unix.S_IFREG && typ != unix.S_IFDIR {
 		return overrideStat{}, bad
 	}
+	// fuse-overlayfs writes the whole mode that a file was made with; the type
+	// in it is that of the object, which says so itself.
+	o.perm &= 07777
 	if len(f) == 3 {
 		return o, nil
 	}
@@ -111,4 +114,39 @@ func parseOverride(s string) (overrideStat, error) {
 		o.rdev = uint32(unix.Mkdev(uint32(ma), uint32(mi)))
 	}
 	return o, nil
+}
+
+// Other names of override_stat: fuse-overlayfs's own, of ordinary users and of
+// the host's root (its utils.h).
+const (
+	fuseOverrideXattr       = "user.fuseoverlayfs.override_stat"
+	privilegedOverrideXattr = "security.fuseoverlayfs.override_stat"
+)
+
+// overrideName tells under which name the objects of a layer keep override_stat:
+// that of its root, as fuse-overlayfs decides it, so that a layer without costs
+// nothing; always: also where the root has none. "": not at all.
+func overrideName(root at, always bool) string {
+	for _, name := range []string{privilegedOverrideXattr, overrideXattr, fuseOverrideXattr} {
+		if _, err := root.getxattr(name); err == nil {
+			return name
+		}
+	}
+	if always {
+		return overrideXattr
+	}
+	return ""
+}
+
+// readOverrideStat reads the override_stat of that name; nil: there is none.
+func readOverrideStat(p at, name string) (*overrideStat, error) {
+	v, err := p.getxattr(name)
+	if isErrno(err, unix.ENODATA, unix.EOPNOTSUPP, unix.EACCES, unix.EPERM) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	o, err := parseOverride(string(v))
+	return &o, err
 }
