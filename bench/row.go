@@ -59,10 +59,16 @@ type Bench struct {
 	Stacks      map[string]*Stack
 	Fixtures    *Fixtures
 	Rounds      int
-	Report      *Report
-	// Named tells which contestant's requests are counted; empty: nobody's.
+	// Budget is the time that the rounds of a row may take before they end early,
+	// after minRounds; 0: no limit.
+	Budget time.Duration
+	Report *Report
+	// Counted tells which contestant's requests are counted; empty: nobody's.
 	Counted string
 }
+
+// minRounds are measured whatever they take.
+const minRounds = 3
 
 // Measure adds a row to the report.
 func (b *Bench) Measure(ctx context.Context, row Row) (err error) {
@@ -122,6 +128,15 @@ type rowRun struct {
 	site    *Site
 	samples map[string]map[string]Samples // by step and contestant
 	ops     map[string]int
+	began   time.Time // of the rounds
+}
+
+// more tells whether round r is to be measured.
+func (m *rowRun) more(r int) bool {
+	if r <= 0 {
+		m.began = time.Now()
+	}
+	return r < m.Rounds && (r < minRounds || m.Budget == 0 || time.Since(m.began) < m.Budget)
 }
 
 // steps runs every step on a mounted contestant.
@@ -164,7 +179,7 @@ func (m *rowRun) warm(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	for r := range m.Rounds {
+	for r := 0; m.more(r); r++ {
 		for i := range m.Contestants {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -188,7 +203,7 @@ func (m *rowRun) fresh(ctx context.Context) error {
 	if m.row.State == Fresh {
 		first = -1
 	}
-	for r := first; r < m.Rounds; r++ {
+	for r := first; m.more(r); r++ {
 		for i := range m.Contestants {
 			c := m.Contestants[(i+r+1)%len(m.Contestants)]
 			if err := m.once(ctx, c, func(root string) error { return m.steps(c, root, r >= 0) }); err != nil {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/cfs-project/cfs/bench"
 )
@@ -22,6 +23,7 @@ type options struct {
 	fuseOverlay bool
 	only        string
 	list        bool
+	budget      time.Duration
 }
 
 // reference and judged are the contestants that targets are about.
@@ -40,6 +42,7 @@ func main() {
 	flag.BoolVar(&o.fuseOverlay, "fuse-overlayfs", false, "measure fuse-overlayfs too")
 	flag.StringVar(&o.only, "only", "", "measure only rows whose names contain this")
 	flag.BoolVar(&o.list, "list", false, "list the rows and their targets, and measure nothing")
+	flag.DurationVar(&o.budget, "budget", 12*time.Second, "end a row early, after 3 rounds, when they have taken so long; 0: never")
 	flag.Parse()
 	if o.list {
 		list()
@@ -104,7 +107,7 @@ func (o options) bench(g *bench.Ground, r *bench.Report) (*bench.Bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench.Bench{Stacks: map[string]*bench.Stack{}, Fixtures: bench.NewFixtures(fixtures, bench.DefaultSizes), Rounds: o.Runs, Report: r, Counted: judged}
+	b := &bench.Bench{Stacks: map[string]*bench.Stack{}, Fixtures: bench.NewFixtures(fixtures, bench.DefaultSizes), Rounds: o.Runs, Budget: o.budget, Report: r, Counted: judged}
 	stack := func(name string) (bench.Stack, error) {
 		dir, err := g.Sub(name)
 		if err != nil {
