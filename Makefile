@@ -11,7 +11,7 @@ FUZZTIME    ?= 20s
 RUNS        ?= 7
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test unit lint fuzz bench-union bench-index bench-run man install clean
+.PHONY: help deps build demo test unit lint fuzz bench-union bench-packed bench-index bench-run man install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,8 +44,11 @@ fuzz: ## run every fuzz target for FUZZTIME (default 20s)
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
 	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
 
-bench-union: build ## union against the kernel's overlay on a Debian root (root; RUNS=7)
+bench-union: build ## union of directories against the kernel's overlay, row by row (root; RUNS=7)
 	$(GO) run ./bench/cmd/bench-union -runs $(RUNS)
+
+bench-packed: ## union over a packed Debian root against the kernel's overlay (root)
+	$(GO) run ./bench/cmd/bench-packed -runs $(RUNS)
 
 bench-index: ## packing a layer against decompressing and hashing alone
 	$(GO) run ./bench/cmd/bench-index -runs $(RUNS)

@@ -5,9 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -40,26 +39,47 @@ func (n *Native) Unmount() error { return nil }
 // Server implements [Contestant].
 func (n *Native) Server() int { return 0 }
 
-// Overlay is the kernel's overlayfs over an extracted tree, with an empty upper
-// directory unless ReadOnly.
-type Overlay struct {
-	Tree     string
-	Dir      string // of its own, for the upper and work directories
-	Target   string
-	ReadOnly bool
-}
+// Overlay is the kernel's overlayfs, with the options it has by default.
+type Overlay struct{ Stack }
 
 // Name implements [Contestant].
 func (o *Overlay) Name() string { return "overlay" }
 
-// Mount implements [Contestant].
+// Mount implements [Contestant]. It uses fsconfig(2), whose lowerdir+ has no
+// limit of a page for all layers together.
 func (o *Overlay) Mount(context.Context) (string, error) {
-	opts, err := overlayOptions(o.Tree, o.Dir, o.ReadOnly)
-	if err != nil {
+	if err := o.prepare(); err != nil {
 		return "", err
 	}
-	if err := unix.Mount("overlay", o.Target, "overlay", 0, opts); err != nil {
-		return "", fmt.Errorf("mount overlay at %s: %w", o.Target, err)
+	lowers := o.Lowers
+	if o.Upper == "" && len(lowers) == 1 { // overlayfs wants two directories
+		lowers = append([]string{o.Work}, lowers...)
+	}
+	fail := func(err error) (string, error) { return "", fmt.Errorf("mount overlay at %s: %w", o.Target, err) }
+	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return fail(err)
+	}
+	defer unix.Close(fs)
+	for _, l := range lowers {
+		err = errors.Join(err, unix.FsconfigSetString(fs, "lowerdir+", l))
+	}
+	if o.Upper != "" {
+		err = errors.Join(err, unix.FsconfigSetString(fs, "upperdir", o.Upper), unix.FsconfigSetString(fs, "workdir", o.Work))
+	}
+	if err != nil {
+		return fail(err)
+	}
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return fail(err)
+	}
+	m, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return fail(err)
+	}
+	defer unix.Close(m)
+	if err := unix.MoveMount(m, "", unix.AT_FDCWD, o.Target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return fail(err)
 	}
 	return o.Target, nil
 }
@@ -70,77 +90,64 @@ func (o *Overlay) Unmount() error { return unmount(o.Target) }
 // Server implements [Contestant].
 func (o *Overlay) Server() int { return 0 }
 
-// overlayOptions makes the directories below dir and names them. Overlayfs
-// wants a second lower where there is no upper.
-func overlayOptions(tree, dir string, readOnly bool) (string, error) {
-	upper, work, empty := filepath.Join(dir, "upper"), filepath.Join(dir, "work"), filepath.Join(dir, "empty")
-	for _, d := range []string{upper, work, empty} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return "", err
-		}
-	}
-	if readOnly {
-		return "lowerdir=" + tree + ":" + empty, nil
-	}
-	return "lowerdir=" + tree + ",upperdir=" + upper + ",workdir=" + work, nil
-}
-
-// FuseOverlay is the fuse-overlayfs program over an extracted tree.
-type FuseOverlay struct {
-	Program  string
-	Tree     string
-	Dir      string // of its own, for the upper and work directories
-	Target   string
-	ReadOnly bool
-	cmd      *exec.Cmd
-	talk     bytes.Buffer // what it says, told when it fails
+// MountProgram is a union that a program mounts and serves in the foreground,
+// called as fuse-overlayfs is: -f -o lowerdir=…,upperdir=…,workdir=… DIR.
+type MountProgram struct {
+	Label string
+	Argv  []string // the program, and what stands before the options
+	Stack
+	cmd  *exec.Cmd
+	talk bytes.Buffer // what it says, told when it fails
 }
 
 // Name implements [Contestant].
-func (o *FuseOverlay) Name() string { return "fuse-overlayfs" }
+func (m *MountProgram) Name() string { return m.Label }
 
 // Mount implements [Contestant].
-func (o *FuseOverlay) Mount(ctx context.Context) (string, error) {
-	opts, err := overlayOptions(o.Tree, o.Dir, o.ReadOnly)
-	if err != nil {
+func (m *MountProgram) Mount(ctx context.Context) (string, error) {
+	if err := m.prepare(); err != nil {
 		return "", err
 	}
 	var before, now unix.Stat_t
-	if err := unix.Stat(o.Target, &before); err != nil {
+	if err := unix.Stat(m.Target, &before); err != nil {
 		return "", err
 	}
-	o.cmd = exec.Command(o.Program, "-f", "-o", opts, o.Target)
-	o.talk.Reset()
-	o.cmd.Stderr = &o.talk
-	o.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL} // it would outlive a killed benchmark, and pin its mounts
-	if err := o.cmd.Start(); err != nil {
+	args := append(slices.Clone(m.Argv[1:]), "-f", "-o", m.options()+",allow_other", m.Target)
+	m.cmd = exec.Command(m.Argv[0], args...)
+	m.talk.Reset()
+	m.cmd.Stderr = &m.talk
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL} // it would outlive a killed benchmark, and pin its mounts
+	if err := m.cmd.Start(); err != nil {
 		return "", err
 	}
-	for range 500 {
-		if err := unix.Stat(o.Target, &now); err == nil && now.Dev != before.Dev {
-			return o.Target, nil
+	for range 1000 {
+		if err := unix.Stat(m.Target, &now); err == nil && now.Dev != before.Dev {
+			return m.Target, nil
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(5 * time.Millisecond):
 			continue
 		}
 		break
 	}
-	err = errors.Join(o.cmd.Process.Kill(), o.cmd.Wait(), ctx.Err())
-	return "", fmt.Errorf("%s did not mount %s: %w: %s", o.Program, o.Target, err, o.talk.Bytes())
+	err := errors.Join(m.cmd.Process.Kill(), m.cmd.Wait(), ctx.Err())
+	return "", fmt.Errorf("%s did not mount %s: %w: %s", m.Argv[0], m.Target, err, m.talk.Bytes())
 }
 
 // Unmount implements [Contestant].
-func (o *FuseOverlay) Unmount() error {
-	if err := unmount(o.Target); err != nil {
+func (m *MountProgram) Unmount() error {
+	if err := unmount(m.Target); err != nil {
 		return err
 	}
-	return o.cmd.Wait()
+	if err := m.cmd.Wait(); err != nil {
+		return fmt.Errorf("%s: %w: %s", m.Argv[0], err, m.talk.Bytes())
+	}
+	return nil
 }
 
 // Server implements [Contestant].
-func (o *FuseOverlay) Server() int { return o.cmd.Process.Pid }
+func (m *MountProgram) Server() int { return m.cmd.Process.Pid }
 
 func unmount(target string) error {
 	if err := unix.Unmount(target, unix.UMOUNT_NOFOLLOW); err != nil {

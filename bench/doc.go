@@ -5,6 +5,13 @@
 //	                                        │ each mounted there, servers in processes of their own
 //	Paths (prepared once) ──► Workload ──► Compare: alternating rounds ──► Result ──► Report (table, JSON)
 //
+// Two programs measure the union. bench-packed compares it over packed layers, on
+// a Debian root, by the workloads of workload.go. bench-union compares the real
+// program, over plain directories, with the kernel's overlay, by rows:
+//
+//	Fixtures (lowers, made when asked for) ──► Row (state, preparation, steps) ──► Bench ──► Report
+//	                    Stack of each contestant ──┘        rows.go, rows_data.go
+//
 // # Vocabulary
 //
 //   - contestant: one way to serve the tree. A server in userspace is a process
@@ -17,6 +24,10 @@
 //   - warm: the workload ran once untimed before. Cold: the contestant was
 //     unmounted, its server ended, everything written out and the kernel's
 //     caches dropped, and it was mounted again; mounting is not timed.
+//   - row: steps that follow each other on one mount, each a line of the report;
+//     warm, cold, or fresh: a new mount with an empty upper for every sample.
+//   - requests an operation: what the kernel sent to the server in one more,
+//     untimed run, counted by the kernel's own tracepoint (tracing.go).
 //   - target: a ratio of medians that must not be exceeded.
 //
 // # Invariants

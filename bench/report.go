@@ -11,13 +11,14 @@ import (
 
 // A Report is what a benchmark found. Its JSON form is stable.
 type Report struct {
-	Name       string      `json:"name"`
-	Conditions Conditions  `json:"conditions"`
-	Results    []Result    `json:"results"`
-	Counts     []Count     `json:"counts,omitempty"`
-	Targets    []Target    `json:"targets"`
-	Notes      []string    `json:"notes,omitempty"`
-	index      map[key]int // into Results
+	Name       string         `json:"name"`
+	Conditions Conditions     `json:"conditions"`
+	Results    []Result       `json:"results"`
+	Counts     []Count        `json:"counts,omitempty"`
+	Requests   []RequestCount `json:"requests,omitempty"`
+	Targets    []Target       `json:"targets"`
+	Notes      []string       `json:"notes,omitempty"`
+	index      map[key]int    // into Results
 }
 
 type key struct{ workload, contestant string }
@@ -40,12 +41,21 @@ type Count struct {
 	Max   *int64 `json:"max,omitempty"` // must not be exceeded, if given
 }
 
+// A RequestCount is what the kernel asked of a server in one run of a workload.
+type RequestCount struct {
+	Workload   string           `json:"workload"`
+	Contestant string           `json:"contestant"`
+	Ops        int              `json:"ops"`
+	ByOpcode   map[string]int64 `json:"by_opcode"` // names of linux/fuse.h
+}
+
 // A Target is a ratio of medians and what it must not exceed; or, with
 // Difference, a difference of medians.
 type Target struct {
 	Workload   string        `json:"workload"`
 	Contestant string        `json:"contestant"`
 	Against    string        `json:"against"`
+	Base       string        `json:"base,omitempty"` // workload of Against, if it is another
 	Max        float64       `json:"max_ratio,omitempty"`
 	Difference time.Duration `json:"max_difference_ns,omitempty"`
 	Got        float64       `json:"ratio"`
@@ -73,7 +83,11 @@ func (r *Report) Add(workload string, ops int, samples map[string]Samples, order
 // not measured is left out and noted.
 func (r *Report) Judge(t Target) {
 	a, okA := r.index[key{t.Workload, t.Contestant}]
-	b, okB := r.index[key{t.Workload, t.Against}]
+	base := t.Workload
+	if t.Base != "" {
+		base = t.Base
+	}
+	b, okB := r.index[key{base, t.Against}]
 	if !okA || !okB {
 		r.Notes = append(r.Notes, fmt.Sprintf("%s: %s against %s was not measured", t.Workload, t.Contestant, t.Against))
 		return

@@ -49,7 +49,7 @@ func (u *Union) Mount(context.Context) (string, error) {
 	}
 	// Not CommandContext: the server is ended by unmounting, also when interrupted.
 	u.cmd = exec.Command("/proc/self/exe")
-	u.cmd.Args[0] = "cfs-bench-union"
+	u.cmd.Args[0] = "cfs-bench-packed"
 	u.cmd.Env = append(os.Environ(), serveEnv+"=1")
 	u.cmd.Stderr = os.Stderr
 	in, err := u.cmd.StdinPipe()

@@ -1,6 +1,6 @@
-// Command bench-union compares the union over a packed layer with the kernel's
-// overlayfs over the extracted tree, and with the tree itself, on a real root
-// filesystem. It needs root, and exits with 1 if a target is missed.
+// Command bench-union compares the union over plain directories, served by the
+// real program, with the kernel's overlayfs, row by row, each with a target. It
+// needs root, and exits with 1 if a target is missed.
 package main
 
 import (
@@ -10,71 +10,84 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/cfs-project/cfs/bench"
-	"github.com/cfs-project/cfs/internal/debianroot"
 )
 
 type options struct {
 	bench.Flags
-	tar      string
-	readOnly bool
-	only     string
+	cfs         string
+	fuseOverlay bool
+	only        string
+	list        bool
+	budget      time.Duration
 }
 
-func main() {
-	bench.Serve()
-	var o options
-	flag.StringVar(&o.tar, "tar", "", "uncompressed tar of the tree (default: Debian's minimal root, built once and kept)")
-	o.Register()
-	flag.StringVar(&o.only, "only", "", "measure only the workloads whose names contain this, and leave fuse-overlayfs out")
-	flag.BoolVar(&o.readOnly, "ro", false, "mount without an upper directory")
-	bench.Main("bench-union", func(ctx context.Context) error { return o.run(ctx) })
-}
+// reference and judged are the contestants that targets are about.
+const (
+	reference = "overlay"
+	judged    = "cfs"
+	memoryRow = "server memory" // for -only and -list
+)
 
 var errMissed = errors.New("a target was missed")
 
-func (o options) run(ctx context.Context) (err error) {
-	if o.tar == "" {
-		if o.tar, err = debianroot.Tar(ctx); err != nil {
-			return err
+func main() {
+	var o options
+	o.Register()
+	flag.StringVar(&o.cfs, "cfs", "bin/cfs", "the program to measure")
+	flag.BoolVar(&o.fuseOverlay, "fuse-overlayfs", false, "measure fuse-overlayfs too")
+	flag.StringVar(&o.only, "only", "", "measure only rows whose names contain this")
+	flag.BoolVar(&o.list, "list", false, "list the rows and their targets, and measure nothing")
+	flag.DurationVar(&o.budget, "budget", 12*time.Second, "end a row early, after 3 rounds, when they have taken so long; 0: never")
+	flag.Parse()
+	if o.list {
+		list()
+		return
+	}
+	bench.Main("bench-union", o.run)
+}
+
+func list() {
+	for _, row := range bench.UnionRows() {
+		for _, s := range row.Steps {
+			switch {
+			case s.Base != "":
+				fmt.Printf("%s ≤ %g of %s\n", s.Name, s.Max, s.Base)
+			case s.Max > 0:
+				fmt.Printf("%s ≤ %g\n", s.Name, s.Max)
+			default:
+				fmt.Println(s.Name)
+			}
 		}
 	}
+	fmt.Println(memoryRow)
+}
+
+func (o options) run(ctx context.Context) (err error) {
 	g, err := bench.NewGround(ctx, o.Ground)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
-	cs, paths, err := o.contestants(ctx, g)
+	r := &bench.Report{Name: "bench-union", Conditions: bench.Here()}
+	r.Conditions.Filesystem, r.Conditions.Rounds = g.Describe(), o.Runs
+	r.Conditions.Cache = "warm: everything ran once before; cold: unmounted, sync, drop_caches 3, mounted again; otherwise a new mount with an empty upper, lowers warm"
+	b, err := o.bench(g, r)
 	if err != nil {
 		return err
 	}
-	r := &bench.Report{Name: "bench-union", Conditions: bench.Here()}
-	r.Conditions.Filesystem, r.Conditions.Rounds, r.Conditions.Tree = g.Describe(), o.Runs, paths.String()
-	r.Conditions.Cache = "warm: the workload ran once before; cold: unmounted, sync, drop_caches 3, mounted again"
-	r.Notes = append(r.Notes, "overlay and cfs are mounted with an empty upper directory")
-	if o.readOnly {
-		r.Notes[0] = "overlay and cfs are mounted read-only, without an upper directory"
-	}
-	if err := o.warm(ctx, r, cs, paths); err != nil {
+	if err := o.measure(ctx, b); err != nil {
 		return err
 	}
-	if err := o.cold(ctx, r, cs, paths); err != nil {
-		return err
+	var names []string
+	for _, c := range b.Contestants {
+		names = append(names, c.Name())
 	}
-	for _, t := range []bench.Target{
-		{Workload: bench.WarmOpen.Name, Max: 1.0}, {Workload: bench.WarmStat.Name, Max: 1.0},
-		{Workload: bench.ColdWalk.Name, Max: 0.7}, {Workload: bench.ColdRead.Name, Max: 0.8},
-	} {
-		t.Contestant, t.Against = "cfs", "overlay"
-		if strings.Contains(t.Workload, o.only) {
-			r.Judge(t)
-		}
-	}
-	if err := r.Write(os.Stdout, "overlay"); err != nil {
+	if err := r.WriteRows(os.Stdout, judged, names...); err != nil {
 		return err
 	}
 	if o.JSON != "" {
@@ -88,179 +101,82 @@ func (o options) run(ctx context.Context) (err error) {
 	return nil
 }
 
-// contestants extracts and packs the tree.
-func (o options) contestants(ctx context.Context, g *bench.Ground) ([]bench.Contestant, bench.Paths, error) {
-	fail := func(err error) ([]bench.Contestant, bench.Paths, error) { return nil, bench.Paths{}, err }
-	dirs := map[string]string{}
-	for _, n := range []string{"tree", "store", "overlay", "cfs", "fuse-overlayfs"} {
-		d, err := g.Sub(n)
+// bench sets the contestants up.
+func (o options) bench(g *bench.Ground, r *bench.Report) (*bench.Bench, error) {
+	fixtures, err := g.Sub("fixtures")
+	if err != nil {
+		return nil, err
+	}
+	b := &bench.Bench{Stacks: map[string]*bench.Stack{}, Fixtures: bench.NewFixtures(fixtures, bench.DefaultSizes), Rounds: o.Runs, Budget: o.budget, Report: r, Counted: judged}
+	stack := func(name string) (bench.Stack, error) {
+		dir, err := g.Sub(name)
 		if err != nil {
-			return fail(err)
+			return bench.Stack{}, err
 		}
-		dirs[n] = d
+		target, err := g.Point(name)
+		return bench.Stack{Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work"), Target: target}, err
 	}
-	if err := bench.Extract(ctx, o.tar, dirs["tree"]); err != nil {
-		return fail(err)
-	}
-	f, err := os.Open(o.tar)
+	s, err := stack(reference)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	defer f.Close()
-	chain, err := bench.PackChain(ctx, dirs["store"], f)
-	if err != nil {
-		return fail(err)
+	kernel := &bench.Overlay{Stack: s}
+	b.Contestants, b.Stacks[reference] = []bench.Contestant{kernel}, &kernel.Stack
+	programs := [][]string{{judged, o.cfs, "union"}}
+	if o.fuseOverlay {
+		programs = append(programs, []string{"fuse-overlayfs", "fuse-overlayfs"})
 	}
-	paths, err := bench.ListPaths(dirs["tree"])
-	if err != nil {
-		return fail(err)
-	}
-	points := map[string]string{}
-	for _, n := range []string{"overlay", "cfs", "fuse-overlayfs"} {
-		if points[n], err = g.Point(n); err != nil {
-			return fail(err)
+	for _, p := range programs {
+		s, err := stack(p[0])
+		if err != nil {
+			return nil, err
 		}
+		path, err := exec.LookPath(p[1])
+		if err != nil {
+			return nil, err
+		}
+		m := &bench.MountProgram{Label: p[0], Argv: append([]string{path}, p[2:]...), Stack: s}
+		b.Contestants, b.Stacks[p[0]] = append(b.Contestants, m), &m.Stack
 	}
-	cs := []bench.Contestant{
-		&bench.Native{Tree: dirs["tree"]},
-		&bench.Overlay{Tree: dirs["tree"], Dir: dirs["overlay"], Target: points["overlay"], ReadOnly: o.readOnly},
-		&bench.Union{Chain: chain, Dir: dirs["cfs"], Target: points["cfs"], ReadOnly: o.readOnly},
-	}
-	if p, err := exec.LookPath("fuse-overlayfs"); err == nil && o.only == "" {
-		cs = append(cs, &bench.FuseOverlay{Program: p, Tree: dirs["tree"], Dir: dirs["fuse-overlayfs"], Target: points["fuse-overlayfs"], ReadOnly: o.readOnly})
-	}
-	return cs, paths, nil
+	return b, nil
 }
 
-// warm measures with every contestant mounted all the time.
-func (o options) warm(ctx context.Context, r *bench.Report, cs []bench.Contestant, p bench.Paths) (err error) {
-	roots := map[string]string{}
-	var order []string
-	for _, c := range cs {
-		root, err := c.Mount(ctx)
-		if err != nil {
-			return fmt.Errorf("mount %s: %w", c.Name(), err)
+func (o options) measure(ctx context.Context, b *bench.Bench) error {
+	rows := bench.UnionRows()
+	wanted := func(row bench.Row) bool { return row.Matches(o.only) }
+	bases := map[string]bool{} // of the rows that are wanted
+	for _, row := range rows {
+		for _, s := range row.Steps {
+			if wanted(row) && s.Base != "" {
+				bases[s.Base] = true
+			}
 		}
-		defer func() { err = errors.Join(err, c.Unmount()) }()
-		roots[c.Name()], order = root, append(order, c.Name())
 	}
-	for _, w := range []bench.Workload{bench.WarmOpen, bench.WarmStat} {
-		if !strings.Contains(w.Name, o.only) {
+	for _, row := range rows {
+		if !wanted(row) && !bases[row.Steps[0].Name] {
 			continue
 		}
-		var jobs []bench.Job
-		ops := 0
-		for _, c := range cs {
-			jobs = append(jobs, bench.Job{Contestant: c.Name(), Run: func(context.Context) (d time.Duration, err error) {
-				d, ops, err = w.Time(roots[c.Name()], p)
-				return d, err
-			}})
-		}
-		samples, err := bench.Compare(ctx, o.Runs, true, jobs...)
-		if err != nil {
+		if err := b.Measure(ctx, row); err != nil {
 			return err
 		}
-		r.Add(w.Name, ops, samples, order...)
-		for _, c := range cs {
-			if err := count(r, c, w, roots[c.Name()], p); err != nil {
+		for _, s := range row.Steps {
+			switch {
+			case s.Base != "":
+				b.Report.Judge(bench.Target{Workload: s.Name, Contestant: judged, Against: judged, Base: s.Base, Max: s.Max})
+			case s.Max > 0:
+				b.Report.Judge(bench.Target{Workload: s.Name, Contestant: judged, Against: reference, Max: s.Max})
+			}
+		}
+	}
+	if !strings.Contains(memoryRow, o.only) {
+		return nil
+	}
+	for _, c := range b.Contestants {
+		if c.Name() != reference {
+			if err := b.MeasureMemory(ctx, c, c.Name() == judged); err != nil {
 				return err
 			}
 		}
-	}
-	return nil
-}
-
-// count adds what the kernel asks of a server in one more warm round.
-func count(r *bench.Report, c bench.Contestant, w bench.Workload, root string, p bench.Paths) error {
-	pid := c.Server()
-	if pid == 0 {
-		return nil
-	}
-	var named []string
-	calls := func() (int64, error) { return bench.ServerCalls(pid) }
-	what, limit := "reads and writes by "+c.Name()+"'s server", (*int64)(nil)
-	if u, ok := c.(*bench.Union); ok {
-		what, limit = "FUSE requests to "+c.Name(), new(int64)
-		last := map[string]uint64{}
-		calls = func() (sum int64, err error) {
-			now, err := u.Requests()
-			named = nil
-			for op, n := range now {
-				sum += int64(n)
-				if n > last[op] {
-					named = append(named, fmt.Sprintf("%s %d", op, n-last[op]))
-				}
-			}
-			slices.Sort(named)
-			last = now
-			return sum, err
-		}
-	}
-	var before, after int64
-	for range 10 { // until nobody else on the host dropped the caches under way
-		drops, err := bench.CacheDrops()
-		if err != nil {
-			return err
-		}
-		if _, _, err := w.Time(root, p); err != nil { // warm again, if they were
-			return err
-		}
-		if before, err = calls(); err != nil {
-			return err
-		}
-		if _, _, err := w.Time(root, p); err != nil {
-			return err
-		}
-		if after, err = calls(); err != nil {
-			return err
-		}
-		now, err := bench.CacheDrops()
-		if err != nil {
-			return err
-		}
-		if now == drops {
-			break
-		}
-		r.Notes = append(r.Notes, "somebody dropped the kernel's caches while requests were counted: counted again")
-	}
-	what = fmt.Sprintf("%s for one %s of the whole tree", what, w.Name)
-	if limit != nil && len(named) > 0 {
-		what += " (" + strings.Join(named, ", ") + ")"
-	}
-	r.Counts = append(r.Counts, bench.Count{What: what, Value: after - before, Max: limit})
-	return nil
-}
-
-// cold measures with a fresh mount and empty caches for every sample.
-func (o options) cold(ctx context.Context, r *bench.Report, cs []bench.Contestant, p bench.Paths) error {
-	var order []string
-	for _, c := range cs {
-		order = append(order, c.Name())
-	}
-	for _, w := range []bench.Workload{bench.ColdWalk, bench.ColdRead, bench.ColdReadKnown} {
-		if !strings.Contains(w.Name, o.only) {
-			continue
-		}
-		var jobs []bench.Job
-		ops := 0
-		for _, c := range cs {
-			jobs = append(jobs, bench.Job{Contestant: c.Name(), Run: func(ctx context.Context) (d time.Duration, err error) {
-				if err := bench.DropCaches(); err != nil {
-					return 0, err
-				}
-				root, err := c.Mount(ctx)
-				if err != nil {
-					return 0, err
-				}
-				d, ops, err = w.Time(root, p)
-				return d, errors.Join(err, c.Unmount())
-			}})
-		}
-		samples, err := bench.Compare(ctx, o.Runs, false, jobs...)
-		if err != nil {
-			return err
-		}
-		r.Add(w.Name, ops, samples, order...)
 	}
 	return nil
 }

@@ -1,0 +1,47 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// A Stack is what a union of plain directories is mounted from.
+type Stack struct {
+	Lowers []string // top first
+	Upper  string   // empty: read-only
+	Work   string
+	Target string
+}
+
+// prepare makes the directories that are written to.
+func (s *Stack) prepare() error {
+	for _, d := range []string{s.Upper, s.Work} {
+		if d == "" {
+			continue
+		}
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// options are those that every mount program takes.
+func (s *Stack) options() string {
+	o := "lowerdir=" + strings.Join(s.Lowers, ":")
+	if s.Upper != "" {
+		o += ",upperdir=" + s.Upper + ",workdir=" + s.Work
+	}
+	return o
+}
+
+// discard removes what was written, for a fresh start. Nothing may be mounted.
+func (s *Stack) discard() error {
+	for _, d := range []string{s.Upper, s.Work} {
+		if err := os.RemoveAll(d); err != nil {
+			return fmt.Errorf("discard an upper: %w", err)
+		}
+	}
+	return nil
+}
