@@ -20,13 +20,13 @@ func (f *FS) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.E
 		// It would be a whiteout.
 		return fuse.EPERM
 	}
-	return f.create(&in.InHeader, name, spec{typ: typ, perm: in.Mode & 07777, rdev: in.Rdev}, out)
+	return f.create(&in.InHeader, name, spec{typ: typ, perm: in.Mode & 07777, rdev: in.Rdev, umask: in.Umask}, out)
 }
 
 // Mkdir implements [fuse.RawFileSystem].
 func (f *FS) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
 	f.count(opMkdir)
-	return f.create(&in.InHeader, name, spec{typ: unix.S_IFDIR, perm: in.Mode & 07777}, out)
+	return f.create(&in.InHeader, name, spec{typ: unix.S_IFDIR, perm: in.Mode & 07777, umask: in.Umask}, out)
 }
 
 // Symlink implements [fuse.RawFileSystem].
@@ -85,6 +85,9 @@ func (f *FS) ownerFor(p *node, h *fuse.InHeader, s *spec) error {
 // over a whiteout it is made in the work directory.
 func (f *FS) createAt(p *node, name string, s spec, a *fuse.Attr) (*node, error) {
 	if err := f.copyUp(p, whole); err != nil {
+		return nil, err
+	}
+	if err := f.inherit(p, &s); err != nil {
 		return nil, err
 	}
 	p.dir.mu.Lock()

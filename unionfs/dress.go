@@ -12,6 +12,8 @@ type spec struct {
 	typ, perm, rdev uint32
 	uid, gid        uint32
 	target          string // symlinks
+	umask           uint32 // of the caller, see FS.inherit
+	access, def     []byte // ACLs, as on disk; nil: none
 }
 
 // specOf is the spec of an object with these attributes, ids as on disk.
@@ -40,6 +42,12 @@ func (u *upperDir) make(p at, s spec) (override bool, err error) {
 		return false, err
 	}
 	override, err = u.dress(p, s)
+	if err == nil && override && s.access != nil {
+		s.perm = withoutACL(s.perm, s.access)
+		err = u.writeOverride(p, s)
+	} else if err == nil && !override {
+		err = s.setInherited(p)
+	}
 	if err != nil {
 		u.discard(p)
 		if err == errStandIn {

@@ -35,6 +35,10 @@ type FS struct {
 
 	counts [opcodeCount]atomic.Uint64
 	closed sync.Once
+
+	// killSetgid: the flags of SETXATTR mean something (FUSE_SETXATTR_EXT).
+	// Immutable once requests are answered.
+	killSetgid bool
 }
 
 // New builds a union. Nothing is mounted yet.

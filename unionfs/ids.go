@@ -46,6 +46,32 @@ func (m *idMap) in(id uint32) uint32 {
 	return id
 }
 
+// identity tells whether ids are shown as they are on disk.
+func (m *idMap) identity() bool { return len(m.ranges) == 0 && m.squash < 0 && m.shown == nil }
+
+// known is in for an id that may be left out: false when nothing stands for it.
+func (m *idMap) known(id uint32) (uint32, bool) {
+	in := func(id uint32, from func(IDRange) uint32, set []IDRange) *IDRange {
+		for i := range set {
+			if first := from(set[i]); id >= first && id-first < set[i].Len {
+				return &set[i]
+			}
+		}
+		return nil
+	}
+	if len(m.ranges) > 0 {
+		r := in(id, func(r IDRange) uint32 { return r.Host }, m.ranges)
+		if r == nil {
+			return 0, false
+		}
+		id = r.Inside + (id - r.Host)
+	}
+	if m.shown != nil && in(id, func(r IDRange) uint32 { return r.Inside }, m.shown) == nil {
+		return 0, false
+	}
+	return id, true
+}
+
 // out turns an id of a caller to what is written to disk; false when the
 // mapping has none for it.
 func (m *idMap) out(id uint32) (uint32, bool) {

@@ -24,7 +24,7 @@ type MountLine struct {
 //
 // Known are lowerdir, upperdir, workdir, uidmapping, gidmapping, squash_to_uid,
 // squash_to_gid, squash_to_root, xattr_permissions, userxattr, redirect_dir,
-// volatile, noacl, fsname, subtype, allow_other, default_permissions, ro, rw,
+// volatile, acl, noacl, fsname, subtype, allow_other, default_permissions, ro, rw,
 // and the mount flags suid, dev, exec with their opposites. An option given
 // twice counts the last time. What is wrong in itself (a mapping that isn't
 // one) is an error that wraps EINVAL.
@@ -156,6 +156,8 @@ func (l *MountLine) setFlag(key string) bool {
 		l.Xattr = XattrUser
 	case "noacl":
 		l.NoACL = true
+	case "acl":
+		l.NoACL = false
 	case "squash_to_root":
 		zero, zero2 := uint32(0), uint32(0)
 		if l.SquashUID == nil {

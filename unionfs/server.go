@@ -47,6 +47,9 @@ func Mount(fs *FS, target string, o MountOptions) (*Server, error) {
 	if o.MaxBackground <= 0 {
 		o.MaxBackground = 128
 	}
+	o.ACL = (o.AllowOther || o.Permissions) && !fs.noACL()
+	_, loop := o.Transport.(Loop)
+	fs.killSetgid = o.ACL && loop
 	target, err := filepath.Abs(target)
 	if err != nil {
 		return nil, err

@@ -16,8 +16,11 @@ func (f *FS) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) 
 	if f.upper == nil {
 		return fuse.EROFS
 	}
-	s := spec{typ: unix.S_IFREG, perm: in.Mode & 07777}
+	s := spec{typ: unix.S_IFREG, perm: in.Mode & 07777, umask: in.Umask}
 	if err := f.ownerFor(p, &in.InHeader, &s); err != nil {
+		return status(err)
+	}
+	if err := f.inherit(p, &s); err != nil {
 		return status(err)
 	}
 	n, err := f.tmpfile(s, &out.EntryOut.Attr)
@@ -37,6 +40,12 @@ func (f *FS) tmpfile(s spec, a *fuse.Attr) (*node, error) {
 	h := newHandle(fd, true)
 	p := at{fd, ""}
 	override, err := f.upper.dress(p, s)
+	if err == nil && override && s.access != nil {
+		s.perm = withoutACL(s.perm, s.access)
+		err = f.upper.writeOverride(p, s)
+	} else if err == nil && !override {
+		err = s.setInherited(p)
+	}
 	var st unix.Stat_t
 	var m marks
 	if err == nil {

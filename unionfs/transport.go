@@ -18,8 +18,9 @@ type Transport interface {
 
 // TransportOptions are what a transport negotiates.
 type TransportOptions struct {
-	MaxWrite      int // bytes of one READ or WRITE
-	MaxBackground int // requests that nobody waits for, at once
+	MaxWrite      int  // bytes of one READ or WRITE
+	MaxBackground int  // requests that nobody waits for, at once
+	ACL           bool // the kernel keeps POSIX ACLs and leaves the umask to the server
 	Debug         io.Writer
 }
 
@@ -61,6 +62,9 @@ func (GoFuse) Serve(fd int, fs fuse.RawFileSystem, o TransportOptions) (Session,
 		Name:                     "cfs",
 		Logger:                   log.New(io.Discard, "", 0),
 	}
+	if o.ACL {
+		opts.ExtraCapabilities |= aclCaps
+	}
 	if o.Debug != nil {
 		opts.Debug, opts.Logger = true, log.New(o.Debug, "", log.Lmicroseconds)
 	}
@@ -68,7 +72,7 @@ func (GoFuse) Serve(fd int, fs fuse.RawFileSystem, o TransportOptions) (Session,
 	if err != nil {
 		return nil, err
 	}
-	s := &goFuseSession{srv: srv, done: make(chan struct{})}
+	s := &goFuseSession{srv: srv, extra: opts.ExtraCapabilities, done: make(chan struct{})}
 	go func() {
 		srv.Serve()
 		close(s.done)
@@ -77,14 +81,15 @@ func (GoFuse) Serve(fd int, fs fuse.RawFileSystem, o TransportOptions) (Session,
 }
 
 type goFuseSession struct {
-	srv  *fuse.Server
-	done chan struct{}
+	srv   *fuse.Server
+	extra uint64 // capabilities asked for
+	done  chan struct{}
 }
 
 func (s *goFuseSession) Capabilities() uint64 {
 	const chosen = fuse.CAP_ASYNC_READ | fuse.CAP_BIG_WRITES | fuse.CAP_READDIRPLUS | fuse.CAP_NO_OPEN_SUPPORT |
 		fuse.CAP_PARALLEL_DIROPS | fuse.CAP_MAX_PAGES | fuse.CAP_CACHE_SYMLINKS | fuse.CAP_EXPLICIT_INVAL_DATA
-	return s.srv.KernelSettings().Flags64() & (chosen | wanted) &^ unwanted
+	return s.srv.KernelSettings().Flags64() & (chosen | s.extra) &^ unwanted
 }
 
 func (s *goFuseSession) Wait() { <-s.done }

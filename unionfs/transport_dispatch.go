@@ -174,12 +174,23 @@ func (x *exchange) dispatchXattr(h *fuse.InHeader, msg []byte) (whole bool) {
 		}
 	case opSetxattr:
 		short, rest := arg[setxattr1In](msg)
+		if short == nil {
+			return false
+		}
+		var flags uint32
+		if x.setxattrExt {
+			in, long := arg[fuse.SetXAttrIn](msg)
+			if in == nil {
+				return false
+			}
+			flags, rest = in.SetXAttrFlags, long
+		}
 		name, value, ok := xattrIn(rest)
 		if !ok || uint64(short.size) > uint64(len(value)) {
 			return false
 		}
 		in := &x.long.setxattr
-		*in = fuse.SetXAttrIn{InHeader: *h, Size: short.size, Flags: short.flags}
+		*in = fuse.SetXAttrIn{InHeader: *h, Size: short.size, Flags: short.flags, SetXAttrFlags: flags}
 		x.status = x.fs.SetXAttr(nil, in, name, value[:short.size])
 	case opRemovexattr:
 		name, _, ok := xattrIn(msg[inHeaderSize:])

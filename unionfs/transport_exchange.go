@@ -28,6 +28,8 @@ type exchange struct {
 	into  intoReader // fs, if it is one
 	poll  *pollAnswer
 	debug io.Writer
+	// setxattrExt: SETXATTR's structure has flags of its own (FUSE_SETXATTR_EXT).
+	setxattrExt bool
 
 	mem    []byte
 	status fuse.Status

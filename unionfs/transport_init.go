@@ -72,6 +72,9 @@ func initReply(in *fuse.InitIn, o TransportOptions) (*fuse.InitOut, error) {
 		offered = in.Flags64()
 	}
 	flags := offered & loopWanted
+	if o.ACL {
+		flags |= offered & (aclCaps | fuse.CAP_SETXATTR_EXT)
+	}
 	background := uint16(min(o.MaxBackground, 1<<16-1))
 	return &fuse.InitOut{
 		Major: protoMajor, Minor: min(in.Minor, protoMinorMax),

@@ -34,6 +34,7 @@ func newWorker(s *loopSession) (*worker, error) {
 	if w.x, err = newExchange(s.fs, s.o.MaxWrite, &s.poll, s.o.Debug); err != nil {
 		return nil, err
 	}
+	w.x.setxattrExt = s.caps&fuse.CAP_SETXATTR_EXT != 0
 	if w.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
 		w.x.close()
 		return nil, err

@@ -45,6 +45,12 @@ func (f *FS) getXattr(n *node, name string) ([]byte, error) {
 		}
 		return nil, err
 	}
+	if name == selinuxXattr {
+		return nil, unix.EOPNOTSUPP
+	}
+	if isACL(name) {
+		return f.getACL(n, name)
+	}
 	if !n.hasUpper() {
 		return f.lower.getxattr(n.lower, name)
 	}
@@ -63,11 +69,35 @@ func (f *FS) getXattr(n *node, name string) ([]byte, error) {
 	return v, err
 }
 
+// selinuxXattr is refused for every file: programs then ask once a mount, and
+// no kernel takes a label from a FUSE server's answer.
+const selinuxXattr = "security.selinux"
+
+// getACL is getXattr for ACLs. ENODATA where the filesystem below has none: by
+// another error the kernel would refuse everybody but the owner.
+func (f *FS) getACL(n *node, name string) (v []byte, err error) {
+	switch up := n.up.Load(); {
+	case up == nil:
+		v, err = f.lower.getxattr(n.lower, name)
+	case up.override.Load():
+		return nil, unix.ENODATA
+	default:
+		err = f.withUpper(n, func(p at) (err error) { v, err = p.getxattr(name); return err })
+	}
+	if isErrno(err, unix.EOPNOTSUPP) {
+		err = unix.ENODATA
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f.showACL(v)
+}
+
 // checkXattr refuses the names that are the union's own, and ACLs where they
 // are turned off.
 func (f *FS) checkXattr(name string) error {
 	if hiddenXattr(name) || name == LayerXattr ||
-		f.opts.NoACL && strings.HasPrefix(name, "system.posix_acl_") {
+		f.noACL() && isACL(name) {
 		return unix.EOPNOTSUPP
 	}
 	return nil
@@ -90,12 +120,14 @@ func (f *FS) ListXAttr(_ <-chan struct{}, h *fuse.InHeader, dest []byte) (uint32
 	if err != nil {
 		return 0, status(err)
 	}
+	up := n.up.Load()
+	override := up != nil && up.override.Load()
 	var list []byte
 	for _, name := range names {
 		if inner, ok := strings.CutPrefix(name, encodedXattr); ok && encodable(inner) {
 			name = inner
 		}
-		if f.checkXattr(name) == nil {
+		if f.checkXattr(name) == nil && name != selinuxXattr && !(override && isACL(name)) {
 			list = append(append(list, name...), 0)
 		}
 	}
@@ -108,7 +140,11 @@ func (f *FS) ListXAttr(_ <-chan struct{}, h *fuse.InHeader, dest []byte) (uint32
 // SetXAttr implements [fuse.RawFileSystem].
 func (f *FS) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, data []byte) fuse.Status {
 	f.count(opSetxattr)
-	return status(f.changeXattr(in.NodeId, name, func(p at) error {
+	kill := f.killSetgid && in.SetXAttrFlags&fuse.SETXATTR_ACL_KILL_SGID != 0
+	return status(f.changeXattr(in.NodeId, name, func(n *node, p at) error {
+		if isACL(name) {
+			return f.setACL(n, p, name, data, kill)
+		}
 		return f.upper.setXattr(p, name, data, int(in.Flags))
 	}))
 }
@@ -116,7 +152,7 @@ func (f *FS) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, data 
 // RemoveXAttr implements [fuse.RawFileSystem].
 func (f *FS) RemoveXAttr(_ <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
 	f.count(opRemovexattr)
-	return status(f.changeXattr(h.NodeId, name, func(p at) error {
+	return status(f.changeXattr(h.NodeId, name, func(_ *node, p at) error {
 		err := p.removexattr(name)
 		if err != nil && f.upper.override && encodable(name) {
 			err = p.removexattr(encodedXattr + name)
@@ -125,7 +161,7 @@ func (f *FS) RemoveXAttr(_ <-chan struct{}, h *fuse.InHeader, name string) fuse.
 	}))
 }
 
-func (f *FS) changeXattr(id uint64, name string, fn func(p at) error) error {
+func (f *FS) changeXattr(id uint64, name string, fn func(n *node, p at) error) error {
 	n := f.node(id)
 	if n == nil {
 		return unix.ESTALE
@@ -139,7 +175,10 @@ func (f *FS) changeXattr(id uint64, name string, fn func(p at) error) error {
 	if err := f.copyUp(n, intact); err != nil {
 		return err
 	}
-	err := f.withUpper(n, fn)
+	if name == selinuxXattr {
+		return unix.EOPNOTSUPP
+	}
+	err := f.withUpper(n, func(p at) error { return fn(n, p) })
 	n.up.Load().noCaps.Store(false) // there may be some again
 	return err
 }
