@@ -89,7 +89,7 @@ func (f *FS) fillAttr(n *node, up *upperObj, st *unix.Stat_t, o *overrideStat, a
 		o.apply(a)
 	}
 	a.Ino = up.ino
-	if p := up.partial.Load(); p != nil {
+	if p := up.partial.Load(); p != nil && p.lacking() {
 		// Some programs take a file with few blocks for one without data.
 		var low fuse.Attr
 		if f.lower.attr(p.src, &low) == nil {

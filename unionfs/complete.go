@@ -58,6 +58,14 @@ func (f *FS) completeDir(ctx context.Context, dir *node, metadata bool) error {
 	return nil
 }
 
+// lacking tells whether anything is missing at all.
+func (p *partial) lacking() bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return !p.done
+}
+
+// changed tells whether data or size are no longer the lower file's.
 func (p *partial) changed() bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -102,16 +110,25 @@ func (f *FS) completeNode(n *node) error {
 	if err != nil {
 		return err
 	}
-	// In this order: a file without the first is whole to everybody.
+	if err := f.unmark(p, h.fd); err != nil {
+		return err
+	}
+	n.up.Load().partial.Store(nil)
+	return nil
+}
+
+// unmark takes the marks of a file away that lacks nothing any more. Requires
+// p.mu for writing.
+func (f *FS) unmark(p *partial, fd int) error {
 	if p.path != "" {
+		// In this order: a file without the first is whole to everybody.
 		for _, mark := range []string{markMetacopy, markRedirect, markPartial} {
-			if err := unix.Fremovexattr(h.fd, f.upper.marks+mark); err != nil && err != unix.ENODATA {
+			if err := unix.Fremovexattr(fd, f.upper.marks+mark); err != nil && err != unix.ENODATA {
 				return err
 			}
 		}
 	}
 	p.done = true
-	n.up.Load().partial.Store(nil)
 	return nil
 }
 

@@ -62,6 +62,10 @@ func New(o Options) (*FS, error) {
 			return nil, err
 		}
 		f.lower, id = d, d.identity()
+		var ns string
+		if ns, err = o.marksNamespace(); err == nil {
+			d.userMarks = ns == userMarks
+		}
 	}
 	if err == nil {
 		err = f.setup(id)

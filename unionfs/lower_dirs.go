@@ -42,6 +42,10 @@ type dirsLower struct {
 	files  *handles // data, by place
 	dirs   *handles // directories, by place
 	top    *dirObj
+
+	// userMarks: data is also followed to where marks in the user namespace
+	// lead. Set before the first look-up.
+	userMarks bool
 }
 
 // dirObj is a directory.

@@ -52,6 +52,11 @@ func (d *dirsLower) openData(places []loc, name string) (*handle, error) {
 	if !m.metacopy && m.bound == 0 {
 		return newHandle(fd, false), nil
 	}
+	if m.anyones && !d.userMarks {
+		// Whoever owns the file could choose any other that root may read.
+		unix.Close(fd)
+		return nil, unix.EIO
+	}
 	below, err := d.openBelow(places, name, m.redirect)
 	if err != nil || m.bound == 0 {
 		unix.Close(fd)
@@ -273,6 +278,21 @@ func (d *dirsLower) copyTo(r lowerRef, dst int, size int64) error {
 	defer h.put()
 	return h.copyData(dst, size)
 }
+
+// clone implements [cloner].
+func (d *dirsLower) clone(r lowerRef, dst int) error {
+	h, err := d.dataHandle(r)
+	if err != nil {
+		return err
+	}
+	defer h.put()
+	if h.below != nil {
+		return unix.EXDEV // its data is in more than one file
+	}
+	return unix.IoctlFileClone(dst, h.fd)
+}
+
+var _ cloner = (*dirsLower)(nil)
 
 // copyData writes the file's data up to size to the empty file dst.
 func (h *handle) copyData(dst int, size int64) error {

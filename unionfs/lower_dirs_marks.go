@@ -17,18 +17,13 @@ type lowerMark struct {
 	xwh      bool // a directory that may hold xwhiteouts
 	whiteout bool
 	partial  bool   // a partial file
+	anyones  bool   // metacopy or partial are marks that the file's owner may set
 	metacopy bool   // a file without (all) its data
 	redirect string // absolute from the layers' roots, or a name beside this one
 	bound    int64  // partial file: below it, holes are read from further below; 0: no partial file
 }
 
 const (
-	// markPartial is on a file of ours that was copied up in part: the decimal
-	// offset below which its holes are not its own.
-	markPartial = "cfs.partial"
-	// partialRedirect precedes the path in the redirect of a partial file, so
-	// that the kernel, to which it is a metacopy file, finds no data for it.
-	partialRedirect = "/" + whiteout.MetaPrefix + "cfs-partial"
 	// metacopyHeader is the least size of a metacopy's value that isn't empty:
 	// version, length, flags, digest algorithm (fs/overlayfs/overlayfs.h,
 	// struct ovl_metacopy).
@@ -80,6 +75,7 @@ func lowerMarks(p at, list func([]byte) (int, error)) (m lowerMark, err error) {
 // add takes in one attribute.
 func (m *lowerMark) add(p at, name string) error {
 	mark, ok := strings.CutPrefix(name, trustedMarks)
+	anyones := !ok
 	if !ok {
 		mark, ok = strings.CutPrefix(name, userMarks)
 	}
@@ -108,12 +104,14 @@ func (m *lowerMark) add(p at, name string) error {
 		m.redirect = string(v)
 	case markMetacopy:
 		m.metacopy = true
+		m.anyones = m.anyones || anyones
 		// A digest (fs-verity) is not asked for, as with verity=off.
 		if len(v) > 0 && (len(v) < metacopyHeader || v[0] != 0 || int(v[1]) != len(v)) {
 			return fmt.Errorf("metacopy of an unknown form: %w", unix.EIO)
 		}
 	case markPartial:
 		m.partial = true
+		m.anyones = m.anyones || anyones
 		if m.bound, err = strconv.ParseInt(string(v), 10, 64); err != nil || m.bound < 0 {
 			return fmt.Errorf("%s %q: %w", markPartial, v, unix.EIO)
 		}
@@ -128,7 +126,7 @@ func (m *lowerMark) check() error {
 	}
 	to := m.redirect
 	if m.bound > 0 {
-		to = strings.TrimPrefix(to, partialRedirect)
+		to = strings.TrimPrefix(to, poison)
 		m.redirect = to
 	}
 	if to == "" {

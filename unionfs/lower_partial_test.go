@@ -39,7 +39,7 @@ func TestLowerPartial(t *testing.T) {
 			copy(want[b*block:], fill(c, block))
 		}
 		must(t, f.Close())
-		for name, v := range map[string]string{markMetacopy: "", markRedirect: partialRedirect + data, markPartial: strconv.Itoa(bound)} {
+		for name, v := range map[string]string{markMetacopy: "", markRedirect: poison + data, markPartial: strconv.Itoa(bound)} {
 			must(t, unix.Setxattr(path(layer), trustedMarks+name, []byte(v), 0))
 		}
 	}
@@ -91,7 +91,7 @@ func TestLowerPartialBoundZero(t *testing.T) {
 	dir := scratch(t)
 	f := filepath.Join(dir, "f")
 	write(t, f, "own")
-	for name, v := range map[string]string{markMetacopy: "", markRedirect: partialRedirect + "/gone", markPartial: "0"} {
+	for name, v := range map[string]string{markMetacopy: "", markRedirect: poison + "/gone", markPartial: "0"} {
 		must(t, unix.Setxattr(f, userMarks+name, []byte(v), 0))
 	}
 	mnt, _ := mount(t, Options{LowerDirs: []string{dir}}, MountOptions{})

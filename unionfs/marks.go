@@ -40,6 +40,21 @@ type marks struct {
 	override *overrideStat
 }
 
+// marksNamespace is where the marks of the upper directory are.
+func (o *Options) marksNamespace() (string, error) {
+	switch o.Xattr {
+	case XattrTrusted:
+		return trustedMarks, nil
+	case XattrUser:
+		return userMarks, nil
+	}
+	p, err := privileges()
+	if p.caps && p.initUserns {
+		return trustedMarks, err
+	}
+	return userMarks, err
+}
+
 // readMarks reads the marks of an object of the upper directory.
 func (u *upperDir) readMarks(a at) (marks, error) {
 	var m marks

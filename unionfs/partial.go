@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/whiteout"
 )
 
 // Marks of a file that was copied up without all of its data. Its holes are the
@@ -22,7 +24,7 @@ const (
 	markPartial = "cfs.partial"
 	// poison stands before the path of a redirect that only this package may
 	// follow: no lower can hold a name that begins with ".wh.".
-	poison = "/.wh..cfs-partial"
+	poison = "/" + whiteout.MetaPrefix + "cfs-partial"
 )
 
 const (

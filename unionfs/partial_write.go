@@ -179,6 +179,9 @@ func (f *FS) truncatePartial(p *partial, fd int, size int64) error {
 		p.have[u>>6] &^= 1 << (u & 63)
 	}
 	p.bound = size
+	if size == 0 {
+		return f.unmark(p, fd)
+	}
 	return f.markBound(p, fd)
 }
 

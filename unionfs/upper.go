@@ -82,16 +82,8 @@ func openUpper(o *Options, lowerID string) (*upperDir, error) {
 	u.euid, u.egid = uint32(unix.Geteuid()), uint32(unix.Getegid())
 	u.override = o.Override == OverrideAlways || o.Override == OverrideAuto && !(priv.caps && priv.initUserns)
 	u.always = o.Override == OverrideAlways
-	switch o.Xattr {
-	case XattrTrusted:
-		u.marks = trustedMarks
-	case XattrUser:
-		u.marks = userMarks
-	default:
-		u.marks = userMarks
-		if priv.caps && priv.initUserns {
-			u.marks = trustedMarks
-		}
+	if u.marks, err = o.marksNamespace(); err != nil {
+		return nil, err
 	}
 	if !(o.NoMetacopy && o.NoPartial) && u.canBePartial(u.temp()) {
 		u.metacopy, u.partial = !o.NoMetacopy, !o.NoPartial
