@@ -1,7 +1,6 @@
 package unionfs
 
 import (
-	"math/bits"
 	"path"
 	"strconv"
 	"strings"
@@ -98,15 +97,6 @@ func (p *partial) whole(off, end int64) bool {
 // there, so that what comes behind it is not taken for the lower file's.
 func (p *partial) closed() bool {
 	return p.bound%partialUnit == 0 || p.has(p.bound/partialUnit)
-}
-
-// missing is the number of units that are not there.
-func (p *partial) missing() int64 {
-	n := (p.bound + partialUnit - 1) / partialUnit
-	for _, w := range p.have {
-		n -= int64(bits.OnesCount64(w))
-	}
-	return n
 }
 
 // partialOf returns what n's upper file lacks, nil when it is whole.
