@@ -68,10 +68,8 @@ func runModel(t *testing.T, kind, fstype, transport string, seed uint64, until t
 				u.same("at mount "+fmt.Sprint(round), live.root)
 				total += 500
 				log := steps(t, plain, live, r, 500)
-				for i := range slots {
-					plain.close(i)
-					live.close(i)
-				}
+				plain.closeAll()
+				live.closeAll()
 				u.same("after round "+fmt.Sprint(round), live.root)
 				before := inodes(t, live.root)
 				srv.unmount()
@@ -105,6 +103,8 @@ func steps(t *testing.T, plain, live *side, r *rand.Rand, n int) (log []string) 
 		want, got := o.do(plain), o.do(live)
 		log = append(log, o.name+": "+want)
 		if want != got {
+			plain.closeAll()
+			live.closeAll()
 			t.Fatalf("%s:\nplain %s\nunion %s\nbefore:\n%s", o.name, want, got, strings.Join(tail(log, 60), "\n"))
 		}
 	}
@@ -146,7 +146,7 @@ func (u *union) kernel() {
 	}
 	// It counts names that were removed above.
 	u.same("as the kernel's overlayfs sees it", view, func(i *treediff.Ignore) { i.Nlink = true })
-	must(u.t, unix.Unmount(view, 0))
+	must(u.t, umount(view))
 }
 
 // inodes are the inode numbers of a tree's paths.

@@ -39,6 +39,12 @@ func (s *side) close(i int) {
 	}
 }
 
+func (s *side) closeAll() {
+	for i := range slots {
+		s.close(i)
+	}
+}
+
 // op is an operation; do returns what a program would see of it.
 type op struct {
 	name string

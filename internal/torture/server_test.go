@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -125,26 +127,46 @@ func (s *server) kill() {
 	}
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()
-	if err := unix.Unmount(s.mnt, 0); err != nil && err != unix.EINVAL {
-		s.t.Errorf("umount of a dead mount: %v", err)
+	if err := umount(s.mnt); err != nil && !errors.Is(err, unix.EINVAL) {
+		s.t.Errorf("a dead mount: %v", err)
 	}
 }
 
 // unmount ends it in order.
 func (s *server) unmount() {
 	s.t.Helper()
-	err := unix.Unmount(s.mnt, 0)
-	// A process that another test starts has every descriptor until it executes.
-	for end := time.Now().Add(3 * time.Second); err == unix.EBUSY && time.Now().Before(end); {
-		time.Sleep(5 * time.Millisecond)
-		err = unix.Unmount(s.mnt, 0)
-	}
-	if err != nil {
-		s.t.Fatalf("umount: %v", err)
-	}
+	must(s.t, umount(s.mnt))
 	if err := s.cmd.Wait(); err != nil {
 		s.t.Fatalf("server: %v\n%s", err, s.stderr)
 	}
+}
+
+// umount detaches what is mounted at dir. A process that another test starts has
+// copies of all descriptors until it executes, so it is asked again for a while;
+// the error then says who uses the mount.
+func umount(dir string) error {
+	err := unix.Unmount(dir, 0)
+	for end := time.Now().Add(3 * time.Second); err == unix.EBUSY && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+		err = unix.Unmount(dir, 0)
+	}
+	if err == nil {
+		return nil
+	}
+	var users []string
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, l := range links {
+		if to, _ := os.Readlink(l); strings.HasPrefix(to, dir) {
+			users = append(users, l+" is "+to)
+		}
+	}
+	maps, _ := filepath.Glob("/proc/[0-9]*/maps")
+	for _, m := range maps {
+		if b, _ := os.ReadFile(m); bytes.Contains(b, []byte(dir)) {
+			users = append(users, m)
+		}
+	}
+	return fmt.Errorf("umount %s: %w; users: %q", dir, err, users)
 }
 
 // completer is what a union has that copies files up block by block: it makes
@@ -232,8 +254,8 @@ func ground(t testing.TB, fstype string, size int) string {
 		t.Skipf("SKIPPED: needs a loop device: %v: %s", err, out)
 	}
 	t.Cleanup(func() {
-		if err := unix.Unmount(mnt, 0); err != nil {
-			t.Errorf("umount of the ground: %v", err)
+		if err := umount(mnt); err != nil {
+			t.Errorf("the ground: %v", err)
 		}
 	})
 	return mnt
