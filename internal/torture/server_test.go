@@ -1,0 +1,262 @@
+package torture
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/internal/testenv"
+	"github.com/cfs-project/cfs/layerpack"
+	"github.com/cfs-project/cfs/unionfs"
+)
+
+// serverVar makes the test binary a union's server; its value is the spec.
+const serverVar = "CFS_TORTURE_SERVER"
+
+func TestMain(m *testing.M) {
+	if s := os.Getenv(serverVar); s != "" {
+		if err := serve(s); err != nil {
+			fmt.Println("error:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// spec is a union to mount.
+type spec struct {
+	Chain       *cow.Chain // or
+	Dirs        []string   // topmost first
+	Upper, Work string
+	Target      string
+	Transport   string
+}
+
+// options opens what the spec names.
+func (s spec) options() (unionfs.Options, error) {
+	o := unionfs.Options{LowerDirs: s.Dirs}
+	if s.Chain != nil {
+		var err error
+		if o.Index, err = layerpack.OpenIndex(s.Chain.Index); err != nil {
+			return o, err
+		}
+		for _, l := range s.Chain.Layers {
+			f, err := os.Open(l.Tar())
+			if err != nil {
+				return o, err
+			}
+			o.Tars = append(o.Tars, f)
+		}
+	}
+	o.Upper, o.Work = s.Upper, s.Work
+	return o, nil
+}
+
+func serve(arg string) error {
+	var s spec
+	if err := json.Unmarshal([]byte(arg), &s); err != nil {
+		return err
+	}
+	o, err := s.options()
+	if err != nil {
+		return err
+	}
+	tr, err := unionfs.TransportByName(s.Transport)
+	if err != nil {
+		return err
+	}
+	fs, err := unionfs.New(o)
+	if err != nil {
+		return err
+	}
+	srv, err := unionfs.Mount(fs, s.Target, unionfs.MountOptions{AllowOther: true, Suid: true, Dev: true, Transport: tr})
+	if err != nil {
+		return err
+	}
+	fmt.Println("mounted")
+	<-srv.Done()
+	return nil
+}
+
+// server is a mounted union and the process that serves it.
+type server struct {
+	t      testing.TB
+	cmd    *exec.Cmd
+	mnt    string
+	stderr *bytes.Buffer
+}
+
+// start mounts s, which has a target.
+func start(t testing.TB, s spec) *server {
+	t.Helper()
+	arg, err := json.Marshal(s)
+	must(t, err)
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), serverVar+"="+string(arg))
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	srv := &server{t: t, cmd: cmd, mnt: s.Target, stderr: new(bytes.Buffer)}
+	cmd.Stderr = srv.stderr
+	must(t, cmd.Start())
+	t.Cleanup(srv.kill)
+	line, _ := bufio.NewReader(out).ReadString('\n')
+	if strings.TrimSpace(line) != "mounted" {
+		srv.kill()
+		t.Fatalf("server: %s%s", line, srv.stderr)
+	}
+	return srv
+}
+
+// kill ends the server as kill -9 does, and removes the dead mount.
+func (s *server) kill() {
+	if s.cmd.ProcessState != nil {
+		return
+	}
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+	if err := umount(s.mnt); err != nil && !errors.Is(err, unix.EINVAL) {
+		s.t.Errorf("a dead mount: %v", err)
+	}
+}
+
+// unmount ends it in order.
+func (s *server) unmount() {
+	s.t.Helper()
+	must(s.t, umount(s.mnt))
+	if err := s.cmd.Wait(); err != nil {
+		s.t.Fatalf("server: %v\n%s", err, s.stderr)
+	}
+}
+
+// umount detaches what is mounted at dir. A process that another test starts has
+// copies of all descriptors until it executes, so it is asked again for a while;
+// the error then says who uses the mount.
+func umount(dir string) error {
+	err := unix.Unmount(dir, 0)
+	for end := time.Now().Add(3 * time.Second); err == unix.EBUSY && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+		err = unix.Unmount(dir, 0)
+	}
+	if err == nil {
+		return nil
+	}
+	var users []string
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, l := range links {
+		if to, _ := os.Readlink(l); strings.HasPrefix(to, dir) {
+			users = append(users, l+" is "+to)
+		}
+	}
+	maps, _ := filepath.Glob("/proc/[0-9]*/maps")
+	for _, m := range maps {
+		if b, _ := os.ReadFile(m); bytes.Contains(b, []byte(dir)) {
+			users = append(users, m)
+		}
+	}
+	return fmt.Errorf("umount %s: %w; users: %q", dir, err, users)
+}
+
+// completer is what a union has that copies files up block by block: it makes
+// every file of the upper directory whole, so that the kernel can read it.
+type completer interface {
+	Complete(context.Context) error
+}
+
+// complete makes the upper directory of a union that is not mounted complete,
+// where that is needed.
+func complete(t testing.TB, s spec) {
+	t.Helper()
+	if _, ok := any((*unionfs.FS)(nil)).(completer); !ok {
+		return // every copy is whole from the start
+	}
+	o, err := s.options()
+	must(t, err)
+	fs, err := unionfs.New(o)
+	must(t, err)
+	err = any(fs).(completer).Complete(context.Background())
+	must(t, fs.Close())
+	must(t, err)
+}
+
+// needMount skips, loudly, where nothing can be mounted.
+func needMount(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: needs root to mount and to make device nodes")
+	}
+	if err := unionfs.NewDriver(nil).Probe(context.Background()); err != nil {
+		t.Skipf("SKIPPED: needs FUSE: %v", err)
+	}
+}
+
+// need skips, loudly, where a program is missing.
+func need(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			t.Skipf("SKIPPED: needs the program %s", p)
+		}
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run executes a program and fails the test if that fails.
+func run(t testing.TB, argv ...string) string {
+	t.Helper()
+	out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(argv, " "), err, out)
+	}
+	return string(out)
+}
+
+func mkdirs(t testing.TB, dirs ...string) {
+	t.Helper()
+	for _, d := range dirs {
+		must(t, os.MkdirAll(d, 0o755))
+	}
+}
+
+// ground is a directory on a filesystem of type fstype: "tmpfs", or "ext4" in
+// a file in memory, size MiB large.
+func ground(t testing.TB, fstype string, size int) string {
+	t.Helper()
+	dir := testenv.TempDir(t)
+	if fstype == "tmpfs" {
+		return dir
+	}
+	need(t, "mkfs."+fstype, "mount", "losetup")
+	img, mnt := dir+"/img", dir+"/fs"
+	mkdirs(t, mnt)
+	must(t, os.WriteFile(img, nil, 0o600))
+	must(t, os.Truncate(img, int64(size)<<20))
+	run(t, "mkfs."+fstype, "-q", img)
+	if out, err := exec.Command("mount", "-o", "loop", img, mnt).CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED: needs a loop device: %v: %s", err, out)
+	}
+	t.Cleanup(func() {
+		if err := umount(mnt); err != nil {
+			t.Errorf("the ground: %v", err)
+		}
+	})
+	return mnt
+}
