@@ -32,8 +32,12 @@ func (f *FS) attr(n *node, a *fuse.Attr) error {
 	if err := f.lower.attr(n.lower, a); err != nil {
 		return err
 	}
-	if a.Nlink > 1 && !n.isDir() {
+	switch {
+	case n.isDir():
+	case a.Nlink > 1:
 		a.Nlink -= min(a.Nlink, f.goneFrom(a.Ino))
+	case n.nameless():
+		a.Nlink = 0
 	}
 	f.showIDs(a)
 	return nil

@@ -42,6 +42,7 @@ type dirsLower struct {
 	files  *handles // data, by place
 	dirs   *handles // directories, by place
 	top    *dirObj
+	links  linkCounts
 
 	// userMarks: data is also followed to where marks in the user namespace
 	// lead. Set before the first look-up.
@@ -280,6 +281,11 @@ func (d *dirsLower) attr(r lowerRef, a *fuse.Attr) error {
 	} else {
 		_, e := r.file()
 		over = e.typ&overridden != 0
+		if st.Nlink > 1 && len(d.paths) > 1 {
+			if a.Nlink, err = d.shownLinks(a.Ino); err != nil {
+				return err
+			}
+		}
 		if st.Mode&unix.S_IFMT == unix.S_IFREG && st.Blocks*512 < st.Size {
 			d.dataBlocks(r, p, a)
 		}

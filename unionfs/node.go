@@ -60,6 +60,13 @@ type upperObj struct {
 
 func (n *node) isDir() bool { return n.typ == unix.S_IFDIR }
 
+// nameless tells whether n is a file that is in use but has no name any more.
+func (n *node) nameless() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.parent == nil
+}
+
 // hasUpper tells whether the object was created in or copied to the upper.
 func (n *node) hasUpper() bool { return n.up.Load() != nil }
 
