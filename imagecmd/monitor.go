@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/internal/background"
 	"github.com/cfs-project/cfs/internal/hint"
 	"github.com/cfs-project/cfs/runtime"
 	"github.com/cfs-project/cfs/runtime/stage"
@@ -33,6 +34,7 @@ type monitorRequest struct {
 // if the driver is a userspace one, runs the process, and takes everything down
 // again, also when P is gone.
 func monitorMain(l *stage.Link, payload []byte) int {
+	background.Lean()
 	var req monitorRequest
 	status, err := runtime.StatusFailed, json.Unmarshal(payload, &req)
 	if err == nil {

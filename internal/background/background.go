@@ -18,6 +18,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -51,8 +52,21 @@ func Main(t Table) {
 		fmt.Fprintf(os.Stderr, "cfs: %s: close inherited descriptors on exec: %v\n", os.Args[0], err)
 		os.Exit(1)
 	}
+	Lean()
 	os.Exit(serve(&Server{reply: os.NewFile(replyFD, "reply")}))
 }
+
+// Lean makes the garbage collector of this process run often: it lives long,
+// there may be hundreds like it, and what it keeps is small. A GOGC in the
+// environment is obeyed instead.
+func Lean() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(leanPercent)
+	}
+}
+
+// leanPercent is how much the heap may grow over what is in use, in per cent.
+const leanPercent = 30
 
 // Request reads what the server is asked to do into v.
 func (s *Server) Request(v any) error {
