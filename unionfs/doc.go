@@ -46,6 +46,16 @@
 // doesn't change; for the next mount it is kept in the mark "cfs.origin", with the
 // identity of the lower, since numbers of another lower mean nothing.
 //
+// A large file's data is not copied then ("metacopy" and partial copy-up, see
+// partial.go). A change of attributes or names copies none of it, a write the
+// units of 4 KiB that it touches; where the upper file has a hole, below a bound,
+// the lower file's data counts. As long as no data changed the kernel's overlay
+// reads such a file too; from then on it refuses it (EIO) until [FS.Complete],
+// which [cow.Completer] calls before another driver mounts the snapshot. This
+// needs a filesystem that keeps holes and data apart to the page (ext4, XFS,
+// btrfs, tmpfs; it is tried at mount). Where blocks can be shared (FICLONE) the
+// file is cloned instead. What makes holes in such a file completes it first.
+//
 // A lower hard-link group is copied up with all its names, found by one walk
 // over the lower, so that it is one file also for the kernel's overlayfs and for
 // a commit. While the names are being linked the copy has one more in
@@ -60,6 +70,10 @@
 // its mode, both are kept in user.containers.override_stat, in the format of
 // containers/storage and fuse-overlayfs; from then on that object's owner and mode
 // are read from there. Ids that the process's user namespace doesn't know are shown as 0.
+//
+// POSIX ACLs are the kernel's to check and the upper filesystem's to keep; this
+// server derives those of new objects (acl.go), and shows the union's root under
+// a second node id for their sake (mount_root.go).
 //
 // # Invariants
 //
@@ -86,6 +100,7 @@
 //	  │    └─ node.mu    place and pin of a node; a rename takes two by node id
 //	  │         └─ FS.places   paths of directories: read to open one by its path,
 //	  │              │         written around the renameat(2) that moves one
+//	  │              ├─ partial.mu: held while data is copied
 //	  │              ├─ table.mu, identities' shards, handles' shards
 //	  │              └─ upperDir.whiteMu, goneRecords.mu, dirObj.mu
 //

@@ -24,7 +24,7 @@ type MountLine struct {
 //
 // Known are lowerdir, upperdir, workdir, uidmapping, gidmapping, squash_to_uid,
 // squash_to_gid, squash_to_root, xattr_permissions, userxattr, redirect_dir,
-// volatile, acl, noacl, fsname, subtype, allow_other, default_permissions, ro, rw,
+// metacopy, partial, index, nfs_export, volatile, acl, noacl, fsname, subtype, allow_other, default_permissions, ro, rw,
 // and the mount flags suid, dev, exec with their opposites. An option given
 // twice counts the last time. What is wrong in itself (a mapping that isn't
 // one) is an error that wraps EINVAL.
@@ -36,11 +36,18 @@ func ParseOptions(s string) (MountLine, error) {
 	if unix.Geteuid() == 0 {
 		l.AllowOther, l.Suid = true, true
 	}
+	var mapping string // the option before, if it was a mapping
 	for _, opt := range splitEscaped(s, ',') {
-		if opt == "" {
+		if opt == "" || strings.HasPrefix(opt, "x-") { // mount(8): comments for user space
 			continue
 		}
+		if mapping != "" && opt[0] >= '0' && opt[0] <= '9' {
+			opt = mapping + ":" + opt // fuse-overlayfs(1) has commas between the triplets
+		}
 		key, value, has := strings.Cut(opt, "=")
+		if mapping = ""; key == "uidmapping" || key == "gidmapping" {
+			mapping = opt
+		}
 		err := l.set(opt, key, value, has)
 		if err != nil {
 			return l, fmt.Errorf("option %s: %w", opt, err)
@@ -103,6 +110,17 @@ func (l *MountLine) setValue(key, value string, err *error) bool {
 		default:
 			*err = unix.EINVAL
 		}
+	case "metacopy":
+		l.NoMetacopy, *err = isOff(value)
+	case "partial":
+		l.NoPartial, *err = isOff(value)
+	case "index", "nfs_export":
+		// Hard links stay linked without an index, and no file has a handle.
+		if off, e := isOff(value); e != nil {
+			*err = e
+		} else if !off {
+			l.Warnings = append(l.Warnings, "no effect: "+key+"="+value)
+		}
 	case "fsname":
 		l.Source = unescape(value)
 	case "subtype":
@@ -117,6 +135,17 @@ func (l *MountLine) setValue(key, value string, err *error) bool {
 		return false
 	}
 	return true
+}
+
+// isOff reads on or off.
+func isOff(value string) (bool, error) {
+	switch value {
+	case "on":
+		return false, nil
+	case "off":
+		return true, nil
+	}
+	return false, fmt.Errorf("want on or off: %w", unix.EINVAL)
 }
 
 // setLower reads A:B::D:E: layers, and after two colons data-only ones

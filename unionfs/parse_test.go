@@ -26,6 +26,10 @@ func TestParseOptions(t *testing.T) {
 			l.LowerDirs = []string{"A"}
 			l.UIDMap, l.GIDMap = []IDRange{{0, 100000, 65536}}, []IDRange{{0, 1, 1501}, {1501, 0, 1}}
 		}, nil},
+		{"lowerdir=A,uidmapping=0:100000:1000,1000:1000:1,noacl,x-systemd.automount,metacopy=off,partial=off,index=off", func(l *MountLine) {
+			l.LowerDirs, l.UIDMap = []string{"A"}, []IDRange{{0, 100000, 1000}, {1000, 1000, 1}}
+			l.NoACL, l.NoMetacopy, l.NoPartial = true, true, true
+		}, nil},
 		{"lowerdir=A,squash_to_root,squash_to_uid=7", func(l *MountLine) {
 			l.LowerDirs, l.SquashUID, l.SquashGID = []string{"A"}, id(7), id(0)
 		}, nil},
@@ -54,7 +58,7 @@ func TestParseOptions(t *testing.T) {
 	for _, in := range []string{
 		"", "upperdir=U,workdir=W", "lowerdir=", "lowerdir=A,upperdir=U", "lowerdir=A,uidmapping=1:2", "lowerdir=A,gidmapping=a:b:c",
 		"lowerdir=A,squash_to_uid=-1", "lowerdir=A,xattr_permissions=1", "lowerdir=A,redirect_dir=maybe", "lowerdir=A,max_write=x",
-		"lowerdir=A,uidmapping=0:0:4294967296",
+		"lowerdir=A,uidmapping=0:0:4294967296", "lowerdir=A,metacopy=maybe", "lowerdir=A,partial=", "lowerdir=A,uidmapping=0:0:1,5:6",
 	} {
 		if _, err := ParseOptions(in); !errors.Is(err, unix.EINVAL) {
 			t.Errorf("%q: %v, want EINVAL", in, err)

@@ -47,6 +47,8 @@ func newUnion(t *terminal, name string) *cobra.Command {
 the format of the kernel's overlayfs. Takes the options of fuse-overlayfs:
 lowerdir, upperdir, workdir, volatile, uidmapping, gidmapping, squash_to_uid,
 squash_to_gid, squash_to_root, xattr_permissions=0|2, userxattr, redirect_dir,
+metacopy=on|off (copy no data when only attributes or names of a file change),
+partial=on|off (copy a file's data where it is written to, not all at once),
 noacl, fsname, ro, allow_other, (no)suid, (no)dev, (no)exec. Unknown ones are
 passed over with a warning, as podman and mount(8) expect.`,
 		Version:      version,
