@@ -26,8 +26,6 @@ type FS struct {
 	ids   identities
 	root  *node
 
-	rootAliased bool // immutable once mounted: see rootAlias
-
 	files *handles // upper files
 	dirs  *handles // upper directories, O_PATH
 
@@ -162,7 +160,6 @@ func (f *FS) setupRoot() error {
 	}
 	f.nodes.next = fuse.FUSE_ROOT_ID
 	f.nodes.add(r)
-	f.nodes.alias(r)
 	f.root = r
 	return nil
 }

@@ -61,7 +61,6 @@ func Mount(fs *FS, target string, o MountOptions) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	fs.rootAliased = o.ACL && !helper
 	s := &Server{fs: fs, target: target, helper: helper, done: make(chan struct{})}
 	if s.session, err = o.Transport.Serve(fd, fs, o.TransportOptions); err != nil {
 		return nil, errors.Join(fmt.Errorf("mount %s: %w", target, err), detach(target, helper))
@@ -72,14 +71,6 @@ func Mount(fs *FS, target string, o MountOptions) (*Server, error) {
 			s.session.Wait()
 		}
 		return nil, errors.Join(fmt.Errorf("mount %s: no answer: %w", target, err), derr)
-	}
-	if fs.rootAliased {
-		if err := raiseAlias(target); err != nil {
-			if derr := detach(target, helper); derr == nil || isErrno(derr, unix.EINVAL) {
-				s.session.Wait()
-			}
-			return nil, fmt.Errorf("mount %s: its root: %w", target, err)
-		}
 	}
 	go func() {
 		s.session.Wait()
