@@ -72,8 +72,7 @@
 // are read from there. Ids that the process's user namespace doesn't know are shown as 0.
 //
 // POSIX ACLs are the kernel's to check and the upper filesystem's to keep; this
-// server derives those of new objects (acl.go), and shows the union's root under
-// a second node id for their sake (mount_root.go).
+// server derives those of new objects (acl.go).
 //
 // # Invariants
 //
