@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/busy"
 )
 
 // A Contestant is one way to serve a tree. Its methods are called one at a time.
@@ -85,7 +87,7 @@ func (o *Overlay) Mount(context.Context) (string, error) {
 }
 
 // Unmount implements [Contestant].
-func (o *Overlay) Unmount() error { return unmount(o.Target) }
+func (o *Overlay) Unmount() error { return busy.Unmount(o.Target) }
 
 // Server implements [Contestant].
 func (o *Overlay) Server() int { return 0 }
@@ -137,7 +139,7 @@ func (m *MountProgram) Mount(ctx context.Context) (string, error) {
 
 // Unmount implements [Contestant].
 func (m *MountProgram) Unmount() error {
-	if err := unmount(m.Target); err != nil {
+	if err := busy.Unmount(m.Target); err != nil {
 		return err
 	}
 	if err := m.cmd.Wait(); err != nil {
@@ -148,10 +150,3 @@ func (m *MountProgram) Unmount() error {
 
 // Server implements [Contestant].
 func (m *MountProgram) Server() int { return m.cmd.Process.Pid }
-
-func unmount(target string) error {
-	if err := unix.Unmount(target, unix.UMOUNT_NOFOLLOW); err != nil {
-		return fmt.Errorf("unmount %s: %w", target, err)
-	}
-	return nil
-}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/busy"
 )
 
 // A Ground is a fresh filesystem that holds what the contestants serve: an ext4
@@ -111,8 +113,8 @@ func (g *Ground) Point(name string) (string, error) {
 // Close unmounts and removes the ground. What is mounted over it must be gone.
 func (g *Ground) Close() error {
 	var errs []error
-	if err := unix.Unmount(g.Dir, unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("unmount %s: %w", g.Dir, err) // and remove nothing below it
+	if err := busy.Unmount(g.Dir); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return err // and remove nothing below it
 	}
 	left, err := os.ReadDir(g.base)
 	if err != nil {

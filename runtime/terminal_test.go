@@ -130,7 +130,7 @@ func (p *person) cooked(t testing.TB, mode string) {
 func TestTerminal(t *testing.T) {
 	testenv.EachUser(t, func(t *testing.T, who testenv.User) {
 		for _, init := range []bool{false, true} {
-			j := sh(t, `tty; stty size; trap 'stty size' WINCH; trap 'echo interrupted' INT; echo ready; until read a && test -n "$a"; do :; done; echo "read $a"; test -c /dev/console && tty </dev/console; exit 4`)
+			j := sh(t, `tty; stty size; trap 'stty size' WINCH; trap 'echo interrupted' INT; echo ready; until read -t 1 a && test -n "$a"; do :; done; echo "read $a"; test -c /dev/console && tty </dev/console; exit 4`)
 			j.Init, j.Spec.Process.Terminal = init, true
 			p := j.sit(t)
 			p.see(t, "ready\r\n")

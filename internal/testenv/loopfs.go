@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"github.com/cfs-project/cfs/internal/busy"
 )
 
 // LoopFS makes a filesystem of a type (ext4, xfs, btrfs) in a sparse file, in
@@ -32,8 +32,8 @@ func LoopFS(t testing.TB, fstype string) string {
 		}
 	}
 	t.Cleanup(func() {
-		if err := unix.Unmount(mnt, 0); err != nil {
-			t.Errorf("unmount %s: %v", mnt, err)
+		if err := busy.Unmount(mnt); err != nil {
+			t.Error(err)
 		}
 	})
 	return mnt

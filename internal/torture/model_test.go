@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cfs-project/cfs/internal/busy"
 	"github.com/cfs-project/cfs/internal/treediff"
 )
 
@@ -146,7 +147,7 @@ func (u *union) kernel() {
 	}
 	// It counts names that were removed above.
 	u.same("as the kernel's overlayfs sees it", view, func(i *treediff.Ignore) { i.Nlink = true })
-	must(u.t, umount(view))
+	must(u.t, busy.Unmount(view))
 }
 
 // inodes are the inode numbers of a tree's paths.

@@ -9,14 +9,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/internal/busy"
 	"github.com/cfs-project/cfs/internal/testenv"
 	"github.com/cfs-project/cfs/layerpack"
 	"github.com/cfs-project/cfs/unionfs"
@@ -127,7 +126,7 @@ func (s *server) kill() {
 	}
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()
-	if err := umount(s.mnt); err != nil && !errors.Is(err, unix.EINVAL) {
+	if err := busy.Unmount(s.mnt); err != nil && !errors.Is(err, unix.EINVAL) {
 		s.t.Errorf("a dead mount: %v", err)
 	}
 }
@@ -135,58 +134,21 @@ func (s *server) kill() {
 // unmount ends it in order.
 func (s *server) unmount() {
 	s.t.Helper()
-	must(s.t, umount(s.mnt))
+	must(s.t, busy.Unmount(s.mnt))
 	if err := s.cmd.Wait(); err != nil {
 		s.t.Fatalf("server: %v\n%s", err, s.stderr)
 	}
 }
 
-// umount detaches what is mounted at dir. A process that another test starts has
-// copies of all descriptors until it executes, so it is asked again for a while;
-// the error then says who uses the mount.
-func umount(dir string) error {
-	err := unix.Unmount(dir, 0)
-	for end := time.Now().Add(3 * time.Second); err == unix.EBUSY && time.Now().Before(end); {
-		time.Sleep(5 * time.Millisecond)
-		err = unix.Unmount(dir, 0)
-	}
-	if err == nil {
-		return nil
-	}
-	var users []string
-	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
-	for _, l := range links {
-		if to, _ := os.Readlink(l); strings.HasPrefix(to, dir) {
-			users = append(users, l+" is "+to)
-		}
-	}
-	maps, _ := filepath.Glob("/proc/[0-9]*/maps")
-	for _, m := range maps {
-		if b, _ := os.ReadFile(m); bytes.Contains(b, []byte(dir)) {
-			users = append(users, m)
-		}
-	}
-	return fmt.Errorf("umount %s: %w; users: %q", dir, err, users)
-}
-
-// completer is what a union has that copies files up block by block: it makes
-// every file of the upper directory whole, so that the kernel can read it.
-type completer interface {
-	Complete(context.Context) error
-}
-
 // complete makes the upper directory of a union that is not mounted complete,
-// where that is needed.
+// for everybody who does not know the union's marks.
 func complete(t testing.TB, s spec) {
 	t.Helper()
-	if _, ok := any((*unionfs.FS)(nil)).(completer); !ok {
-		return // every copy is whole from the start
-	}
 	o, err := s.options()
 	must(t, err)
 	fs, err := unionfs.New(o)
 	must(t, err)
-	err = any(fs).(completer).Complete(context.Background())
+	err = fs.Complete(context.Background(), true)
 	must(t, fs.Close())
 	must(t, err)
 }
@@ -254,7 +216,7 @@ func ground(t testing.TB, fstype string, size int) string {
 		t.Skipf("SKIPPED: needs a loop device: %v: %s", err, out)
 	}
 	t.Cleanup(func() {
-		if err := umount(mnt); err != nil {
+		if err := busy.Unmount(mnt); err != nil {
 			t.Errorf("the ground: %v", err)
 		}
 	})

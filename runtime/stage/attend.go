@@ -18,6 +18,9 @@ func (p *Process) Attend() (int, error) {
 	common, rest := forwardable()
 	signal.Notify(sigs, common...)
 	go signal.Notify(sigs, rest...)
+	if p.mode != nil {
+		p.Signal(unix.SIGWINCH) // the size may have changed before it was listened for
+	}
 	done := make(chan struct{})
 	defer close(done)
 	go func() {
