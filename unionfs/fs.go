@@ -26,6 +26,8 @@ type FS struct {
 	ids   identities
 	root  *node
 
+	rootAliased atomic.Bool // whether the root is shown by its second id, see mount_detached.go
+
 	files *handles // upper files
 	dirs  *handles // upper directories, O_PATH
 
@@ -160,6 +162,7 @@ func (f *FS) setupRoot() error {
 	}
 	f.nodes.next = fuse.FUSE_ROOT_ID
 	f.nodes.add(r)
+	f.nodes.alias(r)
 	f.root = r
 	return nil
 }

@@ -11,6 +11,9 @@ import (
 // the kernel may keep, like any other.
 func (f *FS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
 	f.count(opLookup)
+	if f.aliased(h, name) {
+		return status(f.lookupAlias(out))
+	}
 	p := f.node(h.NodeId)
 	if p == nil || !p.isDir() {
 		return fuse.Status(unix.ESTALE)

@@ -35,21 +35,47 @@ type MountOptions struct {
 	TransportOptions
 }
 
-// attach mounts at target and returns the connection's descriptor, and whether
-// fusermount3 did it.
-func attach(target string, o *MountOptions) (fd int, helper bool, err error) {
+// A connection is a new mount seen from its server.
+type connection struct {
+	fd       int  // what requests come from
+	detached int  // the mount, while it is nowhere; else -1
+	helper   bool // fusermount3 has mounted
+}
+
+// connect makes the mount, at target if it can't be made detached.
+func connect(target string, o *MountOptions) (connection, error) {
 	priv, err := privileges()
 	if err != nil {
-		return -1, false, err
+		return connection{}, err
 	}
 	if priv.sysAdmin {
-		fd, err = mountDirect(target, o)
+		fd, mount, err := mountDetached(o)
+		if isErrno(err, unix.ENOSYS, unix.EPERM, unix.EINVAL) { // before Linux 5.2, or filtered
+			mount = -1
+			fd, err = mountDirect(target, o)
+		}
 		if !isErrno(err, unix.EPERM) {
-			return fd, false, err
+			return connection{fd: fd, detached: mount}, err
 		}
 	}
-	fd, err = mountHelped(target, o)
-	return fd, true, err
+	fd, err := mountHelped(target, o)
+	return connection{fd: fd, detached: -1, helper: true}, err
+}
+
+// path is where the mount's root can be found, at target or nowhere.
+func (c connection) path(target string) string {
+	if c.detached >= 0 {
+		return fmt.Sprintf("/proc/self/fd/%d", c.detached)
+	}
+	return target
+}
+
+// abandon takes the mount away again.
+func (c connection) abandon(target string) error {
+	if c.detached >= 0 {
+		return unix.Close(c.detached)
+	}
+	return detach(target, c.helper)
 }
 
 // openFuse opens /dev/fuse, or says what a person can do about it.

@@ -57,20 +57,24 @@ func Mount(fs *FS, target string, o MountOptions) (*Server, error) {
 	if target, err = filepath.EvalSymlinks(target); err != nil {
 		return nil, fmt.Errorf("mount: %w", err)
 	}
-	fd, helper, err := attach(target, &o)
+	c, err := connect(target, &o)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{fs: fs, target: target, helper: helper, done: make(chan struct{})}
-	if s.session, err = o.Transport.Serve(fd, fs, o.TransportOptions); err != nil {
-		return nil, errors.Join(fmt.Errorf("mount %s: %w", target, err), detach(target, helper))
+	fs.rootAliased.Store(o.ACL && c.detached >= 0)
+	s := &Server{fs: fs, target: target, helper: c.helper, done: make(chan struct{})}
+	if s.session, err = o.Transport.Serve(c.fd, fs, o.TransportOptions); err != nil {
+		return nil, errors.Join(fmt.Errorf("mount %s: %w", target, err), c.abandon(target))
 	}
-	if err := s.session.Ready(target); err != nil {
-		derr := detach(target, helper)
-		if derr == nil {
-			s.session.Wait()
+	if err := s.session.Ready(c.path(target)); err != nil {
+		err = fmt.Errorf("mount %s: no answer: %w", target, err)
+		return nil, errors.Join(err, s.abandon(c))
+	}
+	if c.detached >= 0 {
+		if err := fs.show(c.detached, target); err != nil {
+			return nil, errors.Join(err, s.abandon(c))
 		}
-		return nil, errors.Join(fmt.Errorf("mount %s: no answer: %w", target, err), derr)
+		unix.Close(c.detached)
 	}
 	go func() {
 		s.session.Wait()
@@ -78,6 +82,15 @@ func Mount(fs *FS, target string, o MountOptions) (*Server, error) {
 		close(s.done)
 	}()
 	return s, nil
+}
+
+// abandon takes a mount away that nobody is to use, and waits for its end.
+func (s *Server) abandon(c connection) error {
+	err := c.abandon(s.target)
+	if err == nil {
+		s.session.Wait()
+	}
+	return err
 }
 
 // Unmount detaches the mount and returns when no descriptor of it is left. It

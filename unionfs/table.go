@@ -14,6 +14,7 @@ type table struct {
 	mu   sync.Mutex
 	next uint64   // protected by mu: lowest id never used
 	free []uint64 // protected by mu
+	more int      // protected by mu: ids that are second ones
 	gen  uint32   // protected by mu: grows whenever an id is used again
 }
 
@@ -60,6 +61,15 @@ func (t *table) add(n *node) bool {
 	return true
 }
 
+// alias gives n, the first that was added, the next id as a second one, for good.
+func (t *table) alias(n *node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.chunks[0].Load()[t.next].Store(n)
+	t.next++
+	t.more++
+}
+
 // remove frees n's id.
 func (t *table) remove(n *node) {
 	t.mu.Lock()
@@ -87,7 +97,7 @@ func (t *table) each(fn func(n *node)) {
 func (t *table) count() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return int(t.next) - 1 - len(t.free)
+	return int(t.next) - 1 - t.more - len(t.free)
 }
 
 // identities finds the node of an object by what it is on disk: an inode of
