@@ -74,7 +74,7 @@ func Mount(ctx context.Context, st *store.Store, o MountOptions) (*Container, er
 
 // mountTargetError adds to an error on a mount point what to do about a dead one.
 func mountTargetError(err error, target string) error {
-	if errors.Is(err, unix.ENOTCONN) {
+	if errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED) {
 		return hint.With(err, "the server of an earlier mount died: cfs umount "+target)
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
@@ -234,5 +235,18 @@ func killServers(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if len(killed) == 0 {
 		ts.Fatalf("killservers: there are none")
+	}
+	// A process is gone, or a zombie without threads, before its mounts are dead.
+	for pid := range killed {
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+			fds, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+			if err != nil || len(threads) <= 1 && len(fds) == 0 {
+				break
+			}
+			if time.Now().After(end) {
+				ts.Fatalf("killservers: %d stays", pid)
+			}
+		}
 	}
 }
