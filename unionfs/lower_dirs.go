@@ -148,17 +148,6 @@ func newDirsLower(paths, data []string, override bool) (_ *dirsLower, err error)
 	return d, nil
 }
 
-func (d *dirsLower) identity() string {
-	parts := make([]string, 0, len(d.roots))
-	for _, fd := range d.roots {
-		var st unix.Stat_t
-		if unix.Fstat(fd, &st) == nil {
-			parts = append(parts, fmt.Sprint(st.Ino))
-		}
-	}
-	return lowerIdentity(parts...)
-}
-
 func (d *dirsLower) root() lowerRef { return lowerRef{obj: d.top} }
 
 // file is the directory that r, not itself a directory, stands in, and its
