@@ -99,9 +99,11 @@
 //	  │    └─ node.mu    place and pin of a node; a rename takes two by node id
 //	  │         └─ FS.places   paths of directories: read to open one by its path,
 //	  │              │         written around the renameat(2) that moves one
-//	  │              ├─ partial.mu: held while data is copied
-//	  │              ├─ table.mu, identities' shards, handles' shards
-//	  │              └─ upperDir.whiteMu, goneRecords.mu, dirObj.mu
+//	  │              └─ partial.mu   held while data is copied, or read from two files
+//	  │                   ├─ dirObj.mu   a lower directory is being read; one at a time
+//	  │                   │    └─ inodeNumbers.mu, handles' shards
+//	  │                   ├─ table.mu, identities' shards
+//	  │                   └─ upperDir.whiteMu, goneRecords.mu
 //
 // No lock is held while the kernel is notified; this package never notifies it.
 package unionfs
