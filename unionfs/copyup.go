@@ -74,10 +74,11 @@ func (f *FS) copyToWork(n *node, t at, size int64, names []groupName) (late *par
 		}
 		s.target = string(target)
 	}
-	if _, err := f.upper.make(t, s); err != nil {
+	override, err := f.upper.make(t, s)
+	if err != nil {
 		return nil, err
 	}
-	if err := f.copyXattrs(n, t); err != nil {
+	if err := f.copyXattrs(n, t, s, override); err != nil {
 		return nil, err
 	}
 	if s.typ == unix.S_IFREG && a.Size > 0 && size != 0 {
@@ -164,24 +165,52 @@ type cloner interface {
 
 const capabilityXattr = "security.capability"
 
-func (f *FS) copyXattrs(n *node, t at) error {
+// copyXattrs gives the copy at t, made as s says, the attributes of n's lower
+// object. ACLs that it can't have narrow its mode instead.
+func (f *FS) copyXattrs(n *node, t at, s spec, override bool) error {
 	var names []string
 	if err := f.lower.listxattr(n.lower, func(name string) { names = append(names, name) }); err != nil {
 		return err
 	}
 	for _, name := range names {
-		if hiddenXattr(name) {
+		stored, ok := f.copiedXattr(name)
+		if !ok {
 			continue
 		}
 		v, err := f.lower.getxattr(n.lower, name)
 		if err != nil {
 			return err
 		}
-		if err := f.upper.setXattr(t, name, v, 0); err != nil {
+		if isACL(name) {
+			err = f.upper.copyACL(t, name, v, s, override)
+		} else {
+			err = f.upper.setXattr(t, stored, v, 0)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// copyACL gives the object at t an ACL. Where its mode is in override_stat, or
+// the filesystem keeps no ACLs, or this process can't name somebody in it, the
+// mode is narrowed instead; a default ACL is left out.
+func (u *upperDir) copyACL(t at, name string, v []byte, s spec, override bool) error {
+	if !override {
+		err := t.setxattr(name, v, 0)
+		if !refused(err) && !isErrno(err, unix.EOPNOTSUPP) {
+			return err
+		}
+	}
+	if name != aclAccess {
+		return nil
+	}
+	s.perm = withoutACL(s.perm, v)
+	if override {
+		return u.writeOverride(t, s)
+	}
+	return t.chmod(s.perm)
 }
 
 // publish moves the copy at t to n's names and makes it what n is. Their

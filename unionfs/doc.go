@@ -72,7 +72,13 @@
 // are read from there. Ids that the process's user namespace doesn't know are shown as 0.
 //
 // POSIX ACLs are the kernel's to check and the upper filesystem's to keep; this
-// server derives those of new objects (acl.go).
+// server derives those of new objects (acl.go). Where one can't be kept, the mode
+// is narrowed instead.
+//
+// Attributes in overlayfs's namespaces that are set inside the mount are somebody
+// else's, who nests another overlay in it, and are stored escaped (xattr_names.go).
+// Whiteouts can't be made inside (EPERM), as in the kernel's overlay: whoever nests
+// layers marks empty files instead, and another union does.
 //
 // # Invariants
 //

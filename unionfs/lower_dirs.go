@@ -372,6 +372,8 @@ func (d *dirsLower) listxattr(r lowerRef, fn func(name string)) error {
 	})
 }
 
+func (d *dirsLower) escaped() bool { return true }
+
 func (d *dirsLower) statfs(out *fuse.StatfsOut) error {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(d.roots[0], &st); err != nil {
