@@ -143,15 +143,11 @@ func (f *FS) showACL(v []byte) ([]byte, error) {
 // storeACL turns an ACL that is shown to what is written to disk.
 func (f *FS) storeACL(v []byte) ([]byte, error) { return mapACL(v, f.uids.out, f.gids.out, true) }
 
-// setACL sets an ACL of the object at p. killSetgid takes setgid away with it
-// (FUSE_SETXATTR_ACL_KILL_SGID): the caller is not of the file's group.
+// setACL sets an ACL, its ids as on disk, of the object at p. killSetgid takes
+// setgid away with it: the caller is not of the file's group.
 func (f *FS) setACL(n *node, p at, name string, v []byte, killSetgid bool) error {
 	if n.up.Load().override.Load() {
 		return unix.EOPNOTSUPP // its mode isn't the object's own
-	}
-	v, err := f.storeACL(v)
-	if err != nil {
-		return err
 	}
 	if err := p.setxattr(name, v, 0); err != nil || !killSetgid || name != aclAccess {
 		return err
@@ -210,20 +206,30 @@ func (s *spec) setInherited(p at) error {
 	return nil
 }
 
-// withoutACL is the mode for an object that can't have the access ACL v: the
-// group bits, which are the ACL's mask, become those of the owning group, so
-// that nobody gets more than before.
+// withoutACL is the mode for an object that can't have the access ACL v, whose
+// mask the group bits of perm are. Nobody gets more than before: not the owning
+// group, nor whoever an entry names, who then counts as one of the group or of
+// the others.
 func withoutACL(perm uint32, v []byte) uint32 {
 	acl, err := parseACL(v)
 	if err != nil {
-		return perm &^ 0o070
+		return perm &^ 0o077
 	}
+	mask := perm >> 3 & 7
+	var group uint32
+	named, users := uint32(7), uint32(7) // what every entry with a name has; every user's
 	for _, e := range acl {
-		if e.tag == aclGroupObj {
-			return perm&^0o070 | perm&(uint32(e.perm&7)<<3)
+		switch e.tag {
+		case aclGroupObj:
+			group = uint32(e.perm)
+		case aclUser:
+			users &= uint32(e.perm) & mask
+			named &= users
+		case aclGroup:
+			named &= uint32(e.perm) & mask
 		}
 	}
-	return perm &^ 0o070
+	return perm&^0o077 | (group&mask&users)<<3 | perm&7&named
 }
 
 // aclCaps are what the kernel is asked for so that it keeps ACLs and leaves the

@@ -29,7 +29,7 @@ func (d *Driver) Changes(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Chan
 			yield(cow.Change{}, err)
 			return
 		}
-		u := cow.Upper{Dir: filepath.Join(s.Dir, upperSub), Dialect: dialect, Base: indexBase{index}, Attr: overrideAttr}
+		u := cow.Upper{Dir: filepath.Join(s.Dir, upperSub), Dialect: dialect, Base: indexBase{index, dialect.Namespace()}, Attr: overrideAttr}
 		for c, err := range u.Changes() {
 			if err == nil {
 				err = ctx.Err()
@@ -69,7 +69,10 @@ func overrideAttr(a *cow.Attr, xattr func(name string) (string, bool)) {
 }
 
 // indexBase is a chain as [cow.Base].
-type indexBase struct{ x *layerpack.Index }
+type indexBase struct {
+	x  *layerpack.Index
+	ns whiteout.Namespace
+}
 
 func (b indexBase) find(path string) (layerpack.NID, layerpack.Attr, bool, error) {
 	nid := b.x.Root()
@@ -131,7 +134,7 @@ func (b indexBase) Xattrs(path string) (map[string]string, error) {
 	}
 	m := make(map[string]string)
 	err = b.x.Xattrs(nid, func(name, value []byte) bool {
-		if n := string(name); !whiteout.Bookkeeping(n) {
+		if n := string(name); !hiddenXattr(b.ns.Stored(n)) {
 			m[n] = string(value)
 		}
 		return true

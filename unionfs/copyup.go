@@ -60,156 +60,6 @@ func (f *FS) copyUpOnce(n *node, size int64) error {
 	return err
 }
 
-// A groupName is a name of an object that is to be copied up, with a reference
-// on its directory.
-type groupName struct {
-	dir  *node
-	name string
-}
-
-func (f *FS) putNames(names []groupName) {
-	for _, g := range names {
-		f.unref(g.dir, 1)
-	}
-}
-
-// prepareNames finds the names under which n has to appear in the upper
-// directory and copies their directories up. A file has one, or none when it
-// was unlinked; of a hard-link group all names move, so that they stay one
-// file also for a program that looks at the upper directory later.
-func (f *FS) prepareNames(n *node) ([]groupName, error) {
-	if n.isDir() {
-		f.places.RLock()
-	} else {
-		n.mu.Lock()
-	}
-	p, name := n.parent, n.name
-	if p != nil {
-		p.refs.Add(1)
-	}
-	if n.isDir() {
-		f.places.RUnlock()
-	} else {
-		n.mu.Unlock()
-	}
-	var names []groupName
-	if p != nil {
-		names = append(names, groupName{p, name})
-	}
-	if !n.isDir() {
-		var a fuse.Attr
-		err := f.lower.attr(n.lower, &a)
-		if err == nil && a.Nlink > 1 && int64(a.Nlink)-int64(f.goneFrom(a.Ino)) > int64(len(names)) {
-			names, err = f.groupNames(n, names)
-		}
-		if err != nil {
-			f.putNames(names)
-			return nil, err
-		}
-	}
-	for _, g := range names {
-		if err := f.copyUp(g.dir, whole); err != nil {
-			f.putNames(names)
-			return nil, err
-		}
-	}
-	return names, nil
-}
-
-// groupNames adds the other names of a lower file to have: those that lead to
-// it in the union as it is now.
-func (f *FS) groupNames(n *node, have []groupName) ([]groupName, error) {
-	want := f.lower.ino(n.lower)
-	var a fuse.Attr
-	err := f.walkLower(f.root, func(p *node, e *lowerEntry) error {
-		if f.lower.ino(e.ref) != want || len(have) > 0 && have[0].dir == p && have[0].name == e.name {
-			return nil
-		}
-		got, err := f.lookup(p, e.name, &a)
-		if err != nil {
-			return err
-		}
-		if got == n {
-			p.refs.Add(1)
-			have = append(have, groupName{p, e.name})
-		}
-		f.unref(got, 1)
-		return nil
-	})
-	return have, err
-}
-
-// walkLower calls fn for every file of the lower that shows in the union under
-// directory p, p's node included. Only the directories get nodes.
-func (f *FS) walkLower(p *node, fn func(p *node, e *lowerEntry) error) error {
-	var files, dirs []lowerEntry
-	if p.lower.ok() {
-		err := f.lower.readdir(p.lower, 0, func(e *lowerEntry) bool {
-			switch {
-			case e.typ != unix.S_IFDIR:
-				files = append(files, *e)
-			case e.ref.ok():
-				dirs = append(dirs, *e)
-			}
-			return true
-		})
-		if err != nil {
-			return err
-		}
-	}
-	// What the upper directory has of its own may be merged with a directory
-	// that was renamed.
-	if p.hasUpper() {
-		if err := f.loadShared(p); err != nil {
-			return err
-		}
-		have := make(map[string]bool, len(dirs))
-		for _, d := range dirs {
-			have[d.name] = true
-		}
-		for name, u := range p.dir.names {
-			if !u.whiteout && !have[name] {
-				dirs = append(dirs, lowerEntry{name: name})
-			}
-		}
-		files = keep(files, func(e lowerEntry) bool { _, hidden := p.dir.names[e.name]; return !hidden })
-		p.dir.mu.RUnlock()
-	}
-	for i := range files {
-		if err := fn(p, &files[i]); err != nil && err != unix.ENOENT {
-			return err
-		}
-	}
-	var a fuse.Attr
-	for _, e := range dirs {
-		n, err := f.lookup(p, e.name, &a)
-		if err == unix.ENOENT {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if n.isDir() && (n.lower.ok() || n.hasUpper()) {
-			err = f.walkLower(n, fn)
-		}
-		f.unref(n, 1)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func keep[T any](s []T, ok func(T) bool) []T {
-	out := s[:0]
-	for _, e := range s {
-		if ok(e) {
-			out = append(out, e)
-		}
-	}
-	return out
-}
-
 // copyToWork makes a copy of n's lower object at t: complete, or lacking what late says.
 func (f *FS) copyToWork(n *node, t at, size int64, names []groupName) (late *partial, err error) {
 	var a fuse.Attr
@@ -224,10 +74,11 @@ func (f *FS) copyToWork(n *node, t at, size int64, names []groupName) (late *par
 		}
 		s.target = string(target)
 	}
-	if _, err := f.upper.make(t, s); err != nil {
+	override, err := f.upper.make(t, s)
+	if err != nil {
 		return nil, err
 	}
-	if err := f.copyXattrs(n, t); err != nil {
+	if err := f.copyXattrs(n, t, s, override); err != nil {
 		return nil, err
 	}
 	if s.typ == unix.S_IFREG && a.Size > 0 && size != 0 {
@@ -314,24 +165,52 @@ type cloner interface {
 
 const capabilityXattr = "security.capability"
 
-func (f *FS) copyXattrs(n *node, t at) error {
+// copyXattrs gives the copy at t, made as s says, the attributes of n's lower
+// object. ACLs that it can't have narrow its mode instead.
+func (f *FS) copyXattrs(n *node, t at, s spec, override bool) error {
 	var names []string
 	if err := f.lower.listxattr(n.lower, func(name string) { names = append(names, name) }); err != nil {
 		return err
 	}
 	for _, name := range names {
-		if hiddenXattr(name) {
+		stored, ok := f.copiedXattr(name)
+		if !ok {
 			continue
 		}
 		v, err := f.lower.getxattr(n.lower, name)
 		if err != nil {
 			return err
 		}
-		if err := f.upper.setXattr(t, name, v, 0); err != nil {
+		if isACL(name) {
+			err = f.upper.copyACL(t, name, v, s, override)
+		} else {
+			err = f.upper.setXattr(t, stored, v, 0)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// copyACL gives the object at t an ACL. Where its mode is in override_stat, or
+// the filesystem keeps no ACLs, or this process can't name somebody in it, the
+// mode is narrowed instead; a default ACL is left out.
+func (u *upperDir) copyACL(t at, name string, v []byte, s spec, override bool) error {
+	if !override {
+		err := t.setxattr(name, v, 0)
+		if !refused(err) && !isErrno(err, unix.EOPNOTSUPP) {
+			return err
+		}
+	}
+	if name != aclAccess {
+		return nil
+	}
+	s.perm = withoutACL(s.perm, v)
+	if override {
+		return u.writeOverride(t, s)
+	}
+	return t.chmod(s.perm)
 }
 
 // publish moves the copy at t to n's names and makes it what n is. Their

@@ -72,7 +72,13 @@
 // are read from there. Ids that the process's user namespace doesn't know are shown as 0.
 //
 // POSIX ACLs are the kernel's to check and the upper filesystem's to keep; this
-// server derives those of new objects (acl.go).
+// server derives those of new objects (acl.go). Where one can't be kept, the mode
+// is narrowed instead.
+//
+// Attributes in overlayfs's namespaces that are set inside the mount are somebody
+// else's, who nests another overlay in it, and are stored escaped (xattr_names.go).
+// Whiteouts can't be made inside (EPERM), as in the kernel's overlay: whoever nests
+// layers marks empty files instead, and another union does.
 //
 // # Invariants
 //
@@ -99,9 +105,11 @@
 //	  │    └─ node.mu    place and pin of a node; a rename takes two by node id
 //	  │         └─ FS.places   paths of directories: read to open one by its path,
 //	  │              │         written around the renameat(2) that moves one
-//	  │              ├─ partial.mu: held while data is copied
-//	  │              ├─ table.mu, identities' shards, handles' shards
-//	  │              └─ upperDir.whiteMu, goneRecords.mu, dirObj.mu
+//	  │              └─ partial.mu   held while data is copied, or read from two files
+//	  │                   ├─ dirObj.mu   a lower directory is being read; one at a time
+//	  │                   │    └─ inodeNumbers.mu, handles' shards
+//	  │                   ├─ table.mu, identities' shards
+//	  │                   └─ upperDir.whiteMu, goneRecords.mu
 //
 // No lock is held while the kernel is notified; this package never notifies it.
 package unionfs

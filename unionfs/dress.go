@@ -134,13 +134,26 @@ func ownerBits(typ uint32) uint32 {
 }
 
 // writeOverride records owner, mode and type, and makes the object's real mode
-// one that this process can work with.
+// one that this process can work with. An ACL, which nobody would check there,
+// goes, and narrows the mode.
 func (u *upperDir) writeOverride(p at, s spec) error {
+	acl, aclErr := p.getxattr(aclAccess)
+	if aclErr == nil {
+		s.perm = withoutACL(s.perm, acl)
+	}
 	o := overrideStat{uid: s.uid, gid: s.gid, perm: s.perm, typ: s.typ, rdev: s.rdev}
 	if err := p.setxattr(overrideXattr, []byte(o.String()), 0); err != nil {
 		return err
 	}
-	return p.chmod(s.perm&0o777 | ownerBits(s.typ))
+	if err := p.chmod(s.perm&0o777 | ownerBits(s.typ)); err != nil || aclErr != nil && s.typ != unix.S_IFDIR {
+		return err
+	}
+	for _, name := range []string{aclAccess, aclDefault} {
+		if err := p.removexattr(name); err != nil && !isErrno(err, unix.ENODATA, unix.EOPNOTSUPP) {
+			return err
+		}
+	}
+	return nil
 }
 
 // encodedXattr is the prefix under which attributes are kept that the
@@ -162,12 +175,6 @@ func encodable(name string) bool {
 		len(encodedXattr)+len(name) <= 255
 }
 
-// hiddenXattr tells whether an attribute belongs to the union itself.
-func hiddenXattr(name string) bool {
-	return strings.HasPrefix(name, trustedMarks) || strings.HasPrefix(name, userMarks) ||
-		strings.HasPrefix(name, fuseMarks) || strings.HasPrefix(name, encodedXattr)
-}
-
 // dressRoot gives the upper directory itself what the lower's root has: an upper
 // that is new hides it otherwise, as the root is always merged.
 func (f *FS) dressRoot() error {
@@ -176,10 +183,12 @@ func (f *FS) dressRoot() error {
 		return err
 	}
 	p := at{f.upper.root, ""}
-	if _, err := f.upper.dress(p, specOf(&a)); err != nil {
+	s := specOf(&a)
+	override, err := f.upper.dress(p, s)
+	if err != nil {
 		return err
 	}
-	if err := f.copyXattrs(f.root, p); err != nil {
+	if err := f.copyXattrs(f.root, p, s, override); err != nil {
 		return err
 	}
 	return p.utimens(unix.Timespec{Sec: int64(a.Atime), Nsec: int64(a.Atimensec)}, unix.Timespec{Sec: int64(a.Mtime), Nsec: int64(a.Mtimensec)})

@@ -8,6 +8,8 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/whiteout"
 )
 
 // FS is a union: a lower that never changes, and an upper directory, if it has
@@ -17,6 +19,7 @@ type FS struct {
 	fuse.RawFileSystem // answers ENOSYS to what is not implemented here
 
 	opts  Options
+	marks whiteout.Namespace // of the union's own attributes; immutable
 	lower lower
 	upper *upperDir // nil: read-only
 	uids  idMap
@@ -47,9 +50,10 @@ type FS struct {
 func New(o Options) (*FS, error) {
 	f := &FS{RawFileSystem: fuse.NewDefaultRawFileSystem(), opts: o}
 	var id string
-	var err error
+	ns, err := o.marksNamespace()
+	f.marks = whiteout.Namespace(ns)
 	if o.Index != nil {
-		if want := len(o.Index.Layers()); len(o.Tars) != want {
+		if want := len(o.Index.Layers()); len(o.Tars) != want && err == nil {
 			err = fmt.Errorf("union: %d tars for an index of %d layers", len(o.Tars), want)
 		}
 		f.lower = newPacked(o.Index, o.Tars)
@@ -59,15 +63,12 @@ func New(o Options) (*FS, error) {
 		}
 		id = lowerIdentity(ids...)
 	} else {
-		var d *dirsLower
-		if d, err = newDirsLower(o.LowerDirs, o.DataDirs, o.Override == OverrideAlways); err != nil {
-			return nil, err
+		d, derr := newDirsLower(o.LowerDirs, o.DataDirs, o.Override == OverrideAlways)
+		if derr != nil {
+			return nil, derr
 		}
 		f.lower, id = d, d.identity()
-		var ns string
-		if ns, err = o.marksNamespace(); err == nil {
-			d.userMarks = ns == userMarks
-		}
+		d.userMarks = f.marks == whiteout.UserXattr
 	}
 	if err == nil {
 		err = f.setup(id)

@@ -25,6 +25,9 @@ type lower interface {
 	// getxattr returns ENODATA when there is none of that name.
 	getxattr(r lowerRef, name string) ([]byte, error)
 	listxattr(r lowerRef, fn func(name string)) error
+	// escaped tells whether names of attributes are those of an upper
+	// directory, see xattr_names.go.
+	escaped() bool
 	// readAt reads as much of p as the file has; short only at its end.
 	readAt(r lowerRef, p []byte, off int64) (int, error)
 	// seek is lseek with SEEK_DATA or SEEK_HOLE; ENXIO past the end.

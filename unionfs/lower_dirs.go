@@ -148,17 +148,6 @@ func newDirsLower(paths, data []string, override bool) (_ *dirsLower, err error)
 	return d, nil
 }
 
-func (d *dirsLower) identity() string {
-	parts := make([]string, 0, len(d.roots))
-	for _, fd := range d.roots {
-		var st unix.Stat_t
-		if unix.Fstat(fd, &st) == nil {
-			parts = append(parts, fmt.Sprint(st.Ino))
-		}
-	}
-	return lowerIdentity(parts...)
-}
-
 func (d *dirsLower) root() lowerRef { return lowerRef{obj: d.top} }
 
 // file is the directory that r, not itself a directory, stands in, and its
@@ -382,6 +371,8 @@ func (d *dirsLower) listxattr(r lowerRef, fn func(name string)) error {
 		return err
 	})
 }
+
+func (d *dirsLower) escaped() bool { return true }
 
 func (d *dirsLower) statfs(out *fuse.StatfsOut) error {
 	var st unix.Statfs_t

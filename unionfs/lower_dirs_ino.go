@@ -1,6 +1,7 @@
 package unionfs
 
 import (
+	"fmt"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -109,3 +110,15 @@ func trueDirentIno(fd int) bool {
 
 // nidOf is lowerRef.nid for the i-th name of a directory.
 func nidOf(i int) layerpack.NID { return layerpack.NID(i + 1) }
+
+// identity tells these layers from others: by their roots' inode numbers.
+func (d *dirsLower) identity() string {
+	parts := make([]string, 0, len(d.roots))
+	for _, fd := range d.roots {
+		var st unix.Stat_t
+		if unix.Fstat(fd, &st) == nil {
+			parts = append(parts, fmt.Sprint(st.Ino))
+		}
+	}
+	return lowerIdentity(parts...)
+}

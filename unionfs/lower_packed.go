@@ -92,6 +92,8 @@ func (p *packed) listxattr(r lowerRef, fn func(name string)) error {
 	return p.index.Xattrs(r.nid, func(name, _ []byte) bool { fn(string(name)); return true })
 }
 
+func (p *packed) escaped() bool { return false }
+
 // extents calls fn for each run of [off, off+length) that lies in the file.
 func (p *packed) extents(r lowerRef, off, length int64, fn func(e layerpack.Extent) error) error {
 	bp := p.bufs.Get().(*[]layerpack.Extent)

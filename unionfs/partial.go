@@ -42,8 +42,8 @@ type partial struct {
 	path string   // immutable: where src is in the lower; empty when the file has no name
 
 	// mu is held for reading while data is read, or written where units are
-	// there; for writing while units come or the bound moves. No other lock is
-	// taken while it is held.
+	// there; for writing while units come or the bound moves. While it is held
+	// only what a lower takes to read a file is taken: see the package comment.
 	mu sync.RWMutex
 	// bound is where the lower file's data ends to count, never past the upper
 	// file's end. Either it is that end, or a multiple of the unit, or the unit
@@ -71,9 +71,13 @@ func (p *partial) run(off, limit int64) (there bool, end int64) {
 	limit = min(limit, p.bound)
 	u := off / partialUnit
 	there = p.has(u)
+	var same uint64 // what have holds for 64 units that are as the first
+	if there {
+		same = ^uint64(0)
+	}
 	for end = (u + 1) * partialUnit; end < limit; end = (u + 1) * partialUnit {
 		u++
-		if u&63 == 0 && end+64*partialUnit <= limit && p.have[u>>6] == map[bool]uint64{true: ^uint64(0)}[there] {
+		if u&63 == 0 && end+64*partialUnit <= limit && p.have[u>>6] == same {
 			u += 63
 			continue
 		}

@@ -64,7 +64,7 @@ func rootlessLower(t *testing.T, low string) {
 	must(t, os.Symlink("bin/su", low+"/link"))
 	must(t, unix.Mknod(low+"/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
 	must(t, os.Chmod(low+"/null", 0o666))
-	must(t, unix.Setxattr(low+"/bin/su", "security.capability", []byte("\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), 0))
+	must(t, unix.Setxattr(low+"/bin/su", capabilityXattr, fileCap, 0))
 }
 
 // TestOrdinaryUser: mounted through fusermount3 by somebody without privileges

@@ -415,8 +415,8 @@ func TestLayerXattr(t *testing.T) {
 			t.Errorf("%s lists %v", name, x)
 		}
 	}
-	if err := unix.Setxattr(mnt+"/three", "trusted.overlay.opaque", []byte("y"), 0); err != unix.EOPNOTSUPP {
-		t.Errorf("setting a mark: %v", err)
+	if err := unix.Setxattr(mnt+"/three", LayerXattr, []byte("y"), 0); err != unix.EOPNOTSUPP {
+		t.Errorf("setting the layer: %v", err)
 	}
 }
 

@@ -39,7 +39,8 @@ func (f *FS) getXattr(n *node, name string) ([]byte, error) {
 		}
 		return []byte(layer), nil
 	}
-	if err := f.checkXattr(name); err != nil {
+	stored, err := f.storedXattr(name)
+	if err != nil {
 		if hiddenXattr(name) {
 			err = unix.ENODATA
 		}
@@ -52,13 +53,16 @@ func (f *FS) getXattr(n *node, name string) ([]byte, error) {
 		return f.getACL(n, name)
 	}
 	if !n.hasUpper() {
-		return f.lower.getxattr(n.lower, name)
+		if !f.lower.escaped() {
+			stored = name
+		}
+		return f.lower.getxattr(n.lower, stored)
 	}
 	var v []byte
-	err := f.withUpper(n, func(p at) (err error) {
-		v, err = p.getxattr(name)
-		if err != nil && f.upper.override && encodable(name) {
-			if w, werr := p.getxattr(encodedXattr + name); werr == nil {
+	err = f.withUpper(n, func(p at) (err error) {
+		v, err = p.getxattr(stored)
+		if err != nil && f.upper.override && encodable(stored) {
+			if w, werr := p.getxattr(encodedXattr + stored); werr == nil {
 				v, err = w, nil
 			} else if isErrno(err, unix.EPERM) {
 				err = unix.ENODATA
@@ -93,16 +97,6 @@ func (f *FS) getACL(n *node, name string) (v []byte, err error) {
 	return f.showACL(v)
 }
 
-// checkXattr refuses the names that are the union's own, and ACLs where they
-// are turned off.
-func (f *FS) checkXattr(name string) error {
-	if hiddenXattr(name) || name == LayerXattr ||
-		f.noACL() && isACL(name) {
-		return unix.EOPNOTSUPP
-	}
-	return nil
-}
-
 // ListXAttr implements [fuse.RawFileSystem].
 func (f *FS) ListXAttr(_ <-chan struct{}, h *fuse.InHeader, dest []byte) (uint32, fuse.Status) {
 	f.count(opListxattr)
@@ -112,7 +106,11 @@ func (f *FS) ListXAttr(_ <-chan struct{}, h *fuse.InHeader, dest []byte) (uint32
 	}
 	var names []string
 	var err error
+	show := f.shownXattr
 	if !n.hasUpper() {
+		if !f.lower.escaped() {
+			show = func(name string) (string, bool) { _, err := f.storedXattr(name); return name, err == nil }
+		}
 		err = f.lower.listxattr(n.lower, func(name string) { names = append(names, name) })
 	} else {
 		err = f.withUpper(n, func(p at) (err error) { names, err = p.listxattr(); return err })
@@ -127,7 +125,7 @@ func (f *FS) ListXAttr(_ <-chan struct{}, h *fuse.InHeader, dest []byte) (uint32
 		if inner, ok := strings.CutPrefix(name, encodedXattr); ok && encodable(inner) {
 			name = inner
 		}
-		if f.checkXattr(name) == nil && name != selinuxXattr && !(override && isACL(name)) {
+		if name, ok := show(name); ok && name != selinuxXattr && !(override && isACL(name)) {
 			list = append(append(list, name...), 0)
 		}
 	}
@@ -135,50 +133,4 @@ func (f *FS) ListXAttr(_ <-chan struct{}, h *fuse.InHeader, dest []byte) (uint32
 		return uint32(len(list)), fuse.ERANGE
 	}
 	return uint32(copy(dest, list)), fuse.OK
-}
-
-// SetXAttr implements [fuse.RawFileSystem].
-func (f *FS) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, data []byte) fuse.Status {
-	f.count(opSetxattr)
-	kill := f.killSetgid && in.SetXAttrFlags&fuse.SETXATTR_ACL_KILL_SGID != 0
-	return status(f.changeXattr(in.NodeId, name, func(n *node, p at) error {
-		if isACL(name) {
-			return f.setACL(n, p, name, data, kill)
-		}
-		return f.upper.setXattr(p, name, data, int(in.Flags))
-	}))
-}
-
-// RemoveXAttr implements [fuse.RawFileSystem].
-func (f *FS) RemoveXAttr(_ <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
-	f.count(opRemovexattr)
-	return status(f.changeXattr(h.NodeId, name, func(_ *node, p at) error {
-		err := p.removexattr(name)
-		if err != nil && f.upper.override && encodable(name) {
-			err = p.removexattr(encodedXattr + name)
-		}
-		return err
-	}))
-}
-
-func (f *FS) changeXattr(id uint64, name string, fn func(n *node, p at) error) error {
-	n := f.node(id)
-	if n == nil {
-		return unix.ESTALE
-	}
-	if f.upper == nil {
-		return unix.EROFS
-	}
-	if err := f.checkXattr(name); err != nil {
-		return err
-	}
-	if err := f.copyUp(n, intact); err != nil {
-		return err
-	}
-	if name == selinuxXattr {
-		return unix.EOPNOTSUPP
-	}
-	err := f.withUpper(n, func(p at) error { return fn(n, p) })
-	n.up.Load().noCaps.Store(false) // there may be some again
-	return err
 }
