@@ -159,40 +159,6 @@ func (f *FS) setACL(n *node, p at, name string, v []byte, killSetgid bool) error
 	return p.chmod(st.Mode & 07777 &^ unix.S_ISGID)
 }
 
-// inherit gives s what an object made in directory p has of its default ACL;
-// without one the caller's umask counts. p has its place in the upper.
-func (f *FS) inherit(p *node, s *spec) error {
-	if s.typ == unix.S_IFLNK {
-		return nil
-	}
-	var v []byte
-	if !f.noACL() {
-		var err error
-		if v, err = f.getXattr(p, aclDefault); err != nil && !isErrno(err, unix.ENODATA, unix.EOPNOTSUPP) {
-			return err
-		}
-	}
-	if len(v) == 0 {
-		s.perm &^= s.umask
-		return nil
-	}
-	if v, err := f.storeACL(v); err != nil {
-		return err
-	} else if def, err := parseACL(v); err != nil {
-		return err
-	} else {
-		acl, perm := createACL(def, s.perm)
-		s.perm = perm
-		if acl != nil {
-			s.access = formatACL(acl)
-		}
-		if s.typ == unix.S_IFDIR {
-			s.def = v
-		}
-	}
-	return nil
-}
-
 // setInherited sets the ACLs of an object just made at p.
 func (s *spec) setInherited(p at) error {
 	if s.access != nil {

@@ -46,10 +46,7 @@ func (f *FS) create(h *fuse.InHeader, name string, s spec, out *fuse.EntryOut) f
 	if len(name) > unix.NAME_MAX {
 		return fuse.Status(unix.ENAMETOOLONG)
 	}
-	if err := f.ownerFor(p, h, &s); err != nil {
-		return status(err)
-	}
-	n, err := f.createAt(p, name, s, &out.Attr)
+	n, err := f.createAt(p, h, name, s, &out.Attr)
 	if err != nil {
 		return status(err)
 	}
@@ -57,41 +54,18 @@ func (f *FS) create(h *fuse.InHeader, name string, s spec, out *fuse.EntryOut) f
 	return fuse.OK
 }
 
-// ownerFor fills in who owns what the caller of h creates in directory p.
-func (f *FS) ownerFor(p *node, h *fuse.InHeader, s *spec) error {
-	var ok1, ok2 bool
-	s.uid, ok1 = f.uids.out(h.Uid)
-	s.gid, ok2 = f.gids.out(h.Gid)
-	if !ok1 || !ok2 {
-		return unix.EOVERFLOW
-	}
-	var a fuse.Attr
-	if err := f.attr(p, &a); err != nil {
-		return err
-	}
-	if a.Mode&unix.S_ISGID != 0 {
-		if s.gid, ok1 = f.gids.out(a.Gid); !ok1 {
-			return unix.EOVERFLOW
-		}
-		if s.typ == unix.S_IFDIR {
-			s.perm |= unix.S_ISGID
-		}
-	}
-	return nil
-}
-
 // createAt makes a new object. It is complete before it has its name: when
 // nothing is in the way it is made there with no permissions for others, and
 // over a whiteout it is made in the work directory.
-func (f *FS) createAt(p *node, name string, s spec, a *fuse.Attr) (*node, error) {
+func (f *FS) createAt(p *node, caller *fuse.InHeader, name string, s spec, a *fuse.Attr) (*node, error) {
 	if err := f.copyUp(p, whole); err != nil {
-		return nil, err
-	}
-	if err := f.inherit(p, &s); err != nil {
 		return nil, err
 	}
 	p.dir.mu.Lock()
 	defer p.dir.mu.Unlock()
+	if err := f.inherit(p, caller, &s); err != nil {
+		return nil, err
+	}
 	h, err := f.dirHandle(p)
 	if err != nil {
 		return nil, err
@@ -102,22 +76,22 @@ func (f *FS) createAt(p *node, name string, s spec, a *fuse.Attr) (*node, error)
 	if err != nil {
 		return nil, err
 	}
-	var opaque, override bool
 	inLower, err := f.inLower(p, name)
 	if err != nil {
 		return nil, err
 	}
+	var m made
 	if !white {
-		override, err = f.upper.make(q, s)
+		m, err = f.upper.bear(q, s)
 	} else {
-		opaque = s.typ == unix.S_IFDIR && inLower
-		override, err = f.createOver(q, s, opaque)
+		m, err = f.createOver(q, s, s.typ == unix.S_IFDIR && inLower)
 	}
 	if err != nil {
 		return nil, err
 	}
+	defer m.close()
 	p.dir.set(name, inLower, false)
-	return f.newNode(p, q, s.typ, override, a)
+	return f.newNode(p, q, s, m, a)
 }
 
 // checkFree makes sure that q, in the upper part of directory p, names nothing
@@ -154,11 +128,12 @@ func (f *FS) checkFree(p *node, q at) (white bool, err error) {
 
 // createOver makes an object in the work directory and puts it in the place of
 // the whiteout at q.
-func (f *FS) createOver(q at, s spec, opaque bool) (override bool, err error) {
+func (f *FS) createOver(q at, s spec, opaque bool) (made, error) {
 	u := f.upper
 	t := u.temp()
-	if override, err = u.make(t, s); err != nil {
-		return false, err
+	m, err := u.bear(t, s)
+	if err != nil {
+		return m, err
 	}
 	if opaque {
 		err = t.setxattr(u.marks+markOpaque, []byte("y"), 0)
@@ -167,44 +142,53 @@ func (f *FS) createOver(q at, s spec, opaque bool) (override bool, err error) {
 		if s.typ == unix.S_IFDIR {
 			if err = renameat(t, q, unix.RENAME_EXCHANGE); err == nil {
 				u.discard(t) // the whiteout
-				return override, nil
+				return m, nil
 			}
 		} else {
 			err = renameat(t, q, 0)
 		}
 	}
 	if err != nil {
+		m.close()
 		u.discard(t)
 	}
-	return override, err
+	return m, err
 }
 
 // newNode makes the node of an object just created at q in directory p.
-func (f *FS) newNode(p *node, q at, typ uint32, override bool, a *fuse.Attr) (*node, error) {
+func (f *FS) newNode(p *node, q at, s spec, m made, a *fuse.Attr) (*node, error) {
 	var st unix.Stat_t
-	if err := q.stat(&st); err != nil {
+	o := q
+	if m.file != nil {
+		o = at{m.file.fd, ""}
+	}
+	if err := o.stat(&st); err != nil {
 		return nil, err
 	}
-	n := &node{typ: typ}
-	if typ == unix.S_IFDIR {
+	n := &node{typ: s.typ}
+	if n.isDir() {
 		n.dir = new(dirState)
 		n.dir.empty()
 	}
-	var m marks
-	if override {
+	var marks marks
+	if m.override {
 		o, err := f.readOverride(q)
 		if err != nil {
 			return nil, err
 		}
-		m.override = o
+		marks.override = o
 	}
-	up := f.newUpperObj(n, &st, m)
+	up := f.newUpperObj(n, &st, marks)
+	up.bare.Store(!m.override && s.access == nil && s.def == nil)
 	n.up.Store(up)
 	n, err := f.adopt(n, up.key, p, q.name)
 	if err != nil {
 		return nil, err
 	}
-	f.fillAttr(n, n.up.Load(), &st, m.override, a)
+	if m.file != nil {
+		f.files.add(n.id, n, m.file)
+	}
+	f.fillAttr(n, n.up.Load(), &st, marks.override, a)
 	return n, nil
 }
 

@@ -19,6 +19,7 @@ type dirState struct {
 	// names. The fields below are protected by it.
 	mu     sync.RWMutex
 	loaded bool
+	heir   *heritage // nil: not known
 	xwh    bool // regular files may be xwhiteouts
 	names  map[string]upperName
 	order  []cookieName // names that the lower doesn't have, by cookie

@@ -24,37 +24,83 @@ func specOf(a *fuse.Attr) spec {
 // make creates the object at p, which must not exist, with its owner and mode.
 // It tells whether these went to override_stat. On an error nothing is left.
 func (u *upperDir) make(p at, s spec) (override bool, err error) {
-	if u.always && !attributed(s.typ) {
-		return true, u.makeStandIn(p, s)
+	m, err := u.bear(p, s)
+	m.close()
+	return m.override, err
+}
+
+// made is an object just created.
+type made struct {
+	override bool    // owner and mode are in override_stat
+	file     *handle // of a regular file that has no override, to read and write; else nil
+}
+
+func (m made) close() {
+	if m.file != nil {
+		m.file.put()
 	}
+}
+
+// bear is make for who goes on with the object.
+func (u *upperDir) bear(p at, s spec) (made, error) {
+	standIn := func() (made, error) { return made{override: true}, u.makeStandIn(p, s) }
+	if u.always && !attributed(s.typ) {
+		return standIn()
+	}
+	var m made
+	var err error
 	switch s.typ {
 	case unix.S_IFDIR:
 		err = unix.Mkdirat(p.dirfd, p.name, 0o700)
 	case unix.S_IFLNK:
 		err = unix.Symlinkat(s.target, p.dirfd, p.name)
+	case unix.S_IFREG:
+		m.file, err = u.bearFile(p, s)
 	default:
 		err = unix.Mknodat(p.dirfd, p.name, s.typ|0o600, int(s.rdev))
 	}
 	if u.override && (s.typ == unix.S_IFCHR || s.typ == unix.S_IFBLK) && isErrno(err, unix.EPERM) {
-		return true, u.makeStandIn(p, s)
+		return standIn()
 	}
 	if err != nil {
-		return false, err
+		return m, err
 	}
-	override, err = u.dress(p, s)
-	if err == nil && override && s.access != nil {
+	m.override, err = u.dress(p, s)
+	if err == nil && m.override && s.access != nil {
 		s.perm = withoutACL(s.perm, s.access)
 		err = u.writeOverride(p, s)
-	} else if err == nil && !override {
+	} else if err == nil && !m.override {
 		err = s.setInherited(p)
+	}
+	if err != nil || m.override {
+		m.close()
+		m.file = nil
 	}
 	if err != nil {
 		u.discard(p)
 		if err == errStandIn {
-			return true, u.makeStandIn(p, s)
+			return standIn()
 		}
 	}
-	return override, err
+	return m, err
+}
+
+// bearFile creates a regular file, with no permissions for others until it has
+// its owner.
+func (u *upperDir) bearFile(p at, s spec) (*handle, error) {
+	perm := uint32(0o600)
+	if s.uid == u.euid && s.gid == u.egid && s.access == nil && !u.always {
+		perm |= s.perm & 0o777
+	}
+	var fd int
+	err := eintr(func() (err error) {
+		fd, err = unix.Openat(p.dirfd, p.name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW, perm)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newHandle(fd, true), nil
 }
 
 // attributed tells whether objects of a type may have user attributes

@@ -46,6 +46,10 @@ type upperObj struct {
 	// noCaps: there are no file capabilities under another name to be dropped.
 	noCaps atomic.Bool
 
+	// bare: the object was made by this server without any attribute, and none
+	// has been set since.
+	bare atomic.Bool
+
 	// partial is what the file lacks of its data; nil once it is whole.
 	partial atomic.Pointer[partial]
 

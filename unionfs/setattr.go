@@ -25,6 +25,7 @@ func (f *FS) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) f
 	}
 	if err == nil {
 		err = f.setAttr(n, in)
+		n.disinherit()
 	}
 	if err != nil {
 		return status(err)
@@ -85,11 +86,14 @@ func setTimes(in *fuse.SetAttrIn) (atime, mtime unix.Timespec) {
 // that is possible, else in override_stat, where they then stay.
 func (f *FS) setOwnerMode(n *node, p at, in *fuse.SetAttrIn) error {
 	up := n.up.Load()
-	var st unix.Stat_t
-	if err := p.stat(&st); err != nil {
-		return err
+	s := spec{typ: n.typ}
+	if f.upper.override { // else only what is asked for is written
+		var st unix.Stat_t
+		if err := p.stat(&st); err != nil {
+			return err
+		}
+		s.perm, s.uid, s.gid, s.rdev = st.Mode&07777, st.Uid, st.Gid, uint32(st.Rdev)
 	}
-	s := spec{typ: n.typ, perm: st.Mode & 07777, uid: st.Uid, gid: st.Gid, rdev: uint32(st.Rdev)}
 	override := up.override.Load()
 	if override {
 		o, err := f.readOverride(p)

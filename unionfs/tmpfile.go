@@ -17,10 +17,10 @@ func (f *FS) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) 
 		return fuse.EROFS
 	}
 	s := spec{typ: unix.S_IFREG, perm: in.Mode & 07777, umask: in.Umask}
-	if err := f.ownerFor(p, &in.InHeader, &s); err != nil {
-		return status(err)
-	}
-	if err := f.inherit(p, &s); err != nil {
+	p.dir.mu.Lock()
+	err := f.inherit(p, &in.InHeader, &s)
+	p.dir.mu.Unlock()
+	if err != nil {
 		return status(err)
 	}
 	n, err := f.tmpfile(s, &out.EntryOut.Attr)

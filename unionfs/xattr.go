@@ -49,6 +49,9 @@ func (f *FS) getXattr(n *node, name string) ([]byte, error) {
 	if name == selinuxXattr {
 		return nil, unix.EOPNOTSUPP
 	}
+	if up := n.up.Load(); up != nil && up.bare.Load() && (name == capabilityXattr || isACL(name)) {
+		return nil, unix.ENODATA // asked for at the first write and every chown of a new file
+	}
 	if isACL(name) {
 		return f.getACL(n, name)
 	}

@@ -57,6 +57,7 @@ func (f *FS) changeXattr(id uint64, c xattrChange) error {
 	if err := f.copyUp(n, intact); err != nil {
 		return err
 	}
+	n.up.Load().bare.Store(false)
 	err = f.withUpper(n, func(p at) error {
 		switch {
 		case c.remove:
@@ -71,6 +72,7 @@ func (f *FS) changeXattr(id uint64, c xattrChange) error {
 		return f.upper.setXattr(p, c.stored, c.value, c.flags)
 	})
 	n.up.Load().noCaps.Store(false) // there may be some again
+	n.disinherit()
 	return err
 }
 

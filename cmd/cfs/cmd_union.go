@@ -133,6 +133,7 @@ func unionServers() background.Table {
 }
 
 func mountUnion(o unionOptions) (*unionfs.Server, error) {
+	background.Lean() // also in the foreground
 	line, err := unionfs.ParseOptions(o.Options)
 	if err != nil {
 		return nil, err
