@@ -31,6 +31,7 @@ test: lint unit ## lint, then every test; ends with passed, failed and skipped c
 
 unit: build
 	CFS_TRANSPORT=gofuse $(GO) test -count=1 ./unionfs  # on the reference transport
+	CFS_TEST_PASSTHROUGH=1 $(GO) test -count=1 -run 'Conformance|Partial|Metacopy|ACL' ./unionfs  # files passed through
 	$(GO) run ./internal/testcount -- $(GO) test -json -timeout 15m ./...
 
 lint: ## gofmt, vet, staticcheck, import order

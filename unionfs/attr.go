@@ -147,7 +147,7 @@ func (f *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) f
 	if n == nil {
 		return fuse.Status(unix.ESTALE)
 	}
-	out.AttrValid = forever
+	out.AttrValid = n.attrValid()
 	return status(f.attr(n, &out.Attr))
 }
 
@@ -168,7 +168,7 @@ func (f *FS) Statx(_ <-chan struct{}, in *fuse.StatxIn, out *fuse.StatxOut) fuse
 		return status(err)
 	}
 	t := func(sec uint64, nsec uint32) fuse.SxTime { return fuse.SxTime{Sec: sec, Nsec: nsec} }
-	out.AttrValid = forever
+	out.AttrValid = n.attrValid()
 	out.Statx = fuse.Statx{
 		Mask: unix.STATX_BASIC_STATS, Blksize: a.Blksize, Nlink: a.Nlink, Uid: a.Uid, Gid: a.Gid,
 		Mode: uint16(a.Mode), Ino: a.Ino, Size: a.Size, Blocks: a.Blocks,

@@ -6,9 +6,13 @@ import (
 )
 
 // Open answers ENOSYS: the kernel then opens every file by itself, keeps its
-// pages, and never says again that a file was opened or closed.
+// pages, and never says again that a file was opened or closed. It has to for
+// passthrough.
 func (f *FS) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	f.count(opOpen)
+	if f.pass != nil {
+		return f.openPassing(in, out)
+	}
 	return fuse.ENOSYS
 }
 
@@ -32,8 +36,13 @@ func (f *FS) Access(_ <-chan struct{}, in *fuse.AccessIn) fuse.Status {
 }
 
 // Release and ReleaseDir are only asked for what was opened before the kernel
-// knew better.
-func (f *FS) Release(_ <-chan struct{}, in *fuse.ReleaseIn) { f.count(opRelease) }
+// knew better, or is passed through.
+func (f *FS) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
+	f.count(opRelease)
+	if n := f.node(in.NodeId); n != nil && f.pass != nil {
+		f.pass.release(n)
+	}
+}
 
 // ReleaseDir implements [fuse.RawFileSystem].
 func (f *FS) ReleaseDir(in *fuse.ReleaseIn) { f.count(opReleasedir) }

@@ -118,6 +118,9 @@ func packChain(t testing.TB, work string, dirs ...string) cow.Chain {
 	return chain
 }
 
+// passthroughVar has every mount of the tests pass files through.
+const passthroughVar = "CFS_TEST_PASSTHROUGH"
+
 // mount mounts a union at a fresh directory and unmounts it when the test ends.
 func mount(t testing.TB, o Options, mo MountOptions) (string, *Server) {
 	t.Helper()
@@ -127,6 +130,7 @@ func mount(t testing.TB, o Options, mo MountOptions) (string, *Server) {
 	dir, err := os.MkdirTemp("", "unionfs-mnt")
 	must(t, err)
 	mo.Suid, mo.Dev = true, true
+	mo.Passthrough = mo.Passthrough || os.Getenv(passthroughVar) != ""
 	s, err := Mount(fs, dir, mo)
 	if err != nil {
 		fs.Close()

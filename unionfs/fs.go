@@ -31,6 +31,8 @@ type FS struct {
 
 	rootAliased atomic.Bool // whether the root is shown by its second id, see mount_detached.go
 
+	pass *passthrough // nil: every read and write comes here. Set before the mount.
+
 	files *handles // upper files
 	dirs  *handles // upper directories, O_PATH
 
@@ -190,6 +192,9 @@ func (f *FS) Close() error {
 		})
 		if f.upper != nil {
 			f.upper.close()
+		}
+		if f.pass != nil {
+			f.pass.close()
 		}
 		err = f.lower.close()
 	})

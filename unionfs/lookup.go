@@ -34,7 +34,7 @@ func (f *FS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.
 // that the caller holds becomes the kernel's.
 func fillEntry(n *node, out *fuse.EntryOut) {
 	out.NodeId, out.Generation = n.id, uint64(n.gen)
-	out.EntryValid, out.AttrValid = forever, forever
+	out.EntryValid, out.AttrValid = forever, n.attrValid()
 }
 
 // Forget implements [fuse.RawFileSystem].

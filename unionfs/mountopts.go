@@ -24,7 +24,7 @@ type MountLine struct {
 //
 // Known are lowerdir, upperdir, workdir, uidmapping, gidmapping, squash_to_uid,
 // squash_to_gid, squash_to_root, xattr_permissions, userxattr, redirect_dir,
-// metacopy, partial, index, nfs_export, volatile, acl, noacl, fsname, subtype, allow_other, default_permissions, ro, rw,
+// metacopy, partial, index, nfs_export, volatile, passthrough, acl, noacl, fsname, subtype, allow_other, default_permissions, ro, rw,
 // and the mount flags suid, dev, exec with their opposites. An option given
 // twice counts the last time. What is wrong in itself (a mapping that isn't
 // one) is an error that wraps EINVAL.
@@ -181,6 +181,10 @@ func (l *MountLine) setFlag(key string) bool {
 	switch key {
 	case "volatile":
 		l.Volatile = true
+	case "passthrough":
+		l.Passthrough = true
+	case "nopassthrough":
+		l.Passthrough = false
 	case "userxattr":
 		l.Xattr = XattrUser
 	case "noacl":

@@ -50,6 +50,9 @@ type upperObj struct {
 	// has been set since.
 	bare atomic.Bool
 
+	// passed: the kernel has had the file to write to by itself.
+	passed atomic.Bool
+
 	// partial is what the file lacks of its data; nil once it is whole.
 	partial atomic.Pointer[partial]
 

@@ -57,9 +57,18 @@ func Mount(fs *FS, target string, o MountOptions) (*Server, error) {
 	if target, err = filepath.EvalSymlinks(target); err != nil {
 		return nil, fmt.Errorf("mount: %w", err)
 	}
+	if err := checkPassthrough(&o); err != nil {
+		return nil, err
+	}
 	c, err := connect(target, &o)
 	if err != nil {
 		return nil, err
+	}
+	if o.Passthrough {
+		if fs.pass, err = newPassthrough(c.fd); err != nil {
+			unix.Close(c.fd)
+			return nil, errors.Join(fmt.Errorf("mount %s: %w", target, err), c.abandon(target))
+		}
 	}
 	fs.rootAliased.Store(o.ACL && c.detached >= 0)
 	s := &Server{fs: fs, target: target, helper: c.helper, done: make(chan struct{})}

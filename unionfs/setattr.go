@@ -30,7 +30,7 @@ func (f *FS) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) f
 	if err != nil {
 		return status(err)
 	}
-	out.AttrValid = forever
+	out.AttrValid = n.attrValid()
 	return status(f.attr(n, &out.Attr))
 }
 

@@ -29,6 +29,9 @@ func (f *FS) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) 
 	}
 	fillEntry(n, &out.EntryOut)
 	out.OpenFlags = fuse.FOPEN_KEEP_CACHE | fuse.FOPEN_NOFLUSH
+	if f.pass != nil {
+		f.pass.served(n)
+	}
 	return fuse.OK
 }
 

@@ -20,6 +20,7 @@ type Transport interface {
 type TransportOptions struct {
 	MaxWrite      int  // bytes of one READ or WRITE
 	MaxBackground int  // requests that nobody waits for, at once
+	Passthrough   bool // the kernel may be given descriptors to read and write
 	ACL           bool // the kernel keeps POSIX ACLs and leaves the umask to the server
 	Debug         io.Writer
 }

@@ -75,6 +75,14 @@ func initReply(in *fuse.InitIn, o TransportOptions) (*fuse.InitOut, error) {
 	if o.ACL {
 		flags |= offered & (aclCaps | fuse.CAP_SETXATTR_EXT)
 	}
+	depth := uint32(0)
+	if o.Passthrough {
+		if offered&fuse.CAP_PASSTHROUGH == 0 {
+			return nil, errNoPassthrough
+		}
+		flags |= fuse.CAP_PASSTHROUGH
+		depth = backingDepth
+	}
 	background := uint16(min(o.MaxBackground, 1<<16-1))
 	return &fuse.InitOut{
 		Major: protoMajor, Minor: min(in.Minor, protoMinorMax),
@@ -86,6 +94,7 @@ func initReply(in *fuse.InitIn, o TransportOptions) (*fuse.InitOut, error) {
 		MaxWrite:            uint32(o.MaxWrite),
 		MaxPages:            uint16((o.MaxWrite + pageSize - 1) / pageSize),
 		TimeGran:            1, // nanosecond
+		MaxStackDepth:       depth,
 	}, nil
 }
 

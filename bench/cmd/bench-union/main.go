@@ -21,6 +21,7 @@ type options struct {
 	bench.Flags
 	cfs         string
 	fuseOverlay bool
+	passthrough bool
 	only        string
 	list        bool
 	budget      time.Duration
@@ -40,6 +41,7 @@ func main() {
 	o.Register()
 	flag.StringVar(&o.cfs, "cfs", "bin/cfs", "the program to measure")
 	flag.BoolVar(&o.fuseOverlay, "fuse-overlayfs", false, "measure fuse-overlayfs too")
+	flag.BoolVar(&o.passthrough, "passthrough", false, "measure cfs with the mount option passthrough too")
 	flag.StringVar(&o.only, "only", "", "measure only rows whose names contain this")
 	flag.BoolVar(&o.list, "list", false, "list the rows and their targets, and measure nothing")
 	flag.DurationVar(&o.budget, "budget", 12*time.Second, "end a row early, after 3 rounds, when they have taken so long; 0: never")
@@ -123,6 +125,9 @@ func (o options) bench(g *bench.Ground, r *bench.Report) (*bench.Bench, error) {
 	kernel := &bench.Overlay{Stack: s}
 	b.Contestants, b.Stacks[reference] = []bench.Contestant{kernel}, &kernel.Stack
 	programs := [][]string{{judged, o.cfs, "union"}}
+	if o.passthrough {
+		programs = append(programs, []string{"passthrough", o.cfs, "union", "-o", "passthrough"})
+	}
 	if o.fuseOverlay {
 		programs = append(programs, []string{"fuse-overlayfs", "fuse-overlayfs"})
 	}
