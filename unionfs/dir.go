@@ -20,7 +20,7 @@ type dirState struct {
 	mu     sync.RWMutex
 	loaded bool
 	heir   *heritage // nil: not known
-	xwh    bool // regular files may be xwhiteouts
+	xwh    bool      // regular files may be xwhiteouts
 	names  map[string]upperName
 	order  []cookieName // names that the lower doesn't have, by cookie
 	next   uint64       // cookies handed out
