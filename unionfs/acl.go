@@ -141,7 +141,9 @@ func (f *FS) showACL(v []byte) ([]byte, error) {
 }
 
 // storeACL turns an ACL that is shown to what is written to disk.
-func (f *FS) storeACL(v []byte) ([]byte, error) { return mapACL(v, f.uids.out, f.gids.out, true) }
+func (f *FS) storeACL(v []byte) ([]byte, error) {
+	return mapACL(v, f.uids.exactly, f.gids.exactly, true)
+}
 
 // setACL sets an ACL, its ids as on disk, of the object at p. killSetgid takes
 // setgid away with it: the caller is not of the file's group.

@@ -34,6 +34,9 @@ func (f *FS) attr(n *node, a *fuse.Attr) error {
 	}
 	switch {
 	case n.isDir():
+		if f.opts.StaticNlink {
+			a.Nlink = 1
+		}
 	case a.Nlink > 1:
 		a.Nlink -= min(a.Nlink, f.goneFrom(a.Ino))
 	case n.nameless():
@@ -100,7 +103,7 @@ func (f *FS) fillAttr(n *node, up *upperObj, st *unix.Stat_t, o *overrideStat, a
 			a.Blocks = max(a.Blocks, min(low.Blocks, (a.Size+511)/512))
 		}
 	}
-	if n.isDir() && n.lower.ok() {
+	if n.isDir() && (n.lower.ok() || f.opts.StaticNlink) {
 		// How many subdirectories a merged directory has is not known without
 		// reading it; 1 is the convention that tells programs not to count on it.
 		a.Nlink = 1

@@ -90,7 +90,10 @@
 //     never lives again.
 //   - dirState, once loaded, equals the upper directory: every change goes
 //     through it.
-//   - After Unmount or Done no descriptor of a lower or an upper is open.
+//   - After Unmount or Done no descriptor of a lower or an upper is open. After
+//     umount(2) by somebody else that takes the server some milliseconds; where it
+//     may mount, plain directories are opened so that their mounts are not in use
+//     even then, nor before (private.go).
 //
 // # Lock order
 //

@@ -54,6 +54,11 @@ func New(o Options) (*FS, error) {
 	var id string
 	ns, err := o.marksNamespace()
 	f.marks = whiteout.Namespace(ns)
+	dirs := new(privateDirs)
+	if o.Index == nil {
+		dirs = openPrivate(&o)
+	}
+	defer dirs.close()
 	if o.Index != nil {
 		if want := len(o.Index.Layers()); len(o.Tars) != want && err == nil {
 			err = fmt.Errorf("union: %d tars for an index of %d layers", len(o.Tars), want)
@@ -65,7 +70,7 @@ func New(o Options) (*FS, error) {
 		}
 		id = lowerIdentity(ids...)
 	} else {
-		d, derr := newDirsLower(o.LowerDirs, o.DataDirs, o.Override == OverrideAlways)
+		d, derr := newDirsLower(dirs, o.LowerDirs, o.DataDirs, o.Override == OverrideAlways)
 		if derr != nil {
 			return nil, derr
 		}
@@ -73,7 +78,7 @@ func New(o Options) (*FS, error) {
 		d.userMarks = f.marks == whiteout.UserXattr
 	}
 	if err == nil {
-		err = f.setup(id)
+		err = f.setup(id, dirs)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -81,7 +86,7 @@ func New(o Options) (*FS, error) {
 	return f, nil
 }
 
-func (f *FS) setup(lowerID string) error {
+func (f *FS) setup(lowerID string, dirs *privateDirs) error {
 	if err := f.setupIDs(); err != nil {
 		return err
 	}
@@ -96,7 +101,7 @@ func (f *FS) setup(lowerID string) error {
 	f.files, f.dirs = newHandles(limit), newHandles(limit)
 	if f.opts.Upper != "" {
 		var err error
-		if f.upper, err = openUpper(&f.opts, lowerID); err != nil {
+		if f.upper, err = openUpper(dirs, &f.opts, lowerID); err != nil {
 			return fmt.Errorf("union: %w", err)
 		}
 	}

@@ -60,12 +60,7 @@ func (f *FS) inherit(p *node, caller *fuse.InHeader, s *spec) error {
 			s.perm |= unix.S_ISGID
 		}
 	}
-	var ok1, ok2 bool
-	s.uid, ok1 = f.uids.out(caller.Uid)
-	s.gid, ok2 = f.gids.out(gid)
-	if !ok1 || !ok2 {
-		return unix.EOVERFLOW
-	}
+	s.uid, s.gid = f.uids.out(caller.Uid), f.gids.out(gid)
 	if s.typ == unix.S_IFLNK {
 		return nil
 	}

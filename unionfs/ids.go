@@ -72,9 +72,19 @@ func (m *idMap) known(id uint32) (uint32, bool) {
 	return id, true
 }
 
-// out turns an id of a caller to what is written to disk; false when the
-// mapping has none for it.
-func (m *idMap) out(id uint32) (uint32, bool) {
+// out turns an id of a caller to what is written to disk. One that the mapping
+// has none for becomes the overflow id, as fuse-overlayfs has it: podman, which
+// is root, makes mount points and links in the tree of a container that doesn't
+// know that root. It is never refused.
+func (m *idMap) out(id uint32) uint32 {
+	if on, ok := m.exactly(id); ok {
+		return on
+	}
+	return overflowID
+}
+
+// exactly is out for an id that must have one: false when there is none.
+func (m *idMap) exactly(id uint32) (uint32, bool) {
 	if len(m.ranges) == 0 {
 		return id, true
 	}
@@ -83,7 +93,7 @@ func (m *idMap) out(id uint32) (uint32, bool) {
 			return r.Host + (id - r.Inside), true
 		}
 	}
-	return overflowID, false
+	return 0, false
 }
 
 // knownIDs reads /proc/self/uid_map or gid_map: which ids this process's user

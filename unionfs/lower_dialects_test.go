@@ -189,7 +189,7 @@ func TestLowerLookupIsFree(t *testing.T) {
 		write(t, filepath.Join(l, "d", fmt.Sprint(i)), "")
 		layers = append(layers, l)
 	}
-	d, err := newDirsLower(layers, nil, false)
+	d, err := newDirsLower(new(privateDirs), layers, nil, false)
 	must(t, err)
 	e, err := d.lookup(d.root(), "d")
 	must(t, err)

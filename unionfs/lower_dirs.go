@@ -107,7 +107,7 @@ func (t *dirTable) entry(o *dirObj, i int) lowerEntry {
 
 // newDirsLower opens the layers, topmost first. With override every layer's
 // override_stat is read, else that of layers that have it on their root.
-func newDirsLower(paths, data []string, override bool) (_ *dirsLower, err error) {
+func newDirsLower(dirs *privateDirs, paths, data []string, override bool) (_ *dirsLower, err error) {
 	d := &dirsLower{paths: paths, files: newHandles(256), dirs: newHandles(256)}
 	defer func() {
 		if err != nil {
@@ -122,7 +122,7 @@ func newDirsLower(paths, data []string, override bool) (_ *dirsLower, err error)
 	}
 	d.top = &dirObj{}
 	for i, p := range paths {
-		fd, err := openDirPath(unix.AT_FDCWD, p)
+		fd, err := dirs.open(p)
 		if err != nil {
 			return nil, fmt.Errorf("lower directory %s: %w", p, err)
 		}
@@ -139,7 +139,7 @@ func newDirsLower(paths, data []string, override bool) (_ *dirsLower, err error)
 		d.top.locs = append(d.top.locs, loc{i, "."})
 	}
 	for _, p := range data {
-		fd, err := openDirPath(unix.AT_FDCWD, p)
+		fd, err := dirs.open(p)
 		if err != nil {
 			return nil, fmt.Errorf("lower data directory %s: %w", p, err)
 		}

@@ -28,10 +28,13 @@ type MountOptions struct {
 	ReadOnly    bool // implied by a union without an upper directory
 	Suid, Dev   bool // honour setuid bits, device nodes
 	NoExec      bool
-	Source      string // shown as the mount's source; "" is "cfs"
-	Subtype     string // the part after "fuse."; "" is "cfs"
-	MaxWrite    int    // bytes of one request; 0 is 1 MiB, which is also the most
-	Transport   Transport
+	// Labels are SELinux's mount options (context="…" and its like), which the
+	// kernel takes where it has SELinux and refuses with EINVAL elsewhere.
+	Labels    []string
+	Source    string // shown as the mount's source; "" is "cfs"
+	Subtype   string // the part after "fuse."; "" is "cfs"
+	MaxWrite  int    // bytes of one request; 0 is 1 MiB, which is also the most
+	Transport Transport
 	TransportOptions
 }
 
@@ -124,8 +127,14 @@ func mountDirect(target string, o *MountOptions) (int, error) {
 	if o.AllowOther || o.Permissions {
 		data += ",default_permissions"
 	}
+	for _, l := range o.Labels {
+		data += "," + l
+	}
 	if err := unix.Mount(o.Source, target, "fuse."+o.Subtype, flags, data); err != nil {
 		unix.Close(fd)
+		if err == unix.EINVAL && len(o.Labels) > 0 {
+			return -1, fmt.Errorf("mount %s: option %s: the kernel has no SELinux, or not this label: %w", target, strings.Join(o.Labels, ","), err)
+		}
 		return -1, fmt.Errorf("mount %s: %w", target, err)
 	}
 	return fd, nil
@@ -136,6 +145,9 @@ func mountHelped(target string, o *MountOptions) (int, error) {
 	helper, err := fusermount()
 	if err != nil {
 		return -1, err
+	}
+	if len(o.Labels) > 0 {
+		return -1, fmt.Errorf("mount %s: option %s: only root, also of a user namespace, may set a label: %w", target, o.Labels[0], unix.EPERM)
 	}
 	// The helper opens it with the caller's rights; better said in our words.
 	probe, err := openFuse()

@@ -3,6 +3,7 @@ package unionfs
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -56,6 +57,12 @@ func mountDetached(o *MountOptions) (fd, mount int, err error) {
 	} {
 		if err := unix.FsconfigSetString(config, s[0], s[1]); err != nil {
 			return -1, -1, fmt.Errorf("fsconfig fuse: %s=%s: %w", s[0], s[1], err)
+		}
+	}
+	for _, l := range o.Labels {
+		name, label, _ := strings.Cut(l, "=")
+		if err := unix.FsconfigSetString(config, name, strings.Trim(label, `"`)); err != nil {
+			return -1, -1, fmt.Errorf("fsconfig fuse: %s: %w", l, err)
 		}
 	}
 	for _, f := range []struct {

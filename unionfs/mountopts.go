@@ -12,6 +12,9 @@ import (
 type MountLine struct {
 	Options
 	MountOptions
+	// Debugging asks for every request to be written to standard error, by a
+	// server that stays in the foreground.
+	Debugging bool
 	// Warnings name the options that are not known or have no effect here, in
 	// the order they were given. They are no reason to fail: other programs
 	// tolerate them too.
@@ -24,10 +27,14 @@ type MountLine struct {
 //
 // Known are lowerdir, upperdir, workdir, uidmapping, gidmapping, squash_to_uid,
 // squash_to_gid, squash_to_root, xattr_permissions, userxattr, redirect_dir,
-// metacopy, partial, index, nfs_export, volatile, passthrough, acl, noacl, fsname, subtype, allow_other, default_permissions, ro, rw,
-// and the mount flags suid, dev, exec with their opposites. An option given
-// twice counts the last time. What is wrong in itself (a mapping that isn't
-// one) is an error that wraps EINVAL.
+// metacopy, partial, volatile, passthrough, fsync, static_nlink, acl, noacl, context and its
+// like, fsname, subtype, max_write, allow_other, default_permissions, debug, ro,
+// rw, and the mount flags suid, dev, exec with their opposites. Of fuse-overlayfs's
+// and overlayfs's other options those are taken that ask for what is done anyhow
+// (xino=on, fast_ino, index=off, threaded=1); their opposites, and timeout, are
+// warned of. An option given twice counts the last time. What is wrong in
+// itself (a mapping that isn't one), or asks for what there isn't and would
+// show (noxattrs=1, plugins), is an error that wraps EINVAL.
 //
 // As fuse-overlayfs has it, the kernel checks permissions, and root, of the
 // host or of a user namespace, lets other users in and honours setuid bits.
@@ -37,7 +44,7 @@ func ParseOptions(s string) (MountLine, error) {
 		l.AllowOther, l.Suid = true, true
 	}
 	var mapping string // the option before, if it was a mapping
-	for _, opt := range splitEscaped(s, ',') {
+	for _, opt := range splitOptions(s) {
 		if opt == "" || strings.HasPrefix(opt, "x-") { // mount(8): comments for user space
 			continue
 		}
@@ -125,8 +132,14 @@ func (l *MountLine) setValue(key, value string, err *error) bool {
 		l.Source = unescape(value)
 	case "subtype":
 		l.Subtype = unescape(value)
+	case "context", "fscontext", "defcontext", "rootcontext":
+		l.Labels = append(l.Labels, key+"="+value)
 	case "fsync":
-		l.Volatile = value == "0"
+		var on bool
+		on, *err = isOne(value)
+		l.Volatile = !on
+	case "xino", "fast_ino", "threaded", "writeback", "noxattrs", "timeout", "plugins":
+		*err = l.setFixed(key, value)
 	case "max_write":
 		if l.MaxWrite, *err = strconv.Atoi(value); *err != nil {
 			*err = fmt.Errorf("%q is no number: %w", value, unix.EINVAL)
@@ -146,6 +159,49 @@ func isOff(value string) (bool, error) {
 		return true, nil
 	}
 	return false, fmt.Errorf("want on or off: %w", unix.EINVAL)
+}
+
+// isOne reads 0 or 1.
+func isOne(value string) (bool, error) {
+	switch value {
+	case "0":
+		return false, nil
+	case "1":
+		return true, nil
+	}
+	return false, fmt.Errorf("want 0 or 1: %w", unix.EINVAL)
+}
+
+// setFixed takes an option that there is no choice about.
+func (l *MountLine) setFixed(key, value string) error {
+	var on, want bool
+	var err error
+	switch key {
+	case "xino": // inode numbers are unique over all layers in any case
+		if on = value == "on" || value == "auto"; !on && value != "off" {
+			err = fmt.Errorf("want on, off or auto: %w", unix.EINVAL)
+		}
+		want = true
+	case "plugins":
+		if value != "" {
+			err = fmt.Errorf("there are no plugins: %w", unix.EINVAL)
+		}
+	case "timeout": // the kernel keeps what it was told for as long as it can
+		want = true
+	default:
+		on, err = isOne(value)
+		want = key == "threaded"
+		if key == "fast_ino" { // both at once
+			want = on
+		}
+		if key == "noxattrs" && on {
+			err = fmt.Errorf("extended attributes can't be turned off: %w", unix.EINVAL)
+		}
+	}
+	if err == nil && on != want {
+		l.Warnings = append(l.Warnings, "no effect: "+key+"="+value)
+	}
+	return err
 }
 
 // setLower reads A:B::D:E: layers, and after two colons data-only ones
@@ -185,6 +241,10 @@ func (l *MountLine) setFlag(key string) bool {
 		l.Passthrough = true
 	case "nopassthrough":
 		l.Passthrough = false
+	case "static_nlink":
+		l.StaticNlink = true
+	case "debug":
+		l.Debugging = true
 	case "userxattr":
 		l.Xattr = XattrUser
 	case "noacl":
@@ -225,6 +285,24 @@ func (l *MountLine) setFlag(key string) bool {
 		return false
 	}
 	return true
+}
+
+// splitOptions splits at commas that are neither escaped nor, in an SELinux
+// context, between quotes (mount(8), "context").
+func splitOptions(s string) []string {
+	var opts []string
+	open := false // the last option is a context whose quotes aren't closed
+	for _, part := range splitEscaped(s, ',') {
+		if open {
+			opts[len(opts)-1] += "," + part
+			open = !strings.HasSuffix(part, `"`)
+			continue
+		}
+		opts = append(opts, part)
+		key, value, _ := strings.Cut(part, "=")
+		open = strings.HasSuffix(key, "context") && strings.HasPrefix(value, `"`) && (len(value) == 1 || !strings.HasSuffix(value, `"`))
+	}
+	return opts
 }
 
 // splitEscaped splits s at sep, but not at an escaped one. The escapes stay.

@@ -35,6 +35,8 @@ type Options struct {
 	// NoPartial all of it when some of it is written to. Without them that waits,
 	// where the filesystem under the upper directory has what it takes (see partial.go).
 	NoMetacopy, NoPartial bool
+	// StaticNlink shows a link count of 1 for every directory.
+	StaticNlink bool
 	// NoACL refuses POSIX ACLs with EOPNOTSUPP.
 	NoACL bool
 

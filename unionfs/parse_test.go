@@ -40,6 +40,15 @@ func TestParseOptions(t *testing.T) {
 			l.LowerDirs, l.Override, l.Xattr, l.NoRedirect, l.NoACL = []string{"A"}, OverrideAlways, XattrUser, true, true
 			l.Source, l.NoExec, l.Suid = "x,y", true, false
 		}, nil},
+		{"lowerdir=A,static_nlink,debug,fsync=0,fast_ino=0,threaded=1,xino=auto,writeback=0,noxattrs=0,plugins=", func(l *MountLine) {
+			l.LowerDirs, l.StaticNlink, l.Debugging, l.Volatile = []string{"A"}, true, true, true
+		}, nil},
+		{"lowerdir=A,xino=off,threaded=0,writeback=1,timeout=5,fsync=1", func(l *MountLine) { l.LowerDirs = []string{"A"} },
+			[]string{"no effect: xino=off", "no effect: threaded=0", "no effect: writeback=1", "no effect: timeout=5"}},
+		{`lowerdir=A,context="system_u:object_r:container_file_t:s0:c1,c2,c3",nodev,rootcontext=x,fscontext="y"`, func(l *MountLine) {
+			l.LowerDirs = []string{"A"}
+			l.Labels = []string{`context="system_u:object_r:container_file_t:s0:c1,c2,c3"`, "rootcontext=x", `fscontext="y"`}
+		}, nil},
 		{"lowerdir=A,upperdir=U,workdir=W,ro", func(l *MountLine) { l.LowerDirs, l.ReadOnly = []string{"A"}, true }, nil},
 		{"lowerdir=A,whatever,foo=bar,workdir=W", func(l *MountLine) { l.LowerDirs = []string{"A"} },
 			[]string{"unknown option whatever", "unknown option foo=bar", "workdir without upperdir"}},
@@ -58,7 +67,8 @@ func TestParseOptions(t *testing.T) {
 	for _, in := range []string{
 		"", "upperdir=U,workdir=W", "lowerdir=", "lowerdir=A,upperdir=U", "lowerdir=A,uidmapping=1:2", "lowerdir=A,gidmapping=a:b:c",
 		"lowerdir=A,squash_to_uid=-1", "lowerdir=A,xattr_permissions=1", "lowerdir=A,redirect_dir=maybe", "lowerdir=A,max_write=x",
-		"lowerdir=A,uidmapping=0:0:4294967296", "lowerdir=A,metacopy=maybe", "lowerdir=A,partial=", "lowerdir=A,uidmapping=0:0:1,5:6",
+		"lowerdir=A,uidmapping=0:0:4294967296", "lowerdir=A,metacopy=maybe", "lowerdir=A,partial=",
+		"lowerdir=A,xino=maybe", "lowerdir=A,threaded=yes", "lowerdir=A,noxattrs=1", "lowerdir=A,plugins=x", "lowerdir=A,fsync=", "lowerdir=A,uidmapping=0:0:1,5:6",
 	} {
 		if _, err := ParseOptions(in); !errors.Is(err, unix.EINVAL) {
 			t.Errorf("%q: %v, want EINVAL", in, err)
@@ -134,8 +144,11 @@ func TestIDMap(t *testing.T) {
 		if got := m.in(disk); got != shown {
 			t.Errorf("in(%d) = %d, want %d", disk, got, shown)
 		}
-		if got, ok := m.out(shown); ok != (shown != overflowID) || ok && got != disk {
-			t.Errorf("out(%d) = %d, %v", shown, got, ok)
+		if got, ok := m.exactly(shown); ok != (shown != overflowID) || ok && got != disk {
+			t.Errorf("exactly(%d) = %d, %v", shown, got, ok)
+		}
+		if got := m.out(shown); shown != overflowID && got != disk || shown == overflowID && got != overflowID {
+			t.Errorf("out(%d) = %d", shown, got)
 		}
 	}
 	known, err := parseIDMap(strings.NewReader("         0       1000          1\n         1     100000      65536\n"))

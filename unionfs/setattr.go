@@ -113,11 +113,7 @@ func (f *FS) setOwnerMode(n *node, p at, in *fuse.SetAttrIn) error {
 		if in.Valid&id.valid == 0 {
 			continue
 		}
-		to, ok := id.m.out(id.want)
-		if !ok {
-			return unix.EINVAL
-		}
-		*id.dst, owner = to, true
+		*id.dst, owner = id.m.out(id.want), true
 	}
 	if owner && !n.isDir() {
 		// chown(2) takes setuid away, and setgid from what its group may run,

@@ -40,10 +40,10 @@ type upperDir struct {
 
 // openUpper opens the two directories and empties what an earlier server left
 // in the work directory.
-func openUpper(o *Options, lowerID string) (*upperDir, error) {
+func openUpper(dirs *privateDirs, o *Options, lowerID string) (*upperDir, error) {
 	u := &upperDir{root: -1, workdir: -1, work: -1, lowerID: lowerID, volatile: o.Volatile}
 	var err error
-	if u.root, err = openDirPath(unix.AT_FDCWD, o.Upper); err != nil {
+	if u.root, err = dirs.open(o.Upper); err != nil {
 		return nil, fmt.Errorf("upper directory %s: %w", o.Upper, err)
 	}
 	defer func() {
@@ -51,7 +51,7 @@ func openUpper(o *Options, lowerID string) (*upperDir, error) {
 			u.close()
 		}
 	}()
-	if u.workdir, err = openDirPath(unix.AT_FDCWD, o.Work); err != nil {
+	if u.workdir, err = dirs.open(o.Work); err != nil {
 		return nil, fmt.Errorf("work directory %s: %w", o.Work, err)
 	}
 	var wst, ust unix.Stat_t

@@ -135,12 +135,11 @@ func noACLs(t *testing.T) string {
 // mode go to override_stat loses the ACL, and gets narrower.
 func TestACLToOverride(t *testing.T) {
 	dir := scratch(t)
-	p := at{-1, ""}
 	fd, err := openDirPath(unix.AT_FDCWD, dir)
 	must(t, err)
 	defer unix.Close(fd)
+	p := at{fd, "x"}
 	for _, typ := range []uint32{unix.S_IFREG, unix.S_IFDIR} {
-		p = at{fd, "x"}
 		if typ == unix.S_IFDIR {
 			must(t, os.Mkdir(dir+"/x", 0o700))
 			must(t, unix.Setxattr(dir+"/x", aclDefault, someACL, 0))

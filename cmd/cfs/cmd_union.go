@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -27,7 +28,9 @@ type unionOptions struct {
 	Target     string
 	Source     string // from mount(8); fsname= goes before it
 	foreground bool
-	fake       bool
+	debug      bool
+	fake       bool // from mount(8)
+	verbose    bool // from mount(8)
 }
 
 // newUnion is the drop-in mount program: `cfs union`, and cfs itself under the
@@ -49,8 +52,13 @@ lowerdir, upperdir, workdir, volatile, uidmapping, gidmapping, squash_to_uid,
 squash_to_gid, squash_to_root, xattr_permissions=0|2, userxattr, redirect_dir,
 metacopy=on|off (copy no data when only attributes or names of a file change),
 partial=on|off (copy a file's data where it is written to, not all at once),
-noacl, fsname, ro, allow_other, (no)suid, (no)dev, (no)exec. Unknown ones are
-passed over with a warning, as podman and mount(8) expect.`,
+static_nlink, noacl, context, fsname, ro, allow_other, (no)suid, (no)dev, (no)exec,
+debug. Those that ask for what is done anyhow (xino=on, fast_ino, threaded=1) are
+taken. Unknown ones are passed over with a warning, as podman and mount(8) expect.
+
+When umount returns the lower directories' filesystems can be unmounted at once
+if the union was mounted by root, also root of a user namespace. If it was mounted
+by an ordinary user through fusermount3 that may take some milliseconds.`,
 		Version:      version,
 		SilenceUsage: true,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -74,12 +82,16 @@ passed over with a warning, as podman and mount(8) expect.`,
 		cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &usageError{err, name} })
 	}
 	f := cmd.Flags()
+	f.BoolP("version", "V", false, "print the version")
 	f.StringArrayVarP(&options, "options", "o", nil, "mount `OPTIONS`, separated by commas")
 	if byMount {
 		f.BoolVarP(&o.fake, "fake", "f", false, "do all but mount")
 		f.BoolP("sloppy", "s", false, "tolerate unknown options, which is always done")
 		f.BoolP("no-mtab", "n", false, "don't write /etc/mtab, which is never done")
+		f.BoolVarP(&o.verbose, "verbose", "v", false, "say what was mounted")
+		f.StringP("types", "t", "", "the `TYPE` that mount(8) was asked for; has no effect")
 	} else {
+		f.BoolVarP(&o.debug, "debug", "d", false, "write every request to standard error; implies -f")
 		f.BoolVarP(&o.foreground, "foreground", "f", false, "serve from this process, until it is ended or the union unmounted")
 	}
 	return cmd
@@ -101,8 +113,15 @@ func runUnion(t *terminal, o unionOptions) error {
 	if o.fake {
 		return nil
 	}
+	if o.debug || line.Debugging {
+		o.debug, o.foreground = true, true
+	}
 	if !o.foreground {
-		return background.Start(unionServer, o, nil)
+		err := background.Start(unionServer, o, nil)
+		if err == nil && o.verbose {
+			t.print("%s mounted on %s\n", cmp.Or(line.Source, o.Source), o.Target)
+		}
+		return err
 	}
 	srv, err := mountUnion(o)
 	if err != nil {
@@ -121,9 +140,6 @@ func unionServers() background.Table {
 			return statusFailed
 		}
 		srv, err := mountUnion(o)
-		if err == nil {
-			err = os.Chdir("/") // let go of where the command was called
-		}
 		s.Ready(err)
 		if err != nil || waitUnion(srv) != nil {
 			return statusFailed
@@ -132,6 +148,8 @@ func unionServers() background.Table {
 	}}
 }
 
+// mountUnion mounts, and leaves the directory that the command was called in,
+// where relative paths led from, so that it can be unmounted.
 func mountUnion(o unionOptions) (*unionfs.Server, error) {
 	background.Lean() // also in the foreground
 	line, err := unionfs.ParseOptions(o.Options)
@@ -141,9 +159,15 @@ func mountUnion(o unionOptions) (*unionfs.Server, error) {
 	if line.Source == "" {
 		line.Source = o.Source
 	}
+	if o.debug {
+		line.Debug = os.Stderr
+	}
 	u, err := unionfs.New(line.Options)
 	if err != nil {
 		return nil, err
+	}
+	if err := os.Chdir("/"); err != nil {
+		return nil, errors.Join(err, u.Close())
 	}
 	srv, err := unionfs.Mount(u, o.Target, line.MountOptions)
 	if err != nil {
