@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -23,8 +24,8 @@ func ResidentKiB(pid int) (int64, error) {
 	return 0, fmt.Errorf("/proc/%d/status tells no VmRSS", pid)
 }
 
-// What a server may hold, in KiB, after a walk of [FixtureWalk], and what ten
-// walks may be of one, in per cent.
+// What a server may hold, in KiB, during walks of [FixtureWalk], and what the
+// later of ten may be of the earlier, in per cent.
 const (
 	maxResidentKiB = 24 << 10
 	maxGrowth      = 110
@@ -55,15 +56,17 @@ func (b *Bench) MeasureMemory(ctx context.Context, c Contestant, judged bool) (e
 	if err != nil {
 		return err
 	}
-	for range 10 {
+	after := make([]int64, 10) // walks
+	for i := range after {
 		if _, _, err := (Workload{Name: "walk", Do: walkTree}).Time(root, paths); err != nil {
 			return err
 		}
+		if after[i], err = ResidentKiB(pid); err != nil {
+			return err
+		}
 	}
-	last, err := ResidentKiB(pid)
-	if err != nil {
-		return err
-	}
+	// What the garbage collector has not got to yet comes and goes.
+	early, late := slices.Max(after[:5]), slices.Max(after[5:])
 	limit := func(n int64) *int64 {
 		if !judged {
 			return nil
@@ -72,7 +75,7 @@ func (b *Bench) MeasureMemory(ctx context.Context, c Contestant, judged bool) (e
 	}
 	b.Report.Counts = append(b.Report.Counts,
 		Count{fmt.Sprintf("%s: KiB resident after a walk of %d files", c.Name(), b.Fixtures.Walk), first, limit(maxResidentKiB)},
-		Count{fmt.Sprintf("%s: KiB resident after ten walks more", c.Name()), last, limit(maxResidentKiB)},
-		Count{fmt.Sprintf("%s: the latter in per cent of the former", c.Name()), last * 100 / first, limit(maxGrowth)})
+		Count{fmt.Sprintf("%s: KiB resident at most in ten walks more", c.Name()), max(early, late), limit(maxResidentKiB)},
+		Count{fmt.Sprintf("%s: the most of the last five in per cent of the first five's", c.Name()), late * 100 / early, limit(maxGrowth)})
 	return nil
 }
