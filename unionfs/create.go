@@ -135,6 +135,7 @@ func (f *FS) createOver(q at, s spec, opaque bool) (made, error) {
 	if err != nil {
 		return m, err
 	}
+	m.st = unix.Stat_t{} // moving it changes a time
 	if opaque {
 		err = t.setxattr(u.marks+markOpaque, []byte("y"), 0)
 	}
@@ -157,13 +158,11 @@ func (f *FS) createOver(q at, s spec, opaque bool) (made, error) {
 
 // newNode makes the node of an object just created at q in directory p.
 func (f *FS) newNode(p *node, q at, s spec, m made, a *fuse.Attr) (*node, error) {
-	var st unix.Stat_t
-	o := q
-	if m.file != nil {
-		o = at{m.file.fd, ""}
-	}
-	if err := o.stat(&st); err != nil {
-		return nil, err
+	st := m.st
+	if st.Ino == 0 {
+		if err := q.stat(&st); err != nil {
+			return nil, err
+		}
 	}
 	n := &node{typ: s.typ}
 	if n.isDir() {

@@ -21,8 +21,10 @@ func specOf(a *fuse.Attr) spec {
 	return spec{typ: a.Mode & unix.S_IFMT, perm: a.Mode & 07777, rdev: a.Rdev, uid: a.Uid, gid: a.Gid}
 }
 
-// make creates the object at p, which must not exist, with its owner and mode.
-// It tells whether these went to override_stat. On an error nothing is left.
+// make creates the object at p, which must not exist, with its owner and mode: in
+// one step where it is to be this process's own, so that a killed server leaves it
+// as it should be or not at all. It tells whether owner and mode went to
+// override_stat. On an error nothing is left.
 func (u *upperDir) make(p at, s spec) (override bool, err error) {
 	m, err := u.bear(p, s)
 	m.close()
@@ -33,6 +35,7 @@ func (u *upperDir) make(p at, s spec) (override bool, err error) {
 type made struct {
 	override bool    // owner and mode are in override_stat
 	file     *handle // of a regular file that has no override, to read and write; else nil
+	st       unix.Stat_t // what a stat says, or zero where that isn't known
 }
 
 func (m made) close() {
@@ -47,17 +50,21 @@ func (u *upperDir) bear(p at, s spec) (made, error) {
 	if u.always && !attributed(s.typ) {
 		return standIn()
 	}
+	perm := ownerBits(s.typ)
+	if s.uid == u.euid && s.gid == u.egid && s.perm&perm == perm && s.access == nil {
+		perm = s.perm & 0o777
+	}
 	var m made
 	var err error
 	switch s.typ {
 	case unix.S_IFDIR:
-		err = unix.Mkdirat(p.dirfd, p.name, 0o700)
+		err = unix.Mkdirat(p.dirfd, p.name, perm)
 	case unix.S_IFLNK:
 		err = unix.Symlinkat(s.target, p.dirfd, p.name)
 	case unix.S_IFREG:
-		m.file, err = u.bearFile(p, s)
+		m.file, err = u.bearFile(p, perm)
 	default:
-		err = unix.Mknodat(p.dirfd, p.name, s.typ|0o600, int(s.rdev))
+		err = unix.Mknodat(p.dirfd, p.name, s.typ|perm, int(s.rdev))
 	}
 	if u.override && (s.typ == unix.S_IFCHR || s.typ == unix.S_IFBLK) && isErrno(err, unix.EPERM) {
 		return standIn()
@@ -65,7 +72,10 @@ func (u *upperDir) bear(p at, s spec) (made, error) {
 	if err != nil {
 		return m, err
 	}
-	m.override, err = u.dress(p, s)
+	m.override, err = u.dress(p, s, &m.st)
+	if m.override || s.access != nil || s.def != nil {
+		m.st = unix.Stat_t{}
+	}
 	if err == nil && m.override && s.access != nil {
 		s.perm = withoutACL(s.perm, s.access)
 		err = u.writeOverride(p, s)
@@ -85,13 +95,8 @@ func (u *upperDir) bear(p at, s spec) (made, error) {
 	return m, err
 }
 
-// bearFile creates a regular file, with no permissions for others until it has
-// its owner.
-func (u *upperDir) bearFile(p at, s spec) (*handle, error) {
-	perm := uint32(0o600)
-	if s.uid == u.euid && s.gid == u.egid && s.access == nil && !u.always {
-		perm |= s.perm & 0o777
-	}
+// bearFile creates a regular file and keeps it open.
+func (u *upperDir) bearFile(p at, perm uint32) (*handle, error) {
 	var fd int
 	err := eintr(func() (err error) {
 		fd, err = unix.Openat(p.dirfd, p.name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW, perm)
@@ -135,13 +140,13 @@ func (u *upperDir) makePlain(p at, s spec) error {
 
 // dress gives a fresh object its owner and mode, natively where that is
 // possible and wanted, else in override_stat; errStandIn if it can't carry one.
-func (u *upperDir) dress(p at, s spec) (override bool, err error) {
+// In st is what a stat says then, or zero if something had to be changed.
+func (u *upperDir) dress(p at, s spec, st *unix.Stat_t) (override bool, err error) {
 	if !u.always {
-		var st unix.Stat_t
-		if err := p.stat(&st); err != nil {
+		if err := p.stat(st); err != nil {
 			return false, err
 		}
-		if err = u.dressNative(p, s, &st); err == nil || !u.override || !refused(err) {
+		if err = u.dressNative(p, s, st); err == nil || !u.override || !refused(err) {
 			return false, err
 		}
 	}
@@ -160,12 +165,15 @@ func (u *upperDir) dressNative(p at, s spec, st *unix.Stat_t) error {
 	if !u.caps && attributed(s.typ) && s.perm&ownerBits(s.typ) != ownerBits(s.typ) {
 		return unix.EPERM // this process would lock itself out
 	}
-	if st.Uid != s.uid || st.Gid != s.gid {
+	was := *st
+	if was.Uid != s.uid || was.Gid != s.gid {
+		*st = unix.Stat_t{}
 		if err := p.chown(int(s.uid), int(s.gid)); err != nil {
 			return err
 		}
 	}
-	if s.typ != unix.S_IFLNK && (st.Mode&07777 != s.perm || s.perm&06000 != 0) {
+	if s.typ != unix.S_IFLNK && (was.Mode&07777 != s.perm || s.perm&06000 != 0) {
+		*st = unix.Stat_t{}
 		return p.chmod(s.perm)
 	}
 	return nil
@@ -230,7 +238,7 @@ func (f *FS) dressRoot() error {
 	}
 	p := at{f.upper.root, ""}
 	s := specOf(&a)
-	override, err := f.upper.dress(p, s)
+	override, err := f.upper.dress(p, s, new(unix.Stat_t))
 	if err != nil {
 		return err
 	}

@@ -42,14 +42,14 @@ func (f *FS) tmpfile(s spec, a *fuse.Attr) (*node, error) {
 	}
 	h := newHandle(fd, true)
 	p := at{fd, ""}
-	override, err := f.upper.dress(p, s)
+	var st unix.Stat_t
+	override, err := f.upper.dress(p, s, &st)
 	if err == nil && override && s.access != nil {
 		s.perm = withoutACL(s.perm, s.access)
 		err = f.upper.writeOverride(p, s)
 	} else if err == nil && !override {
 		err = s.setInherited(p)
 	}
-	var st unix.Stat_t
 	var m marks
 	if err == nil {
 		err = p.stat(&st)
