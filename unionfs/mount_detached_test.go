@@ -40,12 +40,18 @@ func TestNoRequestsForOthers(t *testing.T) {
 	}
 	walk()
 	walk() // reading a directory has made its atime unknown; this asks for it again
-	before := srv.FS().Requests()
-	walk()
-	after := srv.FS().Requests()
-	delete(before, "STATFS") // find's own
-	delete(after, "STATFS")
-	if d := cmp.Diff(before, after); d != "" {
+	var d string
+	for range 5 { // others on this machine may drop the kernel's caches
+		before := srv.FS().Requests()
+		walk()
+		after := srv.FS().Requests()
+		delete(before, "STATFS") // find's own
+		delete(after, "STATFS")
+		if d = cmp.Diff(before, after); d == "" {
+			break
+		}
+	}
+	if d != "" {
 		t.Errorf("a warm walk of somebody else sent requests (-before +after):\n%s", d)
 	}
 	var root, dot unix.Stat_t
