@@ -33,8 +33,8 @@ func (u *upperDir) make(p at, s spec) (override bool, err error) {
 
 // made is an object just created.
 type made struct {
-	override bool    // owner and mode are in override_stat
-	file     *handle // of a regular file that has no override, to read and write; else nil
+	override bool        // owner and mode are in override_stat
+	file     *handle     // of a regular file that has no override, to read and write; else nil
 	st       unix.Stat_t // what a stat says, or zero where that isn't known
 }
 
