@@ -37,6 +37,11 @@
 // there are no file handles: reads of a lower go to its tar, those of the upper to
 // a bounded cache of descriptors, and unlinked files are held until FORGET.
 //
+// What people see as the root is a second one, for the kernel would ask for the
+// ACL of the first again and again (mount_detached.go). The option passthrough
+// gives the kernel whole files of the upper to read and write by itself, at the
+// price of a request an open (passthrough.go).
+//
 // # Copying up
 //
 // The first write, not the open, copies an object to the upper: its directories

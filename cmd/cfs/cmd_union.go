@@ -52,9 +52,14 @@ lowerdir, upperdir, workdir, volatile, uidmapping, gidmapping, squash_to_uid,
 squash_to_gid, squash_to_root, xattr_permissions=0|2, userxattr, redirect_dir,
 metacopy=on|off (copy no data when only attributes or names of a file change),
 partial=on|off (copy a file's data where it is written to, not all at once),
+passthrough (root, Linux 6.9: whole files of the upper directory are read and
+written by the kernel itself; opening a file then costs a request),
 static_nlink, noacl, context, fsname, ro, allow_other, (no)suid, (no)dev, (no)exec,
 debug. Those that ask for what is done anyhow (xino=on, fast_ino, threaded=1) are
 taken. Unknown ones are passed over with a warning, as podman and mount(8) expect.
+
+The mount's root is a directory of the filesystem's, so findmnt shows the source
+as NAME[/union]; findmnt -v shows NAME.
 
 When umount returns the lower directories' filesystems can be unmounted at once
 if the union was mounted by root, also root of a user namespace. If it was mounted
