@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
@@ -38,7 +39,9 @@ func TestFollows(t *testing.T) {
 		t.Skip("SKIPPED: needs two CPUs")
 	}
 	var f follower
-	f.begin()
+	look := newLookout()
+	defer look.stop()
+	f.begin(look)
 	defer f.end()
 	if !f.can {
 		t.Fatal("following is off although there are two CPUs and /proc")
@@ -49,11 +52,11 @@ func TestFollows(t *testing.T) {
 		}
 		client := boundThread(t, cpu)
 		f.release()
-		f.sample(client, time.Now())
+		f.sample(clientCPU(client), time.Now())
 		if f.follows() {
 			t.Fatal("follows after one sample")
 		}
-		f.sample(client, time.Now())
+		f.sample(clientCPU(client), time.Now())
 		var now unix.CPUSet
 		if err := unix.SchedGetaffinity(0, &now); err != nil {
 			t.Fatal(err)
@@ -69,6 +72,34 @@ func TestFollows(t *testing.T) {
 	}
 	if f.follows() || now != all || !f.retry.After(time.Now()) {
 		t.Errorf("after giving up: follows %t, affinity %v, want %v", f.follows(), now, all)
+	}
+}
+
+// TestLookoutNeverHolds: a worker goes on while the kernel doesn't tell where its
+// client is, and hears of it afterwards.
+func TestLookoutNeverHolds(t *testing.T) {
+	release := make(chan struct{})
+	look := &lookout{questions: make(chan question, 1), find: func(uint32) int { <-release; return 0 }}
+	go look.run()
+	defer look.stop()
+	var f follower
+	f.begin(look)
+	defer f.end()
+	f.can = true
+	var msg [inHeaderSize]byte
+	h, _ := arg[fuse.InHeader](msg[:])
+	h.Opcode, h.Pid = opGetattr, 1
+	for range 100 * followEvery { // returns, or the test times out
+		f.request(msg[:])
+	}
+	if f.seen.Load() != 0 {
+		t.Error("seen before it was told")
+	}
+	close(release)
+	for end := time.Now().Add(10 * time.Second); f.seen.Load() != 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("never seen")
+		}
 	}
 }
 

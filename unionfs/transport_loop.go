@@ -57,6 +57,7 @@ type loopSession struct {
 	done  chan struct{}
 	wg    sync.WaitGroup // workers
 	watch watcher
+	look  *lookout
 
 	reading atomic.Bool // some worker waits for a request, or is about to: the reader
 	ended   atomic.Bool
@@ -84,8 +85,10 @@ func (l Loop) Serve(fd int, fs fuse.RawFileSystem, o TransportOptions) (Session,
 		s.o.Debug = &lockedWriter{w: o.Debug}
 	}
 	s.watch.init(s)
+	s.look = newLookout()
 	s.reading.Store(true)
 	if err := s.start(); err != nil {
+		s.look.stop()
 		unix.Close(fd)
 		return nil, err
 	}
@@ -107,6 +110,7 @@ func (s *loopSession) Ready(target string) error { return pollOnce(target) }
 func (s *loopSession) finish() {
 	s.wg.Wait()
 	s.watch.stop()
+	s.look.stop()
 	unix.Close(s.fd)
 	s.fs.OnUnmount()
 	close(s.done)

@@ -70,7 +70,7 @@ func (w *worker) run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer w.s.leave(w)
-	w.follow.begin()
+	w.follow.begin(w.s.look)
 	defer w.follow.end()
 	for {
 		fd, n, errno := w.next()
