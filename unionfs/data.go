@@ -7,13 +7,33 @@ import (
 
 // Open answers ENOSYS: the kernel then opens every file by itself, keeps its
 // pages, and never says again that a file was opened or closed. It has to for
-// passthrough.
+// passthrough and [Options.CopyUpAtOpen].
 func (f *FS) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	f.count(opOpen)
-	if f.pass != nil {
+	if f.upper != nil && f.opts.CopyUpAtOpen && in.Flags&unix.O_ACCMODE != unix.O_RDONLY {
+		if err := f.copyUpOpened(in.NodeId); err != nil {
+			return status(err)
+		}
+	}
+	switch {
+	case f.pass != nil:
 		return f.openPassing(in, out)
+	case f.upper != nil && f.opts.CopyUpAtOpen:
+		out.OpenFlags = fuse.FOPEN_KEEP_CACHE | fuse.FOPEN_NOFLUSH
+		return fuse.OK
 	}
 	return fuse.ENOSYS
+}
+
+func (f *FS) copyUpOpened(id uint64) error {
+	n := f.node(id)
+	switch {
+	case n == nil:
+		return unix.ESTALE
+	case f.upper.metacopy:
+		return f.copyUp(n, intact)
+	}
+	return f.copyUp(n, whole) // of a large file nothing either, where it may be partial
 }
 
 // OpenDir answers ENOSYS, with the same effect for directories.

@@ -37,6 +37,12 @@ type Options struct {
 	NoMetacopy, NoPartial bool
 	// StaticNlink shows a link count of 1 for every directory.
 	StaticNlink bool
+	// CopyUpAtOpen copies a file up when it is opened for writing, as the kernel's
+	// overlayfs does, not at the first write: what keeps it from being copied
+	// (ENOSPC, EDQUOT) is said by open(2), and the file is in the upper directory
+	// from then on. A large file's data still waits to be written to. It costs
+	// two requests for every open, of which there are none otherwise.
+	CopyUpAtOpen bool
 	// NoACL refuses POSIX ACLs with EOPNOTSUPP.
 	NoACL bool
 
