@@ -27,8 +27,8 @@ type MountLine struct {
 //
 // Known are lowerdir, upperdir, workdir, uidmapping, gidmapping, squash_to_uid,
 // squash_to_gid, squash_to_root, xattr_permissions, userxattr, redirect_dir,
-// metacopy, partial, volatile, passthrough, fsync, static_nlink, acl, noacl, context and its
-// like, fsname, subtype, max_write, allow_other, default_permissions, debug, ro,
+// metacopy, partial, copyup, volatile, passthrough, fsync, static_nlink, acl,
+// noacl, context and its like, fsname, subtype, max_write, allow_other, default_permissions, debug, ro,
 // rw, and the mount flags suid, dev, exec with their opposites. Of fuse-overlayfs's
 // and overlayfs's other options those are taken that ask for what is done anyhow
 // (xino=on, fast_ino, index=off, threaded=1); their opposites, and timeout, are
@@ -121,6 +121,13 @@ func (l *MountLine) setValue(key, value string, err *error) bool {
 		l.NoMetacopy, *err = isOff(value)
 	case "partial":
 		l.NoPartial, *err = isOff(value)
+	case "copyup":
+		switch value {
+		case "open", "write":
+			l.CopyUpAtOpen = value == "open"
+		default:
+			*err = fmt.Errorf("want open or write: %w", unix.EINVAL)
+		}
 	case "index", "nfs_export":
 		// Hard links stay linked without an index, and no file has a handle.
 		if off, e := isOff(value); e != nil {

@@ -30,6 +30,10 @@ func TestParseOptions(t *testing.T) {
 			l.LowerDirs, l.UIDMap = []string{"A"}, []IDRange{{0, 100000, 1000}, {1000, 1000, 1}}
 			l.NoACL, l.NoMetacopy, l.NoPartial = true, true, true
 		}, nil},
+		{"lowerdir=A,copyup=open,passthrough", func(l *MountLine) {
+			l.LowerDirs, l.CopyUpAtOpen, l.Passthrough = []string{"A"}, true, true
+		}, nil},
+		{"lowerdir=A,copyup=open,passthrough,copyup=write,nopassthrough", func(l *MountLine) { l.LowerDirs = []string{"A"} }, nil},
 		{"lowerdir=A,squash_to_root,squash_to_uid=7", func(l *MountLine) {
 			l.LowerDirs, l.SquashUID, l.SquashGID = []string{"A"}, id(7), id(0)
 		}, nil},

@@ -52,6 +52,8 @@ lowerdir, upperdir, workdir, volatile, uidmapping, gidmapping, squash_to_uid,
 squash_to_gid, squash_to_root, xattr_permissions=0|2, userxattr, redirect_dir,
 metacopy=on|off (copy no data when only attributes or names of a file change),
 partial=on|off (copy a file's data where it is written to, not all at once),
+copyup=open|write (copy a file up when it is opened for writing, which has every
+open cost a request, or at the first write),
 passthrough (root, Linux 6.9: whole files of the upper directory are read and
 written by the kernel itself; opening a file then costs a request),
 static_nlink, noacl, context, fsname, ro, allow_other, (no)suid, (no)dev, (no)exec,
