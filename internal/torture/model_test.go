@@ -22,6 +22,7 @@ import (
 // remounts, and the upper as the kernel's overlayfs sees it.
 func TestModel(t *testing.T) {
 	needMount(t)
+	t.Parallel()
 	seed, each := knobs(t)
 	for i, c := range []struct{ kind, fstype, transport string }{
 		{"dirs", "ext4", "loop"}, {"packed", "tmpfs", "loop"},
@@ -34,26 +35,45 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// knobs are the seed and how long a configuration runs.
+// knobs are the seed and how long a configuration of the model runs.
 func knobs(t *testing.T) (uint64, time.Duration) {
 	t.Helper()
-	seed, each := uint64(time.Now().UnixNano()), 30*time.Second
-	if s := os.Getenv("CFS_TORTURE_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		must(t, err)
-		seed = n
-	}
+	each := 30 * time.Second
 	if s := os.Getenv("CFS_TORTURE_TIME"); s != "" {
 		d, err := time.ParseDuration(s)
 		must(t, err)
 		each = d
+	}
+	return seed(t), each
+}
+
+// seed is the run's seed; a failure prints it.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("CFS_TORTURE_SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		must(t, err)
+		seed = n
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("repeat with CFS_TORTURE_SEED=%d", seed)
 		}
 	})
-	return seed, each
+	return seed
+}
+
+// times is by how much the other tests do more than they do in `make test`.
+func times(t *testing.T) int {
+	t.Helper()
+	s := os.Getenv("CFS_TORTURE_TIMES")
+	if s == "" {
+		return 1
+	}
+	n, err := strconv.Atoi(s)
+	must(t, err)
+	return max(n, 1)
 }
 
 func runModel(t *testing.T, kind, fstype, transport string, seed uint64, until time.Time) {
@@ -136,8 +156,17 @@ func (u *union) same(what, view string, more ...func(*treediff.Ignore)) {
 	}
 }
 
-// kernel has the kernel's overlayfs mount the upper and the lowers, read-only.
+// kernel has the kernel's overlayfs look at the upper and the lowers.
 func (u *union) kernel() {
+	u.t.Helper()
+	u.kernelView(func(view string) {
+		// It counts names that were removed above.
+		u.same("as the kernel's overlayfs sees it", view, func(i *treediff.Ignore) { i.Nlink = true })
+	})
+}
+
+// kernelView has the kernel's overlayfs mount the upper and the lowers, read-only.
+func (u *union) kernelView(fn func(view string)) {
 	u.t.Helper()
 	view := u.dir + "/kernel"
 	mkdirs(u.t, view)
@@ -145,8 +174,7 @@ func (u *union) kernel() {
 	if err := unix.Mount("overlay", view, "overlay", unix.MS_RDONLY, opts); err != nil {
 		u.t.Skipf("SKIPPED: needs the kernel's overlayfs: %v", err)
 	}
-	// It counts names that were removed above.
-	u.same("as the kernel's overlayfs sees it", view, func(i *treediff.Ignore) { i.Nlink = true })
+	fn(view)
 	must(u.t, busy.Unmount(view))
 }
 
