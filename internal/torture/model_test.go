@@ -138,22 +138,29 @@ func tail(s []string, n int) []string { return s[max(0, len(s)-n):] }
 // were set.
 func (u *union) same(what, view string, more ...func(*treediff.Ignore)) {
 	u.t.Helper()
+	if ds := differences(record(u.t, u.plain), record(u.t, view), more...); ds != "" {
+		u.t.Errorf("%s:\n%s", what, ds)
+	}
+}
+
+// differences is how a record of the union differs from that of the plain
+// directory; times where they were set.
+func differences(want, got *treediff.Record, more ...func(*treediff.Ignore)) string {
 	ign := treediff.Ignore{DirSize: true, DirNlink: true}
-	want, got := record(u.t, u.plain), record(u.t, view)
+	var out strings.Builder
 	for _, e := range want.Entries {
 		if e.Sec >= ancient || e.Path == treediff.Root {
 			ign.MtimeOf = append(ign.MtimeOf, e.Path)
 			if g, ok := got.Lookup(e.Path); ok && g.Sec < ancient && e.Path != treediff.Root {
-				u.t.Errorf("%s: %s was changed just now and has an old time", what, e.Path)
+				fmt.Fprintf(&out, "%s was changed just now and has an old time\n", e.Path)
 			}
 		}
 	}
 	for _, m := range more {
 		m(&ign)
 	}
-	if ds := treediff.Compare(want, got, ign); len(ds) > 0 {
-		u.t.Errorf("%s:\n%s", what, treediff.Format(ds, 20))
-	}
+	out.WriteString(treediff.Format(treediff.Compare(want, got, ign), 20))
+	return out.String()
 }
 
 // kernel has the kernel's overlayfs look at the upper and the lowers.
@@ -161,17 +168,24 @@ func (u *union) kernel() {
 	u.t.Helper()
 	u.kernelView(func(view string) {
 		// It counts names that were removed above.
-		u.same("as the kernel's overlayfs sees it", view, func(i *treediff.Ignore) { i.Nlink = true })
+		u.same("as the kernel's overlayfs sees it", view, noNlink)
 	})
 }
+
+func noNlink(i *treediff.Ignore) { i.Nlink = true }
 
 // kernelView has the kernel's overlayfs mount the upper and the lowers, read-only.
 func (u *union) kernelView(fn func(view string)) {
 	u.t.Helper()
+	u.overlay("lowerdir="+strings.Join(append([]string{u.spec.Upper}, u.dirs...), ":"), unix.MS_RDONLY, fn)
+}
+
+// overlay mounts the kernel's overlayfs for as long as fn looks at it.
+func (u *union) overlay(options string, flags uintptr, fn func(view string)) {
+	u.t.Helper()
 	view := u.dir + "/kernel"
 	mkdirs(u.t, view)
-	opts := "redirect_dir=on,metacopy=on,lowerdir=" + strings.Join(append([]string{u.spec.Upper}, u.dirs...), ":")
-	if err := unix.Mount("overlay", view, "overlay", unix.MS_RDONLY, opts); err != nil {
+	if err := unix.Mount("overlay", view, "overlay", flags, "redirect_dir=on,metacopy=on,"+options); err != nil {
 		u.t.Skipf("SKIPPED: needs the kernel's overlayfs: %v", err)
 	}
 	fn(view)

@@ -73,7 +73,10 @@ func withFile(p string, flags int, fn func(fd int) error) string {
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+	if err := unix.Fstat(fd, &st); err != nil {
+		return result(err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return "not regular"
 	}
 	return result(fn(fd))
