@@ -140,7 +140,8 @@ func (w *writer) work() {
 	for w.done = 0; ; w.done++ {
 		w.pending = randomSingle(w.plain, w.r)
 		got := w.pending.do(w.live)
-		if dead(got) || w.pending.data != nil && dead(result(unix.Statfs(w.live.root, new(unix.Statfs_t)))) {
+		doubt := w.pending.data != nil || strings.Contains(got, "EIO")
+		if dead(got) || doubt && dead(result(unix.Statfs(w.live.root, new(unix.Statfs_t)))) {
 			w.log = append(w.log, w.pending.name+": killed, "+got)
 			return
 		}
@@ -153,8 +154,9 @@ func (w *writer) work() {
 	}
 }
 
-// dead tells whether an operation's result is that the server is gone. A write
-// that some of its requests were answered for returns how much that was.
+// dead tells whether an operation's result is that the server is gone. It isn't
+// always: a write of which some requests were answered returns how much that was,
+// and a request that the server was just reading or answering fails with EIO.
 func dead(result string) bool {
 	return strings.Contains(result, "ENOTCONN") || strings.Contains(result, "ECONNABORTED")
 }

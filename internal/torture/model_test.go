@@ -147,17 +147,17 @@ func (u *union) same(what, view string, more ...func(*treediff.Ignore)) {
 // directory; times where they were set.
 func differences(want, got *treediff.Record, more ...func(*treediff.Ignore)) string {
 	ign := treediff.Ignore{DirSize: true, DirNlink: true}
+	for _, m := range more {
+		m(&ign)
+	}
 	var out strings.Builder
 	for _, e := range want.Entries {
 		if e.Sec >= ancient || e.Path == treediff.Root {
 			ign.MtimeOf = append(ign.MtimeOf, e.Path)
-			if g, ok := got.Lookup(e.Path); ok && g.Sec < ancient && e.Path != treediff.Root {
+			if g, ok := got.Lookup(e.Path); ok && g.Sec < ancient && e.Path != treediff.Root && !ign.Mtime {
 				fmt.Fprintf(&out, "%s was changed just now and has an old time\n", e.Path)
 			}
 		}
-	}
-	for _, m := range more {
-		m(&ign)
 	}
 	out.WriteString(treediff.Format(treediff.Compare(want, got, ign), 20))
 	return out.String()
