@@ -2,11 +2,11 @@ package torture
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -25,6 +25,7 @@ func TestConcurrent(t *testing.T) {
 		check func(t *testing.T, root string, lines []string)
 	}{
 		"append": {appendFill, appendCheck},
+		"cold":   {coldFill, coldCheck},
 		"blocks": {blocksFill, blocksCheck},
 		"names":  {namesFill, namesCheck},
 		"locks":  {locksFill, locksCheck},
@@ -211,125 +212,71 @@ func blocksCheck(t *testing.T, root string, _ []string) {
 	}
 }
 
-// Locks: counters in lower files that go up by one under a lock of each kind.
+// Cold: everybody comes to the same files of the lower at the same time, one after
+// another, and changes each in one of many ways: it is copied up once.
 
-var lockKinds = []string{"flock", "ofd", "posix", "excl"}
+const coldFiles = 60
 
-const increments = 25
+func coldSize(k int) int { return []int{100, 5000, 70_000, 300_000}[k%4] }
 
-func locksFill(b *builder) {
-	for _, k := range lockKinds {
-		b.do(k, func(p string) error { return os.WriteFile(p, []byte("0000000"), 0o666) })
+func coldFill(b *builder) {
+	for k := range coldFiles {
+		b.do(fmt.Sprintf("d%d", k%7), func(p string) error { return os.MkdirAll(p, 0o777) })
+		b.do(fmt.Sprintf("d%d/f%d", k%7, k), func(p string) error { return os.WriteFile(p, bytes.Repeat([]byte{'.'}, coldSize(k)), 0o600) })
 	}
 }
 
-func locksJob(dir string, id int) ([]string, error) {
-	for _, kind := range lockKinds {
-		if kind == "posix" && id%goroutines > 0 {
-			continue // such a lock belongs to the process
+func coldJob(dir string, id int) ([]string, error) {
+	for k := range coldFiles {
+		p := fmt.Sprintf("%s/d%d/f%d", dir, k%7, k)
+		var err error
+		switch id % 4 {
+		case 0:
+			err = unix.Setxattr(p, fmt.Sprint("user.w", id), []byte("x"), 0)
+		case 1:
+			err = os.Link(p, fmt.Sprintf("%s.%d", p, id))
+		default:
+			var f *os.File
+			if f, err = os.OpenFile(p, os.O_WRONLY, 0); err == nil {
+				_, err = f.WriteAt([]byte{byte('a' + id)}, int64(coldSize(k)/(id+1)-1))
+				err = errors.Join(err, f.Close())
+			}
 		}
-		f, err := os.OpenFile(dir+"/"+kind, os.O_RDWR, 0)
 		if err != nil {
 			return nil, err
-		}
-		defer f.Close()
-		for range increments {
-			if err := locked(kind, f, func() error {
-				b := make([]byte, 7)
-				if _, err := f.ReadAt(b, 0); err != nil {
-					return err
-				}
-				n, err := strconv.Atoi(string(b))
-				if err != nil {
-					return err
-				}
-				_, err = f.WriteAt(fmt.Appendf(nil, "%07d", n+1), 0)
-				return err
-			}); err != nil {
-				return nil, fmt.Errorf("%s: %w", kind, err)
-			}
 		}
 	}
 	return nil, nil
 }
 
-func locked(kind string, f *os.File, fn func() error) error {
-	fcntl := func(cmd int, typ int16) error {
-		for {
-			err := unix.FcntlFlock(f.Fd(), cmd, &unix.Flock_t{Type: typ, Whence: 0})
-			if err != unix.EINTR {
-				return err
+func coldCheck(t *testing.T, root string, _ []string) {
+	for k := range coldFiles {
+		p := fmt.Sprintf("%s/d%d/f%d", root, k%7, k)
+		want := bytes.Repeat([]byte{'.'}, coldSize(k))
+		links := 1
+		for id := range workers {
+			switch id % 4 {
+			case 0:
+				if _, err := unix.Getxattr(p, fmt.Sprint("user.w", id), make([]byte, 1)); err != nil {
+					t.Errorf("%s: attribute of worker %d: %v", p, id, err)
+				}
+			case 1:
+				links++
+				var a, b unix.Stat_t
+				must(t, unix.Stat(p, &a))
+				if err := unix.Stat(fmt.Sprintf("%s.%d", p, id), &b); err != nil || a.Ino != b.Ino {
+					t.Errorf("%s: link of worker %d: %v, inodes %d and %d", p, id, err, a.Ino, b.Ino)
+				}
+			default:
+				want[coldSize(k)/(id+1)-1] = byte('a' + id)
 			}
 		}
-	}
-	var lock, unlock func() error
-	switch kind {
-	case "flock":
-		lock = func() error {
-			for {
-				if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != unix.EINTR {
-					return err
-				}
-			}
-		}
-		unlock = func() error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }
-	case "ofd":
-		lock = func() error { return fcntl(unix.F_OFD_SETLKW, unix.F_WRLCK) }
-		unlock = func() error { return fcntl(unix.F_OFD_SETLK, unix.F_UNLCK) }
-	case "posix":
-		lock = func() error { return fcntl(unix.F_SETLKW, unix.F_WRLCK) }
-		unlock = func() error { return fcntl(unix.F_SETLK, unix.F_UNLCK) }
-	case "excl": // a lock file, as programs have that trust neither
-		name := f.Name() + ".lock"
-		lock = func() error {
-			for {
-				l, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL, 0o600)
-				if os.IsExist(err) {
-					continue
-				}
-				if err != nil {
-					return err
-				}
-				return l.Close()
-			}
-		}
-		unlock = func() error { return os.Remove(name) }
-	}
-	if err := lock(); err != nil {
-		return err
-	}
-	if err := fn(); err != nil {
-		return err
-	}
-	return unlock()
-}
-
-func locksCheck(t *testing.T, root string, _ []string) {
-	for _, kind := range lockKinds {
-		want := increments * workers
-		if kind == "posix" {
-			want = increments * processes
-		}
-		b, err := os.ReadFile(root + "/" + kind)
+		got, err := os.ReadFile(p)
 		must(t, err)
-		if string(b) != fmt.Sprintf("%07d", want) {
-			t.Errorf("%s: %s, want %d", kind, b, want)
+		var st unix.Stat_t
+		must(t, unix.Stat(p, &st))
+		if !bytes.Equal(got, want) || int(st.Nlink) != links {
+			t.Errorf("%s: %d links, want %d; right bytes: %v", p, st.Nlink, links, bytes.Equal(got, want))
 		}
 	}
-	if names := list(t, root); len(names) != len(lockKinds) {
-		t.Errorf("left: %q", names)
-	}
-}
-
-// list is a directory's names, sorted.
-func list(t testing.TB, dir string) []string {
-	t.Helper()
-	es, err := os.ReadDir(dir)
-	must(t, err)
-	var names []string
-	for _, e := range es {
-		names = append(names, e.Name())
-	}
-	slices.Sort(names)
-	return names
 }

@@ -2,6 +2,7 @@ package torture
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -10,8 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fsxMax is how long a file of TestData gets.
-const fsxMax = 8 << 20
+const (
+	fsxMax = 8 << 20 // how long a file of TestData gets
+	fsxFew = 24      // how many of them are used in one mount, a few times
+)
 
 // TestData does at random what changes or reads the bytes of lower files (read,
 // write, truncate, mappings, fallocate, copy_file_range, seeks, with closing,
@@ -45,8 +48,20 @@ func runData(t *testing.T, kind, fstype, transport string, seed uint64) {
 	for round := range 4 {
 		srv := start(t, u.spec)
 		x.root = srv.mnt
-		for range 500 {
-			x.step(&x.files[x.r.IntN(len(x.files))])
+		todo := make([]int, 500)
+		for i := range todo {
+			todo[i] = fsxFew + x.r.IntN(len(x.files)-fsxFew)
+		}
+		for i := range fsxFew / 4 { // what a file's first operations leave, others must not mend
+			for range 1 + x.r.IntN(3) {
+				todo = append(todo, round*fsxFew/4+i)
+			}
+		}
+		for i := range x.files {
+			x.whole(&x.files[i])
+		}
+		for _, i := range todo {
+			x.step(&x.files[i])
 			if t.Failed() {
 				t.Fatalf("round %d, seed %d; what was done:\n%s", round, seed, strings.Join(tail(x.log, 80), "\n"))
 			}
@@ -62,6 +77,9 @@ func runData(t *testing.T, kind, fstype, transport string, seed uint64) {
 		f := &x.files[i]
 		x.whole(f)
 		must(t, os.WriteFile(u.plain+"/"+f.name, f.want, 0o644))
+		for _, root := range []string{u.plain, srv.mnt} { // not all were changed
+			must(t, unix.UtimesNano(root+"/"+f.name, []unix.Timespec{{Sec: 1}, {Sec: 1}}))
+		}
 	}
 	u.same("after the last remount", srv.mnt)
 	srv.unmount()
@@ -92,11 +110,17 @@ type fsxFile struct {
 
 // fill makes the lower files.
 func (x *fsx) fill(b *builder) {
-	for _, c := range []struct {
+	type file struct {
 		name string
 		size int
 		data [][2]int // where it is not a hole
-	}{
+	}
+	var files []file
+	for i := range fsxFew {
+		size := 60_000 + x.r.IntN(60_000)
+		files = append(files, file{fmt.Sprint("few", i), size, [][2]int{{0, size}}})
+	}
+	for _, c := range append(files, []file{
 		{"empty", 0, nil},
 		{"small", 9000, [][2]int{{0, 9000}}},
 		{"limit", 64 << 10, [][2]int{{0, 64 << 10}}},
@@ -104,7 +128,7 @@ func (x *fsx) fill(b *builder) {
 		{"sparse", 3<<20 + 5, [][2]int{{100_000, 130_000}, {1 << 20, 1<<20 + 4096}, {3<<20 - 9000, 3 << 20}}},
 		{"hole", 1 << 20, nil},
 		{"large", 5<<20 + 123, [][2]int{{0, 5<<20 + 123}}},
-	} {
+	}...) {
 		want := make([]byte, c.size)
 		for _, d := range c.data {
 			fillRandom(want[d[0]:d[1]], x.r)
@@ -217,4 +241,3 @@ func (x *fsx) compare(f *fsxFile, what string, got, want []byte, off int) {
 	x.errorf("%s: %s at %d: %d bytes, want %d; bytes %d to %d differ: % x, want % x", f.name, what, off, len(got), len(want),
 		off+i, off+last, got[i:min(i+8, n)], want[i:min(i+8, n)])
 }
-

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -31,13 +32,20 @@ const (
 // jobs are called once a goroutine; id counts them over all processes. What they
 // return is what the test is told, as lines.
 var jobs = map[string]func(dir string, id int) ([]string, error){
-	"append": appendJob, "blocks": blocksJob, "names": namesJob, "locks": locksJob, "links": linksJob,
+	"append": appendJob, "cold": coldJob, "blocks": blocksJob, "names": namesJob, "locks": locksJob, "links": linksJob,
 }
 
 func work(arg string) error {
 	var j job
 	if err := json.Unmarshal([]byte(arg), &j); err != nil {
 		return err
+	}
+	// Ready; the end of the file is the word to start.
+	if _, err := os.NewFile(4, "ready").Write([]byte{1}); err != nil {
+		return err
+	}
+	if _, err := os.NewFile(3, "start").Read(make([]byte, 1)); err != io.EOF {
+		return fmt.Errorf("waiting for the others: %w", err)
 	}
 	var wg sync.WaitGroup
 	errs := make([]error, goroutines)
@@ -62,11 +70,18 @@ func work(arg string) error {
 	return nil
 }
 
-// runJobs does a job in several processes at once, and returns all lines.
+// runJobs does a job in several processes at once, which begin together, and
+// returns all lines.
 func runJobs(t testing.TB, kind, dir string) []string {
 	t.Helper()
 	var cmds []*exec.Cmd
 	var outs []*bytes.Buffer
+	starting, start, err := os.Pipe()
+	must(t, err)
+	readied, ready, err := os.Pipe()
+	must(t, err)
+	defer starting.Close()
+	defer readied.Close()
 	for p := range processes {
 		arg, err := json.Marshal(job{kind, dir, p})
 		must(t, err)
@@ -74,9 +89,14 @@ func runJobs(t testing.TB, kind, dir string) []string {
 		cmd.Env = append(os.Environ(), jobVar+"="+string(arg))
 		out := new(bytes.Buffer)
 		cmd.Stdout, cmd.Stderr = out, out
+		cmd.ExtraFiles = []*os.File{starting, ready}
 		must(t, cmd.Start())
 		cmds, outs = append(cmds, cmd), append(outs, out)
 	}
+	must(t, ready.Close())
+	_, err = io.ReadFull(readied, make([]byte, processes))
+	must(t, err)
+	must(t, start.Close())
 	var lines []string
 	for i, cmd := range cmds {
 		if err := cmd.Wait(); err != nil {
