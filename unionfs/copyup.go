@@ -91,7 +91,11 @@ func (f *FS) copyToWork(n *node, t at, size int64, names []groupName) (late *par
 	if s.typ != unix.S_IFDIR {
 		_ = t.setxattr(f.upper.marks+markOrigin, f.upper.origin(f.lower.ino(n.lower)), 0)
 	}
-	return late, t.utimens(unix.Timespec{Sec: int64(a.Atime), Nsec: int64(a.Atimensec)}, unix.Timespec{Sec: int64(a.Mtime), Nsec: int64(a.Mtimensec)})
+	mtime := unix.Timespec{Sec: int64(a.Mtime), Nsec: int64(a.Mtimensec)}
+	if size >= 0 && late == nil {
+		mtime = unix.Timespec{Nsec: unix.UTIME_NOW} // it is truncated already, should this be all that is done
+	}
+	return late, t.utimens(unix.Timespec{Sec: int64(a.Atime), Nsec: int64(a.Atimensec)}, mtime)
 }
 
 // copyData gives the copy at t its data, of which there are size bytes below

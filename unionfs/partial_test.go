@@ -194,7 +194,7 @@ func TestPartialGround(t *testing.T) {
 	needMount(t)
 	grounds := map[string]func(t *testing.T) string{"memory": func(t *testing.T) string { return scratch(t) }}
 	for _, g := range []string{"ext4", "xfs", "btrfs"} {
-		grounds[g] = func(t *testing.T) string { return testenv.LoopFS(t, g) }
+		grounds[g] = func(t *testing.T) string { return testenv.LoopFS(t, g, 1<<30) }
 	}
 	for name, ground := range grounds {
 		t.Run(name, func(t *testing.T) {

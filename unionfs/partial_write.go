@@ -39,7 +39,33 @@ func (f *FS) writePartial(p *partial, fd int, b []byte, off int64) (int, error) 
 			p.set(u)
 		}
 	}
+	if err != nil {
+		written := off + int64(n)
+		p.uncover(fd, written, end)
+		if u := written / partialUnit; written < p.bound && !p.has(u) {
+			n = int(max(u*partialUnit-off, 0)) // the unit's beginning counts for nothing
+		}
+	}
 	return n, err
+}
+
+// uncover makes those units of [off, end) holes again that are missing: a write
+// that failed may have left blocks for what it didn't come to, filled with zeros
+// (ext4 does when there is no space). Should that fail too, what the disk has is
+// wrong from the next mount on; ext4 keeps blocks in reserve so that it doesn't.
+// Requires p.mu for writing.
+func (p *partial) uncover(fd int, off, end int64) {
+	end = min(end, p.bound)
+	for off = off / partialUnit * partialUnit; off < end; {
+		there, to := p.run(off, end)
+		to = (to + partialUnit - 1) / partialUnit * partialUnit
+		if !there {
+			_ = eintr(func() error {
+				return unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, to-off)
+			})
+		}
+		off = to
+	}
 }
 
 // prepareWrite marks the file as changed and brings those units of which
@@ -109,11 +135,15 @@ func (f *FS) fill(p *partial, fd int, b []byte, off int64) error {
 	if err != nil {
 		return err
 	}
+	end := off + int64(len(b))
 	if n, err = pwriteFull(fd, b, off); err != nil {
 		b = b[:n/partialUnit*partialUnit]
 	}
 	for u := off / partialUnit; u*partialUnit < off+int64(len(b)); u++ {
 		p.set(u)
+	}
+	if err != nil {
+		p.uncover(fd, off, end)
 	}
 	return err
 }

@@ -11,6 +11,8 @@
 //		testenv.EachUser(t, func(t *testing.T, who testenv.User) { … })
 //	}
 //
+// Isolate gives the tests of a package a mount namespace of their own.
+//
 // EachUser runs the function as root, as a user with sub-ids, and as one without.
 // The users exist only in a private mount namespace, in which other files lie
 // over /etc/passwd and its like, so that nothing on the machine is changed and

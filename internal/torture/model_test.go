@@ -22,6 +22,7 @@ import (
 // remounts, and the upper as the kernel's overlayfs sees it.
 func TestModel(t *testing.T) {
 	needMount(t)
+	t.Parallel()
 	seed, each := knobs(t)
 	for i, c := range []struct{ kind, fstype, transport string }{
 		{"dirs", "ext4", "loop"}, {"packed", "tmpfs", "loop"},
@@ -34,26 +35,45 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// knobs are the seed and how long a configuration runs.
+// knobs are the seed and how long a configuration of the model runs.
 func knobs(t *testing.T) (uint64, time.Duration) {
 	t.Helper()
-	seed, each := uint64(time.Now().UnixNano()), 30*time.Second
-	if s := os.Getenv("CFS_TORTURE_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		must(t, err)
-		seed = n
-	}
+	each := 30 * time.Second
 	if s := os.Getenv("CFS_TORTURE_TIME"); s != "" {
 		d, err := time.ParseDuration(s)
 		must(t, err)
 		each = d
+	}
+	return seed(t), each
+}
+
+// seed is the run's seed; a failure prints it.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("CFS_TORTURE_SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		must(t, err)
+		seed = n
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("repeat with CFS_TORTURE_SEED=%d", seed)
 		}
 	})
-	return seed, each
+	return seed
+}
+
+// times is by how much the other tests do more than they do in `make test`.
+func times(t *testing.T) int {
+	t.Helper()
+	s := os.Getenv("CFS_TORTURE_TIMES")
+	if s == "" {
+		return 1
+	}
+	n, err := strconv.Atoi(s)
+	must(t, err)
+	return max(n, 1)
 }
 
 func runModel(t *testing.T, kind, fstype, transport string, seed uint64, until time.Time) {
@@ -118,35 +138,57 @@ func tail(s []string, n int) []string { return s[max(0, len(s)-n):] }
 // were set.
 func (u *union) same(what, view string, more ...func(*treediff.Ignore)) {
 	u.t.Helper()
-	ign := treediff.Ignore{DirSize: true, DirNlink: true}
-	want, got := record(u.t, u.plain), record(u.t, view)
-	for _, e := range want.Entries {
-		if e.Sec >= ancient || e.Path == treediff.Root {
-			ign.MtimeOf = append(ign.MtimeOf, e.Path)
-			if g, ok := got.Lookup(e.Path); ok && g.Sec < ancient && e.Path != treediff.Root {
-				u.t.Errorf("%s: %s was changed just now and has an old time", what, e.Path)
-			}
-		}
-	}
-	for _, m := range more {
-		m(&ign)
-	}
-	if ds := treediff.Compare(want, got, ign); len(ds) > 0 {
-		u.t.Errorf("%s:\n%s", what, treediff.Format(ds, 20))
+	if ds := differences(record(u.t, u.plain), record(u.t, view), more...); ds != "" {
+		u.t.Errorf("%s:\n%s", what, ds)
 	}
 }
 
-// kernel has the kernel's overlayfs mount the upper and the lowers, read-only.
+// differences is how a record of the union differs from that of the plain
+// directory; times where they were set.
+func differences(want, got *treediff.Record, more ...func(*treediff.Ignore)) string {
+	ign := treediff.Ignore{DirSize: true, DirNlink: true}
+	for _, m := range more {
+		m(&ign)
+	}
+	var out strings.Builder
+	for _, e := range want.Entries {
+		if e.Sec >= ancient || e.Path == treediff.Root {
+			ign.MtimeOf = append(ign.MtimeOf, e.Path)
+			if g, ok := got.Lookup(e.Path); ok && g.Sec < ancient && e.Path != treediff.Root && !ign.Mtime {
+				fmt.Fprintf(&out, "%s was changed just now and has an old time\n", e.Path)
+			}
+		}
+	}
+	out.WriteString(treediff.Format(treediff.Compare(want, got, ign), 20))
+	return out.String()
+}
+
+// kernel has the kernel's overlayfs look at the upper and the lowers.
 func (u *union) kernel() {
+	u.t.Helper()
+	u.kernelView(func(view string) {
+		// It counts names that were removed above.
+		u.same("as the kernel's overlayfs sees it", view, noNlink)
+	})
+}
+
+func noNlink(i *treediff.Ignore) { i.Nlink = true }
+
+// kernelView has the kernel's overlayfs mount the upper and the lowers, read-only.
+func (u *union) kernelView(fn func(view string)) {
+	u.t.Helper()
+	u.overlay("lowerdir="+strings.Join(append([]string{u.spec.Upper}, u.dirs...), ":"), unix.MS_RDONLY, fn)
+}
+
+// overlay mounts the kernel's overlayfs for as long as fn looks at it.
+func (u *union) overlay(options string, flags uintptr, fn func(view string)) {
 	u.t.Helper()
 	view := u.dir + "/kernel"
 	mkdirs(u.t, view)
-	opts := "redirect_dir=on,metacopy=on,lowerdir=" + strings.Join(append([]string{u.spec.Upper}, u.dirs...), ":")
-	if err := unix.Mount("overlay", view, "overlay", unix.MS_RDONLY, opts); err != nil {
+	if err := unix.Mount("overlay", view, "overlay", flags, "redirect_dir=on,metacopy=on,"+options); err != nil {
 		u.t.Skipf("SKIPPED: needs the kernel's overlayfs: %v", err)
 	}
-	// It counts names that were removed above.
-	u.same("as the kernel's overlayfs sees it", view, func(i *treediff.Ignore) { i.Nlink = true })
+	fn(view)
 	must(u.t, busy.Unmount(view))
 }
 

@@ -73,7 +73,10 @@ func withFile(p string, flags int, fn func(fd int) error) string {
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+	if err := unix.Fstat(fd, &st); err != nil {
+		return result(err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return "not regular"
 	}
 	return result(fn(fd))
@@ -278,21 +281,36 @@ func holes(fd int) string {
 		} else if err != nil {
 			return "SEEK_DATA: " + result(err)
 		}
-		b := make([]byte, data-off)
-		if _, err := unix.Pread(fd, b, off); err != nil {
-			return "read of a hole: " + result(err)
-		}
-		for k, c := range b {
-			if c != 0 {
-				return fmt.Sprintf("data in a hole, at %d", off+int64(k))
-			}
+		if bad := nonzero(fd, off, data); bad != "" {
+			return bad
 		}
 		if data == st.Size {
 			break
 		}
-		if off, err = unix.Seek(fd, data, unix.SEEK_HOLE); err != nil || off <= data {
+		if off, err = unix.Seek(fd, data, unix.SEEK_HOLE); err != nil || off < data {
 			return fmt.Sprintf("SEEK_HOLE from %d: %d, %s", data, off, result(err))
+		}
+		if off == data {
+			// Allocated and never written: data for as long as the page is cached.
+			off = min(data+4096, st.Size)
+			if bad := nonzero(fd, data, off); bad != "" {
+				return bad
+			}
 		}
 	}
 	return "ok"
+}
+
+// nonzero says where there is anything but zeros between two places.
+func nonzero(fd int, off, end int64) string {
+	b := make([]byte, end-off)
+	if _, err := unix.Pread(fd, b, off); err != nil {
+		return "read of a hole: " + result(err)
+	}
+	for k, c := range b {
+		if c != 0 {
+			return fmt.Sprintf("data in a hole, at %d", off+int64(k))
+		}
+	}
+	return ""
 }

@@ -32,6 +32,14 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if s := os.Getenv(jobVar); s != "" {
+		if err := work(s); err != nil {
+			fmt.Println("error:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	testenv.Isolate()
 	os.Exit(m.Run())
 }
 
@@ -96,6 +104,7 @@ type server struct {
 	cmd    *exec.Cmd
 	mnt    string
 	stderr *bytes.Buffer
+	gone   bool // neither process nor mount is there
 }
 
 // start mounts s, which has a target.
@@ -121,13 +130,21 @@ func start(t testing.TB, s spec) *server {
 
 // kill ends the server as kill -9 does, and removes the dead mount.
 func (s *server) kill() {
-	if s.cmd.ProcessState != nil {
+	if s.gone {
 		return
 	}
-	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait()
+	s.gone = true
+	s.die()
 	if err := busy.Unmount(s.mnt); err != nil && !errors.Is(err, unix.EINVAL) {
 		s.t.Errorf("a dead mount: %v", err)
+	}
+}
+
+// die ends the process and leaves the dead mount.
+func (s *server) die() {
+	if s.cmd.ProcessState == nil {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
 	}
 }
 
@@ -135,6 +152,7 @@ func (s *server) kill() {
 func (s *server) unmount() {
 	s.t.Helper()
 	must(s.t, busy.Unmount(s.mnt))
+	s.gone = true
 	if err := s.cmd.Wait(); err != nil {
 		s.t.Fatalf("server: %v\n%s", err, s.stderr)
 	}
@@ -198,27 +216,12 @@ func mkdirs(t testing.TB, dirs ...string) {
 	}
 }
 
-// ground is a directory on a filesystem of type fstype: "tmpfs", or "ext4" in
-// a file in memory, size MiB large.
-func ground(t testing.TB, fstype string, size int) string {
+// ground is a directory on a filesystem of type fstype: "tmpfs", or another one in
+// a file in memory, size MiB large, made with the options.
+func ground(t testing.TB, fstype string, size int64, options ...string) string {
 	t.Helper()
-	dir := testenv.TempDir(t)
 	if fstype == "tmpfs" {
-		return dir
+		return testenv.TempDir(t)
 	}
-	need(t, "mkfs."+fstype, "mount", "losetup")
-	img, mnt := dir+"/img", dir+"/fs"
-	mkdirs(t, mnt)
-	must(t, os.WriteFile(img, nil, 0o600))
-	must(t, os.Truncate(img, int64(size)<<20))
-	run(t, "mkfs."+fstype, "-q", img)
-	if out, err := exec.Command("mount", "-o", "loop", img, mnt).CombinedOutput(); err != nil {
-		t.Skipf("SKIPPED: needs a loop device: %v: %s", err, out)
-	}
-	t.Cleanup(func() {
-		if err := busy.Unmount(mnt); err != nil {
-			t.Errorf("the ground: %v", err)
-		}
-	})
-	return mnt
+	return testenv.LoopFS(t, fstype, size<<20, options...)
 }
