@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
@@ -182,7 +183,14 @@ func (o *single) halfDone(plain, live *side) {
 	if n == 0 {
 		return
 	}
-	withFile(plain.at(o.paths[0]), unix.O_WRONLY, func(fd int) error { _, err := unix.Pwrite(fd, o.data[:n], o.off); return err })
+	withFile(plain.at(o.paths[0]), unix.O_RDWR, func(fd int) error {
+		was := make([]byte, n)
+		if m, err := unix.Pread(fd, was, o.off); err == nil && bytes.Equal(was[:m], o.data[:n]) {
+			return nil // the bytes are the same by chance: nothing was written
+		}
+		_, err := unix.Pwrite(fd, o.data[:n], o.off)
+		return err
+	})
 }
 
 // concerned are the names whose times an operation may change when it is begun and
