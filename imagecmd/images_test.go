@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -136,7 +137,7 @@ func TestImportIsReproducible(t *testing.T) {
 func TestImportRefuses(t *testing.T) {
 	tar := it.Tar(t, it.Entry{Name: "f"})
 	for name, o := range map[string]ImportOptions{
-		"open /nonexistent: no such file or directory": {Input: "/nonexistent"},
+		"no such file or directory":      {Input: filepath.Join(t.TempDir(), "none")},
 		"invalid":                        {Input: it.File(t, "passwd", bytes.Repeat([]byte("root:x:0:0"), 100))},
 		"must be lowercase":              {Input: it.File(t, "r.tar", tar), Name: "BAD"},
 		"cannot import digest reference": {Input: it.File(t, "r.tar", tar), Name: "x@" + string(it.Simple(t, "").ID())},

@@ -15,8 +15,7 @@ import (
 // status. Every other process of the pid namespace ends when init then exits.
 func (i *initProc) reap(path string) (int, error) {
 	sigs := make(chan os.Signal, 64)
-	common, rest := forwardedByInit()
-	signal.Notify(sigs, common...)
+	signal.Notify(sigs, forwardedByInit()...)
 
 	resetLibrarySignals()
 	sys := &syscall.SysProcAttr{Setsid: true}
@@ -31,7 +30,6 @@ func (i *initProc) reap(path string) (int, error) {
 	if err != nil {
 		return 0, execError(args[0], err)
 	}
-	go signal.Notify(sigs, rest...)
 	// From here on the supervisor takes the command as running, and what the
 	// command closes must be closed for good: a pipe's reader waits for all writers.
 	for fd := range 3 {
@@ -87,21 +85,18 @@ func waitid(info *unix.Siginfo) error {
 }
 
 // forwardedByInit are the signals that a PID 1 of ours hands to the command: all
-// but those that can't be caught, that are about init itself, or that Go uses. The
-// common ones are caught before the command starts, the rest beside it: catching one
-// costs Go tens of microseconds.
-func forwardedByInit() (common, rest []os.Signal) {
+// but those that can't be caught, that are about init itself, or that Go uses. They
+// are caught before the command starts: what PID 1 doesn't catch the kernel drops
+// (pid_namespaces(7)).
+func forwardedByInit() (all []os.Signal) {
 	for n := unix.Signal(1); n < 65; n++ {
 		switch n {
 		case unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGPIPE, unix.SIGURG,
 			unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS,
 			unix.SIGPROF, unix.SIGVTALRM, 32, 33, 34:
-		case unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT,
-			unix.SIGUSR1, unix.SIGUSR2, unix.SIGTSTP, unix.SIGCONT:
-			common = append(common, n)
 		default:
-			rest = append(rest, n)
+			all = append(all, n)
 		}
 	}
-	return common, rest
+	return all
 }

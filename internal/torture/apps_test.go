@@ -52,7 +52,7 @@ func sh(t testing.TB, dir, script string, env ...string) string {
 func shell(dir, script string, env ...string) (string, error) {
 	cmd := exec.Command("sh", "-ec", script)
 	cmd.Dir = dir
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "LC_ALL=C", "TZ=UTC"}, env...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=/dev/null", "LC_ALL=C", "TZ=UTC"}, env...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -9,24 +9,17 @@ import (
 )
 
 // Attend waits for the stage's end as the process that a person started: every
-// signal that can be passed on is passed on to the stage. If the stage was killed
+// signal that can be passed on, and came since [Start], is passed on to the stage. If the stage was killed
 // while it had the terminal in raw mode, the terminal gets back the mode it had at
 // Start; a stage that ends by itself does that on its own. The result is that of
 // [Process.Wait]. The signals stay caught: what is left to do is to exit.
 func (p *Process) Attend() (int, error) {
-	sigs := make(chan os.Signal, 64)
-	common, rest := forwardable()
-	signal.Notify(sigs, common...)
-	go signal.Notify(sigs, rest...)
-	if p.mode != nil {
-		p.Signal(unix.SIGWINCH) // the size may have changed before it was listened for
-	}
 	done := make(chan struct{})
 	defer close(done)
 	go func() {
 		for {
 			select {
-			case s := <-sigs:
+			case s := <-p.signals:
 				p.Signal(s.(unix.Signal))
 			case <-done:
 				return
@@ -41,12 +34,11 @@ func (p *Process) Attend() (int, error) {
 	return status, err
 }
 
-// forwardable are the signals that P catches for the stage, those first that people
-// and service managers send. (Catching one costs Go tens of microseconds, so the rest is
-// not waited for.) Left out are those that can't be caught, that say something about
-// P itself (faults, its children, its own job control, a closed pipe), Go's own SIGURG,
-// and those that whoever started P has asked to be ignored (nohup).
-func forwardable() (common, rest []os.Signal) {
+// forwardable are the signals that P catches for the stage. Left out are those that
+// can't be caught, that say something about P itself (faults, its children, its own
+// job control, a closed pipe), Go's own SIGURG, and those that whoever started P has
+// asked to be ignored (nohup).
+func forwardable() (all []os.Signal) {
 	for n := unix.Signal(1); n < 65; n++ {
 		if signal.Ignored(n) {
 			continue
@@ -57,12 +49,9 @@ func forwardable() (common, rest []os.Signal) {
 			unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS,
 			unix.SIGPROF, unix.SIGVTALRM,
 			32, 33, 34: // kept by C libraries for themselves; Go leaves them alone too
-		case unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGWINCH,
-			unix.SIGUSR1, unix.SIGUSR2, unix.SIGTSTP, unix.SIGCONT:
-			common = append(common, n)
 		default:
-			rest = append(rest, n)
+			all = append(all, n)
 		}
 	}
-	return common, rest
+	return all
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -22,9 +23,12 @@ type Process struct {
 
 	tty  int         // the stage's standard input
 	mode *term.State // what its mode was at Start; nil if it is no terminal
+
+	signals chan os.Signal // what P has been sent
 }
 
-// Start starts the stage called name in the namespaces of m. The error wraps
+// Start starts the stage called name in the namespaces of m. When the stage begins
+// its work, every signal that [Process.Attend] passes on is caught. The error wraps
 // [userns.ErrForbidden] where the host doesn't allow them.
 func Start(m userns.Mapping, name string, payload []byte, io Stdio) (*Process, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -50,12 +54,20 @@ func Start(m userns.Mapping, name string, payload []byte, io Stdio) (*Process, e
 	if io.Err != nil {
 		cmd.Stderr = io.Err
 	}
-	p := &Process{cmd: cmd, link: ours}
+	p := &Process{cmd: cmd, link: ours, signals: make(chan os.Signal, 64)}
+	caught := make(chan struct{})
+	go func() { // takes tens of microseconds a signal, and meanwhile the process starts
+		defer close(caught)
+		signal.Notify(p.signals, forwardable()...)
+	}()
 	if io.In != nil {
 		p.tty = int(io.In.Fd())
 		p.mode, _ = term.GetState(p.tty)
 	}
-	if err := m.Start(cmd); err != nil {
+	err = m.Start(cmd)
+	<-caught
+	if err != nil {
+		signal.Stop(p.signals)
 		ours.Close()
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
