@@ -264,9 +264,14 @@ func (r *move) rename() error {
 		var st unix.Stat_t
 		err := r.dst0.stat(&st)
 		if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			var src unix.Stat_t
+			if err := r.src0.stat(&src); err != nil {
+				return err
+			}
 			if err := renameat(r.src0, r.dst0, unix.RENAME_EXCHANGE); err != nil {
 				return err
 			}
+			_ = r.dst0.utimens(src.Atim, src.Mtim) // XFS makes what is exchanged new; a rename doesn't
 			// The whiteout is where the directory was: just where one belongs, or
 			// one too many.
 			if !r.srcLow {
