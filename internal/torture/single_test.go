@@ -195,7 +195,7 @@ func (o *single) halfDone(plain, live *side) {
 
 // concerned are the names whose times an operation may change when it is begun and
 // not finished: of the directories above the names it is about, into which copies
-// are put, and of a file that is to be written to.
+// are put, of a file that is to be written to, and (on XFS) of what is renamed.
 func (o *single) concerned(want *treediff.Record) (all []string) {
 	for _, p := range o.paths {
 		names := []string{p}
@@ -207,7 +207,7 @@ func (o *single) concerned(want *treediff.Record) (all []string) {
 			}
 		}
 		for _, name := range names {
-			if !o.writes() {
+			if renamed := strings.HasPrefix(o.name, "rename") || strings.HasPrefix(o.name, "noreplace"); !renamed && !o.writes() {
 				name = filepath.Dir(name)
 			}
 			for ; name != "."; name = filepath.Dir(name) {
