@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -94,6 +95,10 @@ func serve(arg string) error {
 		return err
 	}
 	fmt.Println("mounted")
+	go func() { // the end of the file is that of the test
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(1)
+	}()
 	<-srv.Done()
 	return nil
 }
@@ -115,6 +120,8 @@ func start(t testing.TB, s spec) *server {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), serverVar+"="+string(arg))
 	out, err := cmd.StdoutPipe()
+	must(t, err)
+	_, err = cmd.StdinPipe() // open for as long as this process or the server lives
 	must(t, err)
 	srv := &server{t: t, cmd: cmd, mnt: s.Target, stderr: new(bytes.Buffer)}
 	cmd.Stderr = srv.stderr
