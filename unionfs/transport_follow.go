@@ -18,14 +18,14 @@ import (
 // the two hand it to each other, with no CPU woken at all (measured on two CPUs:
 // a cold walk takes 0.6, reading every file 0.5 of the time that it takes apart).
 //
-// So every now and then the worker has somebody look where the client of the
-// request at hand sleeps, and goes there. It stops following when there are clients on
+// So every now and then the worker looks where the client of the request at hand
+// sleeps, and goes there. It stops following when there are clients on
 // several CPUs, when requests are large, so that both sides have work at the
 // same time, and when others want that CPU, so that it has to wait for it.
 // It tries again after a while, which doubles each time.
 type follower struct {
 	look *lookout
-	seen atomic.Int32 // the CPU that look has found, plus 1; 0: nothing new
+	seen atomic.Int32 // the CPU that look has found by itself, plus 1; 0: nothing new
 
 	all       unix.CPUSet // what the thread may use
 	can       bool
@@ -124,10 +124,15 @@ func (f *follower) request(msg []byte) {
 		f.seen.Store(0)
 		return
 	}
-	if cpu := int(f.seen.Swap(0)) - 1; cpu >= 0 {
+	cpu := int(f.seen.Swap(0)) - 1
+	if unlocked(h.Opcode) {
+		cpu = f.look.find(h.Pid)
+	} else {
+		f.look.ask(f, h.Pid)
+	}
+	if cpu >= 0 {
 		f.sample(cpu, now)
 	}
-	f.look.ask(f, h.Pid)
 }
 
 // isLarge tells whether a request moves so much data that client and server
@@ -167,7 +172,10 @@ func (f *follower) sample(cpu int, now time.Time) {
 			f.giveUp(now)
 			return
 		}
-		f.waited, f.count = waited, followEvery
+		f.waited = waited
+		if same { // else look again soon
+			f.count = followEvery
+		}
 		if f.pause > 0 && f.moves == 0 {
 			f.pause -= f.pause / 8
 		}

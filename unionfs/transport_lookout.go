@@ -7,10 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A lookout finds out for the followers of a connection where clients run, on a
-// thread of its own: the kernel takes locks of a process to tell, which the client
-// may hold while it waits for an answer (in execve(2), or in a page fault on a
-// mapped file). A worker that waited for them would wait for itself.
+// A lookout finds out for the followers of a connection where clients run. To tell,
+// the kernel takes a lock of the process (exec_update_lock, fs/proc/array.c), which
+// the client holds in a part of execve(2), when it closes files and maps others. A
+// worker that waited for it before it answers would wait for itself, so for requests
+// that may come from there the lookout has a thread of its own, and the worker hears
+// of it with a later one. That is not as good: the thread takes the CPU that
+// was idle, and when it sleeps the scheduler moves the client there.
 type lookout struct {
 	questions chan question
 	find      func(tid uint32) int // clientCPU, but for tests
@@ -45,6 +48,17 @@ func (l *lookout) ask(f *follower, tid uint32) {
 
 // stop ends the lookout, without waiting for it. Nobody may ask any more.
 func (l *lookout) stop() { close(l.questions) }
+
+// unlocked tells whether a request is sure to come from a system call that works on
+// names or attributes: whoever is in one holds no lock of his process.
+func unlocked(opcode uint32) bool {
+	switch opcode {
+	case opLookup, opSetattr, opSymlink, opMknod, opMkdir, opUnlink, opRmdir, opRename, opRename2, opLink,
+		opReaddir, opReaddirplus, opStatfs, opTmpfile:
+		return true
+	}
+	return false
+}
 
 // clientCPU is the CPU that a thread ran on last, or -1: field 39 of
 // /proc/PID/stat (proc(5)).
