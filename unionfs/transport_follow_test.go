@@ -82,6 +82,11 @@ func TestLookoutNeverHolds(t *testing.T) {
 	look := &lookout{questions: make(chan question, 1), find: func(uint32) int { <-release; return 0 }}
 	go look.run()
 	defer look.stop()
+	for _, op := range []uint32{opRead, opWrite, opGetattr, opGetxattr, opFlush, opOpen, opRelease, opFsync} {
+		if unlocked(op) {
+			t.Errorf("%s may come from execve", opName(op))
+		}
+	}
 	var f follower
 	f.begin(look)
 	defer f.end()

@@ -40,6 +40,10 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if s := os.Getenv(execVar); s != "" {
+		fmt.Println("error:", execClosing(s))
+		os.Exit(1)
+	}
 	testenv.Isolate()
 	os.Exit(m.Run())
 }
