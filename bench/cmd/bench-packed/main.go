@@ -68,7 +68,7 @@ func (o options) run(ctx context.Context) (err error) {
 	}
 	for _, t := range []bench.Target{
 		{Workload: bench.WarmOpen.Name, Max: 1.0}, {Workload: bench.WarmStat.Name, Max: 1.0},
-		{Workload: bench.ColdWalk.Name, Max: 0.7}, {Workload: bench.ColdRead.Name, Max: 0.8},
+		{Workload: bench.ColdWalk.Name, Max: 0.6}, {Workload: bench.ColdRead.Name, Max: 0.8},
 	} {
 		t.Contestant, t.Against = "cfs", "overlay"
 		if strings.Contains(t.Workload, o.only) {
