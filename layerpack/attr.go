@@ -13,6 +13,7 @@ type Attr struct {
 	Nlink     uint32 // names after the merge; a directory has 2 + its subdirectories
 	Rdev      uint64 // as unix.Mkdev, for devices
 	Size      int64  // bytes
+	Chunks    int64  // of a regular file; where there is one it lies in one piece, or is one hole
 	Mtime     int64  // seconds since the epoch, may be negative
 	MtimeNsec uint32
 	Layer     int // index into the chain, bottom = 0, of the layer that brought it; -1: none

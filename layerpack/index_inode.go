@@ -65,8 +65,12 @@ func (x *Index) Stat(n NID, a *Attr) error {
 		MtimeNsec: le.Uint32(b[40:]),
 		Layer:     int(le.Uint32(b[layerField:])) - 1,
 	}
-	if t := i.mode & unix.S_IFMT; t == unix.S_IFCHR || t == unix.S_IFBLK {
+	switch t := i.mode & unix.S_IFMT; {
+	case t == unix.S_IFCHR || t == unix.S_IFBLK:
 		a.Rdev = decodeDev(i.u)
+	case t == unix.S_IFREG && i.layout == layoutChunks && i.size > 0:
+		bits := blockBits + i.u&chunkBitsMask
+		a.Chunks = (i.size-1)>>bits + 1
 	}
 	return nil
 }

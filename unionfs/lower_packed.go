@@ -49,9 +49,26 @@ func (p *packed) attr(r lowerRef, a *fuse.Attr) error {
 	a.Atime, a.Atimensec, a.Ctime, a.Ctimensec = a.Mtime, a.Mtimensec, a.Mtime, a.Mtimensec
 	if at.Mode&unix.S_IFMT == unix.S_IFREG {
 		a.Blocks = (a.Size + 511) / 512
+		if at.Chunks > 1 && at.Chunks <= countedChunks || at.Chunks == 1 && at.Size >= holesFrom {
+			a.Blocks = 0
+			return p.extents(r, 0, at.Size, func(e layerpack.Extent) error {
+				if e.Layer >= 0 {
+					a.Blocks += uint64(e.Len+511) / 512
+				}
+				return nil
+			})
+		}
 	}
 	return nil
 }
+
+// Holes count for st_blocks, by which programs tell whether to look for them. They
+// are looked for themselves in files of several chunks, unless these are so many that
+// a stat would take milliseconds, and in large files of one, which may be all hole.
+const (
+	countedChunks = 1 << 18
+	holesFrom     = 64 << 10
+)
 
 func (p *packed) lookup(dir lowerRef, name string) (lowerEntry, error) {
 	e, err := p.index.Lookup(dir.nid, unsafe.Slice(unsafe.StringData(name), len(name)))

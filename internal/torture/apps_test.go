@@ -200,9 +200,6 @@ func roundTrip(t *testing.T, kind, transport string, copy string) {
 			}
 		}
 		for _, p := range []string{root + "/in/sparse", out + "/b/sparse"} {
-			if kind == "packed" && strings.HasPrefix(p, out) {
-				continue // st_blocks of a packed file doesn't count holes, so tar doesn't look for them
-			}
 			var st unix.Stat_t
 			must(t, unix.Stat(p, &st))
 			if st.Blocks > 200 {
