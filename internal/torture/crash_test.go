@@ -30,7 +30,7 @@ func TestCrash(t *testing.T) {
 	seed := seed(t)
 	for i, c := range []struct{ kind, fstype, transport string }{
 		{"dirs", "ext4", "loop"}, {"packed", "tmpfs", "loop"},
-		{"dirs", "btrfs", "gofuse"}, {"packed", "xfs", "loop"},
+		{"dirs", "btrfs", "gofuse"}, {"packed", "xfs", "passthrough"},
 	} {
 		t.Run(c.kind+"-"+c.fstype+"-"+c.transport, func(t *testing.T) {
 			t.Parallel()

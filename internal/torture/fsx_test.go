@@ -26,6 +26,7 @@ func TestData(t *testing.T) {
 	for i, c := range []struct{ kind, fstype, transport string }{
 		{"dirs", "ext4", "loop"}, {"packed", "tmpfs", "loop"}, {"dirs", "xfs", "gofuse"},
 		{"dirs", "btrfs", "loop"}, {"packed", "ext4", "gofuse"}, {"packed", "xfs", "loop"},
+		{"dirs", "ext4", "passthrough"}, {"packed", "btrfs", "passthrough"},
 	} {
 		t.Run(c.kind+"-"+c.fstype+"-"+c.transport, func(t *testing.T) {
 			t.Parallel()

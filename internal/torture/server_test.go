@@ -54,7 +54,7 @@ type spec struct {
 	Dirs        []string   // topmost first
 	Upper, Work string
 	Target      string
-	Transport   string
+	Transport   string // loop, gofuse, or passthrough: loop with that option
 }
 
 // options opens what the spec names.
@@ -86,6 +86,10 @@ func serve(arg string) error {
 	if err != nil {
 		return err
 	}
+	passthrough := s.Transport == "passthrough"
+	if passthrough {
+		s.Transport = "loop"
+	}
 	tr, err := unionfs.TransportByName(s.Transport)
 	if err != nil {
 		return err
@@ -94,7 +98,8 @@ func serve(arg string) error {
 	if err != nil {
 		return err
 	}
-	srv, err := unionfs.Mount(fs, s.Target, unionfs.MountOptions{AllowOther: true, Suid: true, Dev: true, Transport: tr})
+	srv, err := unionfs.Mount(fs, s.Target, unionfs.MountOptions{AllowOther: true, Suid: true, Dev: true, Transport: tr,
+		TransportOptions: unionfs.TransportOptions{Passthrough: passthrough}})
 	if err != nil {
 		return err
 	}
