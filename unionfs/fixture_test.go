@@ -146,6 +146,19 @@ func mount(t testing.TB, o Options, mo MountOptions) (string, *Server) {
 	return dir, s
 }
 
+// undisturbed wants look to find nothing, and lets it look a few times: somebody
+// else on the machine may have the kernel drop its caches in between.
+func undisturbed(t testing.TB, look func() string) {
+	t.Helper()
+	var found string
+	for range 5 {
+		if found = look(); found == "" {
+			return
+		}
+	}
+	t.Error(found)
+}
+
 // snapshotOptions say what a tree's description holds.
 type snapshotOptions struct {
 	ino, mtime bool

@@ -5,12 +5,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/moby/sys/mountinfo"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
@@ -160,7 +162,19 @@ func setupScript(env *testscript.Env) error {
 	env.Setenv("CFS_ROOT", filepath.Join(env.WorkDir, "store"))
 	env.Setenv("USERHOME", home)
 	env.Setenv("UID", strconv.Itoa(os.Geteuid()))
+	env.Defer(func() { unmountBelow(env.WorkDir) })
 	return nil
+}
+
+// unmountBelow ends what a script that failed has left mounted, and so its servers.
+func unmountBelow(dir string) {
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+	if err != nil {
+		return // the script has failed, and said why
+	}
+	for _, m := range slices.Backward(mounts) {
+		_ = unix.Unmount(m.Mountpoint, unix.UMOUNT_NOFOLLOW)
+	}
 }
 
 // installSelf puts this test binary, which is cfs by that name, into dir.
