@@ -32,7 +32,9 @@ func (f *FS) heritage(p *node) (*heritage, error) {
 			h.def = v
 		}
 	}
-	p.dir.heir = h
+	if p.hasUpper() { // else its copy may have to do without the ACL
+		p.dir.heir = h
+	}
 	return h, nil
 }
 

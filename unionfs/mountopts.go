@@ -28,8 +28,8 @@ type MountLine struct {
 // Known are lowerdir, upperdir, workdir, uidmapping, gidmapping, squash_to_uid,
 // squash_to_gid, squash_to_root, xattr_permissions, userxattr, redirect_dir,
 // metacopy, partial, copyup, volatile, passthrough, fsync, static_nlink, acl,
-// noacl, context and its like, fsname, subtype, max_write, allow_other, default_permissions, debug, ro,
-// rw, and the mount flags suid, dev, exec with their opposites. Of fuse-overlayfs's
+// noacl, context and its like, fsname, subtype, max_write, allow_other,
+// default_permissions, debug, ro, rw, and the mount flags suid, dev, exec with their opposites. Of fuse-overlayfs's
 // and overlayfs's other options those are taken that ask for what is done anyhow
 // (xino=on, fast_ino, index=off, threaded=1); their opposites, and timeout, are
 // warned of. An option given twice counts the last time. What is wrong in

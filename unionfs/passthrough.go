@@ -166,12 +166,12 @@ func (f *FS) passable(n *node) *handle {
 			return nil // a part of a layer's tar
 		}
 		h, err := below.dataHandle(n.lower)
-		if err == nil && h.below != nil {
-			h.put()
-			return nil
-		}
 		if err != nil {
 			return nil // the read will say why
+		}
+		if h.below != nil { // a part is in another file
+			h.put()
+			return nil
 		}
 		return h
 	}

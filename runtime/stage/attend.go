@@ -9,10 +9,11 @@ import (
 )
 
 // Attend waits for the stage's end as the process that a person started: every
-// signal that can be passed on, and came since [Start], is passed on to the stage. If the stage was killed
-// while it had the terminal in raw mode, the terminal gets back the mode it had at
-// Start; a stage that ends by itself does that on its own. The result is that of
-// [Process.Wait]. The signals stay caught: what is left to do is to exit.
+// signal that can be passed on, and came since [Start], is passed on to the stage.
+// If the stage was killed while it had the terminal in raw mode, the terminal gets
+// back the mode it had at Start; a stage that ends by itself does that on its own.
+// The result is that of [Process.Wait]. The signals stay caught: what is left to do
+// is to exit.
 func (p *Process) Attend() (int, error) {
 	done := make(chan struct{})
 	defer close(done)
