@@ -246,7 +246,7 @@ func (p *pipeline) write() error {
 		return err
 	}
 	p.out.Entries = s.count
-	return t.finish(s.pos)
+	return t.finish(s)
 }
 
 // startWriteback lets the disk work while the layer still arrives, so that the
