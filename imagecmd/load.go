@@ -123,6 +123,10 @@ func loadDocker(ctx context.Context, in *store.Ingest, img archive.Image, o Load
 			DiffID: img.Config.RootFS.DiffIDs[i], Blob: l.Blob, Size: sizeIfBlob(l),
 			Spool: l.File.Spool, Open: l.File.Open, MaxExpansion: o.MaxExpansion,
 		})
+		if err == nil && got.Descriptor.MediaType == "" {
+			// The archive names the blob, and no manifest could.
+			got, err = in.Layer(ctx, store.LayerSource{DiffID: got.DiffID, Size: -1, Open: l.File.Open})
+		}
 		layers[i] = got.Descriptor
 		return err
 	})
