@@ -2,7 +2,7 @@ package layerpack
 
 import (
 	"fmt"
-	"math/bits"
+	"io"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -16,23 +16,21 @@ import (
 //	meta    inodes, the root first, then the children of one directory after
 //	        the other, depth first; each followed by its extended attributes
 //	        and by its link target, short directory or chunk indexes
-//	data    the directories and link targets that don't fit behind their inode
+//	data    the directories and link targets that don't fit behind their inode,
+//	        then the composed chunks of sparse files
 //
 // Metadata that is used together lies together: a directory's children are one
 // run of inodes.
-
-// maxChunkIndexes bounds the chunk indexes of an image: only sparse files need
-// more than one a TiB, and a hostile one could ask for billions.
-const maxChunkIndexes = 1 << 24
 
 // A place is where an inode goes.
 type place struct {
 	*node
 	xattrSize int
 	inline    bool
-	block     uint32 // of plain data
+	block     uint32 // of plain data, or of the composed chunks
 	chunkBits int
 	chunks    int64
+	composed  int64 // blocks of its composed chunks
 }
 
 // image is a merged tree with a place for everything.
@@ -44,12 +42,17 @@ type image struct {
 	blocks uint32  // all of the image's
 	data   []int32 // places whose data has blocks of its own, in order
 	chunks int64
+
+	composed       []int32 // places with composed chunks, in order
+	composedBlocks int64   // of them all
+	storedBytes    int64   // of them all, in their tars
 }
 
 // tarRef is one layer as the device table names it.
 type tarRef struct {
 	hex    string // 64 digits of the diff ID
 	blocks uint32
+	data   io.ReaderAt // the tar, for what must be composed
 }
 
 // layout finds a place for root and all below it.
@@ -72,6 +75,13 @@ func layout(root *node, layers []tarRef) (*image, error) {
 		p.block = uint32(at)
 		at += uint64(p.plainSize()+blockSize-1) >> blockBits
 		if at >= nullBlock {
+			return nil, fmt.Errorf("%w: the index is larger than 2 TiB", ErrInvalid)
+		}
+	}
+	for _, k := range im.composed {
+		p := &im.places[k]
+		p.block = uint32(at)
+		if at += uint64(p.composed); at >= nullBlock {
 			return nil, fmt.Errorf("%w: the index is larger than 2 TiB", ErrInvalid)
 		}
 	}
@@ -172,11 +182,14 @@ func (im *image) place(n *node) error {
 	}
 	switch {
 	case n.mode&unix.S_IFMT == unix.S_IFREG && n.size > 0:
-		if err := p.chunk(); err != nil {
-			return err
-		}
+		p.chunk()
 		if im.chunks += p.chunks; im.chunks > maxChunkIndexes {
 			return fmt.Errorf("%w: sparse files in too many pieces", ErrBomb)
+		}
+		if p.composed > 0 {
+			if err := im.compose(&p); err != nil {
+				return err
+			}
 		}
 		head = align(head, chunkIndexSize)
 		tail = uint64(p.chunks) * chunkIndexSize
@@ -203,39 +216,6 @@ func inlineAt(at, head, tail uint64) (uint64, bool) {
 		}
 	}
 	return 0, false
-}
-
-// chunk chooses the size of a file's chunks: the largest that every change
-// between data and hole, or from one run to a run elsewhere, is a multiple of.
-func (p *place) chunk() error {
-	p.chunkBits = max(blockBits, bits.Len64(uint64(p.size-1)))
-	if p.ext != nil && p.ext.holes {
-		for at := range breaks(p.ext.sparse, p.size) {
-			p.chunkBits = min(p.chunkBits, bits.TrailingZeros64(uint64(at)))
-		}
-	}
-	p.chunkBits = min(p.chunkBits, maxChunkBits)
-	if p.chunkBits < blockBits {
-		return fmt.Errorf("%w: sparse data that doesn't lie on blocks of %d bytes is not supported", ErrInvalid, blockSize)
-	}
-	p.chunks = (p.size-1)>>p.chunkBits + 1
-	return nil
-}
-
-// breaks are the offsets within a sparse file at which its data doesn't go on
-// where it did before.
-func breaks(runs []run, size int64) func(func(int64) bool) {
-	return func(yield func(int64) bool) {
-		for i, r := range runs {
-			if r.off > 0 && !(i > 0 && runs[i-1].off+runs[i-1].len == r.off && runs[i-1].tar+runs[i-1].len == r.tar) && !yield(r.off) {
-				return
-			}
-			end := r.off + r.len
-			if end < size && !(i+1 < len(runs) && runs[i+1].off == end) && !yield(end) {
-				return
-			}
-		}
-	}
 }
 
 // xattrRoom is the size of the attributes behind an inode, header included.

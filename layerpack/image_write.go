@@ -2,6 +2,7 @@ package layerpack
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"io"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // write writes the image, front to back.
-func (im *image) write(to io.Writer) error {
+func (im *image) write(ctx context.Context, to io.Writer) error {
 	w := &imageWriter{w: bufio.NewWriterSize(to, 256<<10)}
 	w.bytes(im.head())
 	w.pad(im.meta)
@@ -31,6 +32,11 @@ func (im *image) write(to io.Writer) error {
 		p := &im.places[k]
 		w.pad(uint64(p.block) << blockBits)
 		w.plain(p)
+	}
+	for _, k := range im.composed {
+		p := &im.places[k]
+		w.pad(uint64(p.block) << blockBits)
+		w.composed(ctx, p, im.layers[p.layer].data)
 	}
 	w.pad(uint64(im.blocks) << blockBits)
 	if w.err == nil {
@@ -76,6 +82,7 @@ type imageWriter struct {
 
 	zeros [blockSize]byte // never written to
 	buf   [inodeSize]byte
+	data  []byte
 }
 
 func (w *imageWriter) bytes(b []byte) {
@@ -193,27 +200,4 @@ func (w *imageWriter) directory(n *node) {
 		batch, used = append(batch, k), used+need
 	}
 	flush(true)
-}
-
-// appendChunks appends the chunk indexes of a file to b.
-func (p *place) appendChunks(b []byte) []byte {
-	runs := []run{{0, p.size, p.off}}
-	if p.ext != nil && p.ext.holes {
-		runs = p.ext.sparse
-	}
-	device := uint16(p.layer + 1)
-	for k, r := int64(0), 0; k < p.chunks; k++ {
-		from := k << p.chunkBits
-		for r < len(runs) && runs[r].off+runs[r].len <= from {
-			r++
-		}
-		var c [chunkIndexSize]byte
-		le.PutUint32(c[4:], nullBlock)
-		if r < len(runs) && runs[r].off <= from {
-			le.PutUint16(c[2:], device)
-			le.PutUint32(c[4:], uint32((runs[r].tar+from-runs[r].off)>>blockBits))
-		}
-		b = append(b, c[:]...)
-	}
-	return b
 }
