@@ -39,7 +39,7 @@ func writeIndex(ctx context.Context, w io.Writer, layers []cow.Layer) error {
 	if err != nil {
 		return err
 	}
-	im, err := layout(m.root, refs)
+	im, err := layout(m.root, refs, blockBits)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func mergeChain(ctx context.Context, layers []cow.Layer) (*merger, []tarRef, err
 		if err := m.apply(ctx, i, t); err != nil {
 			return nil, nil, fmt.Errorf("layer %s: %w", l.DiffID, err)
 		}
-		refs = append(refs, tarRef{l.DiffID.Encoded(), uint32((t.tarSize + blockSize - 1) >> blockBits), &lazyFile{path: l.Tar()}})
+		refs = append(refs, tarRef{l.DiffID.Encoded(), t.tarSize, &lazyFile{path: l.Tar()}})
 	}
 	return m, refs, nil
 }

@@ -95,9 +95,8 @@ func readBack(t *testing.T, c toc, tar io.ReaderAt) {
 			return
 		}
 	}
-	blocks := uint32((c.tarSize + blockSize - 1) >> blockBits)
-	refs := []tarRef{{fmt.Sprintf("%064x", 1), blocks, tar}, {fmt.Sprintf("%064x", 2), blocks, tar}}
-	im, err := layout(m.root, refs)
+	refs := []tarRef{{fmt.Sprintf("%064x", 1), c.tarSize, tar}, {fmt.Sprintf("%064x", 2), c.tarSize, tar}}
+	im, err := layout(m.root, refs, blockBits)
 	if err != nil {
 		if !sentinel(err) {
 			t.Fatal(err)

@@ -8,12 +8,14 @@ import (
 )
 
 // A file is chunks of one size, each of which lies in its layer's tar, or is a
-// hole. A file in one piece is one chunk. Only of sparse files some chunks are
-// neither: those where data and hole meet within a block of 512 bytes, or whose
-// data doesn't begin at such a block of the tar. Programs that look for holes
-// by blocks of the filesystem write none, but the formats allow it. Such chunks
-// are composed: copied, holes and all, into the index itself, its device 0, so
-// that whoever has the index and the tars has all of every file.
+// hole. A file in one piece is one chunk. Some chunks can be neither: those of
+// a sparse file in which data and hole meet within a block of 512 bytes, or
+// whose data doesn't begin at such a block of the tar, and the end of a tar that
+// is no whole block, which the kernel doesn't read. Programs that look for holes
+// by blocks of the filesystem, and pad their archives, write none, but the
+// formats allow it. Such chunks are composed: copied, holes and all, into the
+// index itself, its device 0, so that whoever has the index and the tars has all
+// of every file.
 
 const (
 	// maxChunkIndexes bounds the chunk indexes of an image: only sparse files
@@ -26,36 +28,51 @@ const (
 	// bytes that their files have in their tars.
 	composedFloor = 64 << 20
 	maxComposed   = 8
+	// tailChunks is log2 of how many chunks there are of a file whose last one
+	// must be composed.
+	tailChunks = 16
 )
 
 // chunk chooses the size of a file's chunks: the largest that every change
 // between data and hole is a multiple of, if it is one of a block.
-func (p *place) chunk() {
-	p.chunkBits = max(blockBits, bits.Len64(uint64(p.size-1)))
+func (im *image) chunk(p *place) {
+	p.chunkBits = max(im.bits, bits.Len64(uint64(p.size-1)))
 	sparse := p.ext != nil && p.ext.holes
 	if sparse {
 		for at := range breaks(p.ext.sparse, p.size) {
 			p.chunkBits = min(p.chunkBits, bits.TrailingZeros64(uint64(at)))
 		}
 	}
-	even := p.chunkBits >= blockBits
-	p.chunkBits = max(blockBits, min(p.chunkBits, maxChunkBits))
-	for sparse && p.count() > fileChunks && p.chunkBits < maxChunkBits {
+	even := p.chunkBits >= im.bits && im.bits == blockBits
+	if runs := p.runs(); len(runs) > 0 {
+		if last := runs[len(runs)-1]; !im.whole(p, last.tar, last.len) {
+			p.chunkBits = min(p.chunkBits, bits.Len64(uint64(p.size-1))-tailChunks)
+			even = false
+		}
+	}
+	most := im.bits + chunkBitsMask
+	p.chunkBits = max(im.bits, min(p.chunkBits, most))
+	for sparse && (p.size-1)>>p.chunkBits >= fileChunks && p.chunkBits < most {
 		p.chunkBits++
 		even = false
 	}
-	p.chunks = p.count()
+	p.chunks = (p.size-1)>>p.chunkBits + 1
 	if even {
 		return
 	}
-	for c := range p.each() {
+	for c := range im.eachChunk(p) {
 		if c.tar == composed {
-			p.composed += (c.till - c.from + blockSize - 1) >> blockBits
+			p.composed += im.blocksOf(c)
 		}
 	}
 }
 
-func (p *place) count() int64 { return (p.size-1)>>p.chunkBits + 1 }
+// whole tells whether the blocks of n bytes at off lie in p's tar to their end.
+func (im *image) whole(p *place, off, n int64) bool {
+	return im.count(uint64(off+n))<<im.bits <= uint64(im.layers[p.layer].size)
+}
+
+func (im *image) blocksOf(c chunk) int64 { return int64(im.count(uint64(c.till - c.from))) }
 
 // breaks are the offsets within a sparse file at which data begins or ends.
 func breaks(runs []run, size int64) func(func(int64) bool) {
@@ -84,12 +101,17 @@ const (
 	composed = -2
 )
 
-// each goes through the chunks of the file.
-func (p *place) each() func(func(chunk) bool) {
-	runs := []run{{0, p.size, p.off}}
-	if p.ext != nil && p.ext.holes {
-		runs = p.ext.sparse
+// runs are the data of a file.
+func (n *node) runs() []run {
+	if n.ext != nil && n.ext.holes {
+		return n.ext.sparse
 	}
+	return []run{{0, n.size, n.off}}
+}
+
+// eachChunk goes through the chunks of a file.
+func (im *image) eachChunk(p *place) func(func(chunk) bool) {
+	runs := p.runs()
 	return func(yield func(chunk) bool) {
 		first := 0
 		for k := range p.chunks {
@@ -110,7 +132,7 @@ func (p *place) each() func(func(chunk) bool) {
 			if c.runs = runs[first:last]; last > first {
 				// Neighbours in the file are neighbours in the tar.
 				c.tar = c.runs[0].tar + c.from - c.runs[0].off
-				if full < c.till || c.tar%blockSize != 0 {
+				if full < c.till || c.tar%int64(im.block()) != 0 || !im.whole(p, c.tar, c.till-c.from) {
 					c.tar = composed
 				}
 			}
@@ -123,11 +145,11 @@ func (p *place) each() func(func(chunk) bool) {
 
 // compose notes that p has chunks to compose.
 func (im *image) compose(p *place) error {
-	for _, r := range p.ext.sparse {
+	for _, r := range p.runs() {
 		im.storedBytes += r.len
 	}
 	im.composedBlocks += p.composed
-	if im.composedBlocks > (composedFloor+maxComposed*im.storedBytes)>>blockBits {
+	if im.composedBlocks > (composedFloor+maxComposed*im.storedBytes)>>im.bits {
 		return fmt.Errorf("%w: sparse files in too many pieces that lie on no block", ErrBomb)
 	}
 	im.composed = append(im.composed, int32(len(im.places)))
@@ -135,19 +157,19 @@ func (im *image) compose(p *place) error {
 }
 
 // appendChunks appends the chunk indexes of a file to b.
-func (p *place) appendChunks(b []byte) []byte {
+func (im *image) appendChunks(p *place, b []byte) []byte {
 	next := p.block
-	for c := range p.each() {
+	for c := range im.eachChunk(p) {
 		var index [chunkIndexSize]byte
 		le.PutUint32(index[4:], nullBlock)
 		switch c.tar {
 		case hole:
 		case composed:
 			le.PutUint32(index[4:], next)
-			next += uint32((c.till - c.from + blockSize - 1) >> blockBits)
+			next += uint32(im.blocksOf(c))
 		default:
 			le.PutUint16(index[2:], uint16(p.layer+1))
-			le.PutUint32(index[4:], uint32(c.tar>>blockBits))
+			le.PutUint32(index[4:], uint32(c.tar>>im.bits))
 		}
 		b = append(b, index[:]...)
 	}
@@ -156,7 +178,7 @@ func (p *place) appendChunks(b []byte) []byte {
 
 // composed writes the composed chunks of a file.
 func (w *imageWriter) composed(ctx context.Context, p *place, tar io.ReaderAt) {
-	for c := range p.each() {
+	for c := range w.im.eachChunk(p) {
 		if c.tar != composed {
 			continue
 		}
@@ -166,7 +188,7 @@ func (w *imageWriter) composed(ctx context.Context, p *place, tar io.ReaderAt) {
 			w.pad(base + uint64(from))
 			w.copy(ctx, io.NewSectionReader(tar, r.tar+from-r.off, till-from))
 		}
-		w.pad(align(base+uint64(c.till), blockSize))
+		w.pad(align(base+uint64(c.till), w.im.block()))
 	}
 }
 

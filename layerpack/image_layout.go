@@ -35,6 +35,7 @@ type place struct {
 
 // image is a merged tree with a place for everything.
 type image struct {
+	bits   int // of a block: blockBits, but for tests of the format
 	layers []tarRef
 	places []place // in the order of the image
 	meta   uint64  // offset, bytes
@@ -50,16 +51,15 @@ type image struct {
 
 // tarRef is one layer as the device table names it.
 type tarRef struct {
-	hex    string // 64 digits of the diff ID
-	blocks uint32
-	data   io.ReaderAt // the tar, for what must be composed
+	hex  string      // 64 digits of the diff ID
+	size int64       // of the tar, bytes
+	data io.ReaderAt // the tar, for what must be composed
 }
 
 // layout finds a place for root and all below it.
-func layout(root *node, layers []tarRef) (*image, error) {
-	im := &image{layers: layers, next: nidSize} // nid 0 stays free
-	im.meta = align(uint64(slotsOffset+len(layers)*slotSize), blockSize)
-	im.meta = max(im.meta, superOffset+blockSize)
+func layout(root *node, layers []tarRef, bits int) (*image, error) {
+	im := &image{bits: bits, layers: layers, next: nidSize} // nid 0 stays free
+	im.meta = align(im.headSize(), im.block())
 	if err := im.directory(root); err != nil {
 		return nil, err
 	}
@@ -69,11 +69,11 @@ func layout(root *node, layers []tarRef) (*image, error) {
 	if err := im.children(root); err != nil {
 		return nil, err
 	}
-	at := align(im.meta+im.next, blockSize) >> blockBits
+	at := im.count(im.meta + im.next)
 	for _, k := range im.data {
 		p := &im.places[k]
 		p.block = uint32(at)
-		at += uint64(p.plainSize()+blockSize-1) >> blockBits
+		at += im.count(uint64(p.plainSize()))
 		if at >= nullBlock {
 			return nil, fmt.Errorf("%w: the index is larger than 2 TiB", ErrInvalid)
 		}
@@ -88,6 +88,10 @@ func layout(root *node, layers []tarRef) (*image, error) {
 	im.blocks = uint32(at)
 	return im, nil
 }
+
+// block is the size of a block, count the blocks that n bytes take.
+func (im *image) block() uint64         { return 1 << im.bits }
+func (im *image) count(n uint64) uint64 { return (n + im.block() - 1) >> im.bits }
 
 // children places what dir holds, then what its subdirectories hold.
 func (im *image) children(dir *node) error {
@@ -124,12 +128,12 @@ func (im *image) directory(n *node) error {
 	full, used := int64(0), 0
 	for name := range dirNames(d.sorted) {
 		need := direntSize + len(name)
-		if used+need > blockSize {
+		if used+need > int(im.block()) {
 			full, used = full+1, 0
 		}
 		used += need
 	}
-	d.size = full<<blockBits + int64(used)
+	d.size = full<<im.bits + int64(used)
 	return nil
 }
 
@@ -177,12 +181,12 @@ func (im *image) place(n *node) error {
 	head := uint64(inodeSize + p.xattrSize)
 	tail := uint64(p.plainSize())
 	at := align(im.next, nidSize)
-	if at&(blockSize-1)+inodeSize > blockSize {
-		at = align(at, blockSize)
+	if at&(im.block()-1)+inodeSize > im.block() {
+		at = align(at, im.block())
 	}
 	switch {
 	case n.mode&unix.S_IFMT == unix.S_IFREG && n.size > 0:
-		p.chunk()
+		im.chunk(&p)
 		if im.chunks += p.chunks; im.chunks > maxChunkIndexes {
 			return fmt.Errorf("%w: sparse files in too many pieces", ErrBomb)
 		}
@@ -194,7 +198,7 @@ func (im *image) place(n *node) error {
 		head = align(head, chunkIndexSize)
 		tail = uint64(p.chunks) * chunkIndexSize
 	case tail > 0:
-		if fit, ok := inlineAt(at, head, tail); ok {
+		if fit, ok := im.inlineAt(at, head, tail); ok {
 			p.inline, at = true, fit
 		} else {
 			im.data, tail = append(im.data, int32(len(im.places))), 0
@@ -208,10 +212,11 @@ func (im *image) place(n *node) error {
 
 // inlineAt is the first offset from at on where an inode with its attributes
 // can lie so that tail doesn't cross the end of a block.
-func inlineAt(at, head, tail uint64) (uint64, bool) {
-	for end := at + blockSize; at < end; at += nidSize {
-		t := (at + head) & (blockSize - 1)
-		if at&(blockSize-1)+inodeSize <= blockSize && t+tail <= blockSize {
+func (im *image) inlineAt(at, head, tail uint64) (uint64, bool) {
+	block := im.block()
+	for end := at + block; at < end; at += nidSize {
+		t := (at + head) & (block - 1)
+		if at&(block-1)+inodeSize <= block && t+tail <= block {
 			return at, true
 		}
 	}

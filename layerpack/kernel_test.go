@@ -113,3 +113,13 @@ func TestKernelSeesTheSameTree(t *testing.T) {
 		t.Errorf("only %d paths", len(got))
 	}
 }
+
+// TestKernelReadsUnpaddedTars: a tar that ends with its last byte of data is
+// shorter than its last block.
+func TestKernelReadsUnpaddedTars(t *testing.T) {
+	for _, n := range []int{1, 511, 513, 5000, 100_000} {
+		layers := packChain(t, tarOf(t, file("f", strings.Repeat("x", n)))[:512+n])
+		x, path := buildOpen(t, layers)
+		diff(t, "the kernel's erofs against the index", without(indexView(t, x, layers), dropLayer), hostView(t, mountEROFS(t, path, layers)))
+	}
+}
