@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,10 @@ func FuzzScan(f *testing.F) {
 	f.Add(paxTar(f, 'x', "GNU.sparse.major=0", "GNU.sparse.minor=1", "GNU.sparse.size=5000", "GNU.sparse.map=512,4"), uint16(77))
 	f.Add(paxTar(f, 'x', "GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.realsize=5000", "GNU.sparse.name=s"), uint16(3))
 	f.Add(patched(f, node0("n", '3', 1, 3), func(b []byte) { copy(b[257:], "ustar  \x00") }), uint16(600))
+	f.Add(tarOf(f, file(".prefetch.landmark", "\x0f"), file("stargz.index.json", stargzJSON)), uint16(9))
+	for _, format := range sparseFormats {
+		f.Add(sparseTar(f, format, "s", 5000, []int64{100, 700, 4999}, []string{"ab", strings.Repeat("c", 600), "d"}), uint16(500))
+	}
 	f.Fuzz(func(t *testing.T, b []byte, piece uint16) {
 		for i := 0; i+512 <= len(b); i += 512 {
 			// Blocks that look like headers get a right checksum, or the
@@ -104,7 +109,7 @@ func readBack(t *testing.T, c toc, tar io.ReaderAt) {
 		return
 	}
 	var buf bytes.Buffer
-	if im.composedBlocks > 8<<20>>blockBits {
+	if im.composedBlocks > 8<<20>>blockBits || im.chunks > 1<<18 {
 		return // as large as its tar says: too much to hold in memory
 	}
 	if err := im.write(context.Background(), &buf); err != nil {
@@ -181,6 +186,13 @@ func FuzzTOC(f *testing.F) {
 			}
 			return
 		}
+		m := newMembers(c)
+		m.Write(make([]byte, min(size, 64<<10)))
+		m.report("tar", func(d Damage) {
+			if d.Off < 0 || d.Len < 0 || d.Off+d.Len > int64(size) {
+				t.Fatalf("damage outside of the tar: %v", d)
+			}
+		})
 		readBack(t, c, zerosAt{})
 	})
 }
