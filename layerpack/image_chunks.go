@@ -72,7 +72,7 @@ func (im *image) whole(p *place, off, n int64) bool {
 	return im.count(uint64(off+n))<<im.bits <= uint64(im.layers[p.layer].size)
 }
 
-func (im *image) blocksOf(c chunk) int64 { return int64(im.count(uint64(c.till - c.from))) }
+func (im *image) blocksOf(c fileChunk) int64 { return int64(im.count(uint64(c.till - c.from))) }
 
 // breaks are the offsets within a sparse file at which data begins or ends.
 func breaks(runs []run, size int64) func(func(int64) bool) {
@@ -89,8 +89,8 @@ func breaks(runs []run, size int64) func(func(int64) bool) {
 	}
 }
 
-// A chunk is one of a file.
-type chunk struct {
+// A fileChunk is one of a file.
+type fileChunk struct {
 	from, till int64 // in the file
 	tar        int64 // where it lies in the tar; or hole, or composed
 	runs       []run // the data in it, which may reach beyond
@@ -110,12 +110,12 @@ func (n *node) runs() []run {
 }
 
 // eachChunk goes through the chunks of a file.
-func (im *image) eachChunk(p *place) func(func(chunk) bool) {
+func (im *image) eachChunk(p *place) func(func(fileChunk) bool) {
 	runs := p.runs()
-	return func(yield func(chunk) bool) {
+	return func(yield func(fileChunk) bool) {
 		first := 0
 		for k := range p.chunks {
-			c := chunk{from: k << p.chunkBits, tar: hole}
+			c := fileChunk{from: k << p.chunkBits, tar: hole}
 			if c.till = c.from + 1<<p.chunkBits; c.till < 0 || c.till > p.size {
 				c.till = p.size
 			}
