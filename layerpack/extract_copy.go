@@ -24,7 +24,7 @@ func (x *extraction) content(fd int, n *node) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range n.runs() {
+	for _, r := range n.dataRuns() {
 		if err := x.copy(fd, r.off, tar, r.tar, r.len); err != nil {
 			return fmt.Errorf("copy %d bytes from %s at %d: %w", r.len, tar.Name(), r.tar, err)
 		}

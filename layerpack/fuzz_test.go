@@ -186,7 +186,7 @@ func FuzzTOC(f *testing.F) {
 			}
 			return
 		}
-		m := newMembers(c)
+		m := newMemberSums(c)
 		m.Write(make([]byte, min(size, 64<<10)))
 		m.report("tar", func(d Damage) {
 			if d.Off < 0 || d.Len < 0 || d.Off+d.Len > int64(size) {

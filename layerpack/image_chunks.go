@@ -44,7 +44,7 @@ func (im *image) chunk(p *place) {
 		}
 	}
 	even := p.chunkBits >= im.bits && im.bits == blockBits
-	if runs := p.runs(); len(runs) > 0 {
+	if runs := p.dataRuns(); len(runs) > 0 {
 		if last := runs[len(runs)-1]; !im.whole(p, last.tar, last.len) {
 			p.chunkBits = min(p.chunkBits, bits.Len64(uint64(p.size-1))-tailChunks)
 			even = false
@@ -101,17 +101,9 @@ const (
 	composed = -2
 )
 
-// runs are the data of a file.
-func (n *node) runs() []run {
-	if n.ext != nil && n.ext.holes {
-		return n.ext.sparse
-	}
-	return []run{{0, n.size, n.off}}
-}
-
 // eachChunk goes through the chunks of a file.
 func (im *image) eachChunk(p *place) func(func(fileChunk) bool) {
-	runs := p.runs()
+	runs := p.dataRuns()
 	return func(yield func(fileChunk) bool) {
 		first := 0
 		for k := range p.chunks {
@@ -145,7 +137,7 @@ func (im *image) eachChunk(p *place) func(func(fileChunk) bool) {
 
 // compose notes that p has chunks to compose.
 func (im *image) compose(p *place) error {
-	for _, r := range p.runs() {
+	for _, r := range p.dataRuns() {
 		im.storedBytes += r.len
 	}
 	im.composedBlocks += p.composed
