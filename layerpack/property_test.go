@@ -21,15 +21,12 @@ import (
 
 // chainMaker makes chains that try everything at once in a small name space,
 // so that names collide, links loop and directories change places.
-type chainMaker struct {
-	*rand.Rand
-	narrow bool // few names and many layers, which undo each other's work
-}
+type chainMaker struct{ *rand.Rand }
 
 func (r chainMaker) pick(of ...string) string { return of[r.IntN(len(of))] }
 
-func (r chainMaker) path() string {
-	if r.narrow {
+func (r chainMaker) path(narrow bool) string {
+	if narrow {
 		return r.pick("a", "a/b", "a/b", "a/b/c", "d", "d/b", "l/b", "l", "l/b/c")
 	}
 	n := 1 + r.IntN(4)
@@ -53,16 +50,16 @@ func (r chainMaker) path() string {
 	return p
 }
 
-func (r chainMaker) entry() tar.Header {
-	p := r.path()
+func (r chainMaker) entry(narrow bool) tar.Header {
+	p := r.path(narrow)
 	var h tar.Header
 	most := 20
-	if r.narrow {
+	if narrow {
 		most = 26
 	}
 	switch k := r.IntN(most); {
 	case k >= 22:
-		return hard(p, r.path())
+		return hard(p, r.path(narrow))
 	case k >= 20:
 		return file(r.pick("a", "d", "l")+"/.wh..wh..opq", "")
 	case k < 6:
@@ -72,7 +69,7 @@ func (r chainMaker) entry() tar.Header {
 	case k < 13:
 		h = link(p, r.pick("a", "b", "/a", "/lib", "..", "../..", "../../../c", "c/m", "/", ".", "l", "/nowhere/x", "../b/../l"))
 	case k < 15:
-		return hard(p, r.path())
+		return hard(p, r.path(narrow))
 	case k < 16:
 		h = node0(p, tar.TypeFifo, 0, 0)
 	case k < 18:
@@ -111,15 +108,21 @@ func (r chainMaker) odd(p string) tar.Header {
 // and after each. What the model refuses is mostly left out; if it stays, wrong
 // is true.
 func (r chainMaker) chain() (tars [][]tar.Header, states []*model, wrong bool) {
+	return r.chainOf(false)
+}
+
+// chainOf makes one, if narrow of few names and many layers, which undo each
+// other's work.
+func (r chainMaker) chainOf(narrow bool) (tars [][]tar.Header, states []*model, wrong bool) {
 	layers, entries := 1+r.IntN(5), 14
-	if r.narrow {
+	if narrow {
 		layers, entries = 2+r.IntN(8), 4
 	}
 	states = append(states, newModel())
 	for i := range layers {
 		var layer []tar.Header
 		for range 1 + r.IntN(entries) {
-			layer = append(layer, r.entry())
+			layer = append(layer, r.entry(narrow))
 		}
 		for {
 			next := states[i].clone()
@@ -213,8 +216,8 @@ func TestMergeIsTheModel(t *testing.T) {
 	refused := 0
 	met := make(map[string]int)
 	for seed := range uint64(seeds) {
-		r := chainMaker{rand.New(rand.NewPCG(seed, 7)), seed%16 >= 8}
-		tars, states, wrong := r.chain()
+		r := chainMaker{rand.New(rand.NewPCG(seed, 7))}
+		tars, states, wrong := r.chainOf(seed%16 >= 8)
 		if !wrong {
 			for s := range situations(tars, states) {
 				met[s]++
