@@ -2,10 +2,12 @@ package imagecmd
 
 import (
 	"os"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/cfs-project/cfs/runtime"
+	"github.com/cfs-project/cfs/runtime/seccomp"
 	"github.com/cfs-project/cfs/runtime/stage"
 	"github.com/cfs-project/cfs/runtime/userns"
 )
@@ -18,11 +20,44 @@ func (c *Container) spec(req monitorRequest, user runtime.User) (*specs.Spec, er
 		return nil, err
 	}
 	o := req.Options
-	return runtime.DefaultSpec(runtime.SpecOptions{
+	spec := runtime.DefaultSpec(runtime.SpecOptions{
 		Args: req.Process.Args, Env: req.Process.Env, Cwd: req.Process.Cwd, User: user,
 		Hostname: c.hostname(o), Network: runtime.Network(o.Network),
 		Terminal: o.TTY, NoNewPrivileges: !o.Privileges, Mapping: mapping,
-	}), nil
+	})
+	spec.Linux.Seccomp, err = seccompProfile(spec, o.Seccomp, mapping)
+	return spec, err
+}
+
+// seccompProfile is the profile that a person chose, for a container of this
+// configuration.
+func seccompProfile(spec *specs.Spec, chosen string, m userns.Mapping) (p *specs.LinuxSeccomp, err error) {
+	switch chosen {
+	case Unconfined:
+		return nil, nil
+	case "":
+		p, err = seccomp.Default(spec)
+	default:
+		p, err = seccomp.Parse([]byte(chosen), spec)
+	}
+	if err == nil && p != nil && m.Single() {
+		p.Syscalls = slices.Insert(p.Syscalls, 0, singleUser())
+	}
+	return p, err
+}
+
+// singleUser answers calls that need an id which doesn't exist, as there is only one, as
+// if they had been done: package managers unpack files of many owners, and stop
+// where they can't.
+func singleUser() specs.LinuxSyscall {
+	var done uint
+	return specs.LinuxSyscall{
+		Names: []string{
+			"chown", "chown32", "fchown", "fchown32", "lchown", "lchown32", "fchownat",
+			"setgroups", "setgroups32",
+		},
+		Action: specs.ActErrno, ErrnoRet: &done,
+	}
 }
 
 // hostname is what the container is called: as asked for, or as the host on the

@@ -34,9 +34,14 @@ type RunOptions struct {
 	Init        bool   // run cfs's init as process 1
 	InitSet     bool   // Init was said by the person, not by default
 	Privileges  bool   // let setuid programs and file capabilities give privileges
-	Driver      string
-	Debug       bool
+	// Seccomp is Unconfined, or a profile as JSON; "" is Docker's default profile.
+	Seccomp string
+	Driver  string
+	Debug   bool
 }
+
+// Unconfined is the seccomp profile of a container without one.
+const Unconfined = "unconfined"
 
 // ErrNoTerminal is returned when a terminal is asked for and there is none.
 var ErrNoTerminal = errors.New("the input device is not a TTY")

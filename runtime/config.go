@@ -42,6 +42,7 @@ type initConfig struct {
 	Terminal    bool
 	Size        [2]uint16 // rows, columns
 	Init        bool      // stay PID 1, the command is a child
+	Seccomp     *filterConfig
 }
 
 // bytes is a string that need not be UTF-8, which a JSON string must be.
@@ -144,6 +145,9 @@ func prepare(b Bundle, n namespaces, o Options) (_ *setup, err error) {
 		o.warn(n + " is no capability this runtime knows")
 	}
 	c.NoNewPrivs = p.NoNewPrivileges
+	if c.Seccomp, err = planSeccomp(l.Seccomp); err != nil {
+		return nil, err
+	}
 	if c.Rlimits, err = planRlimits(p.Rlimits); err != nil {
 		return nil, err
 	}

@@ -31,6 +31,12 @@ func (i *initProc) become() error {
 	if early != nil && !errors.Is(early, unix.EACCES) {
 		return fmt.Errorf("working directory %s: %w", c.Cwd, early)
 	}
+	// Without no_new_privs it takes a capability that the command may not have.
+	if !c.NoNewPrivs {
+		if err := i.confine(); err != nil {
+			return err
+		}
+	}
 	if err := i.setIDs(caps.Permitted != 0); err != nil {
 		return err
 	}

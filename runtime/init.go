@@ -65,6 +65,12 @@ func (i *initProc) run() (int, error) {
 	if err := i.sock.send(msgReady, nil, nil); err != nil {
 		return 0, fmt.Errorf("report to supervisor: %w", err)
 	}
+	// As late as can be, so that the profile need not allow what init does.
+	if i.config.NoNewPrivs {
+		if err := i.confine(); err != nil {
+			return 0, err
+		}
+	}
 	if i.config.Init {
 		return i.reap(path)
 	}

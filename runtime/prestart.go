@@ -159,7 +159,7 @@ func waitStatus(st syscall.WaitStatus) int {
 
 // awaitExec reads what init has to say until the command was executed: the master of
 // the terminal (-1 without one) and nil, or why it failed.
-func (i *Init) awaitExec(warn func(string)) (master int, err error) {
+func (i *Init) awaitExec(warn func(string), listener func(fd int) error) (master int, err error) {
 	master = -1
 	ready := false
 	for {
@@ -181,6 +181,11 @@ func (i *Init) awaitExec(warn func(string)) (master int, err error) {
 			continue
 		case msgReady:
 			ready = true
+			continue
+		case msgListener:
+			if err := i.listener(body, listener); err != nil {
+				return master, err
+			}
 			continue
 		case msgError:
 			var e initError

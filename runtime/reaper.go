@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -55,24 +54,43 @@ func (i *initProc) reap(path string) (int, error) {
 			mu.Unlock()
 		}
 	}()
-	for {
-		var info unix.Siginfo
-		// WNOWAIT: know who it is before the process id is free for reuse.
-		if err := waitid(&info); err != nil {
-			return 0, fmt.Errorf("wait: %w", err)
+	// This thread, which started the command, is confined by its filter; others are not.
+	var status syscall.WaitStatus
+	ended := make(chan error)
+	go func() {
+		var err error
+		for err == nil && !gone {
+			var pid int
+			mu.Lock()
+			pid, status, err = reapOne(&mu)
+			gone = pid == child && (status.Exited() || status.Signaled())
+			mu.Unlock()
 		}
-		mu.Lock()
-		var st unix.WaitStatus
-		pid, err := unix.Wait4(-1, &st, unix.WNOHANG|unix.WALL, nil)
-		gone = gone || pid == child && (st.Exited() || st.Signaled())
-		mu.Unlock()
-		switch {
-		case errors.Is(err, unix.ECHILD):
-			return 0, fmt.Errorf("wait: %w", err)
-		case gone:
-			return waitStatus(syscall.WaitStatus(st)), nil
-		}
+		ended <- err
+	}()
+	if err := <-ended; err != nil {
+		return 0, fmt.Errorf("wait: %w", err)
 	}
+	return waitStatus(status), nil
+}
+
+// reapOne waits until a process has ended and reaps one, with mu held but for
+// the waiting.
+func reapOne(mu *sync.Mutex) (pid int, status syscall.WaitStatus, err error) {
+	var info unix.Siginfo
+	mu.Unlock()
+	// WNOWAIT: know that there is one before its process id is free for reuse.
+	err = waitid(&info)
+	mu.Lock()
+	if err != nil {
+		return 0, 0, err
+	}
+	var st unix.WaitStatus
+	pid, err = unix.Wait4(-1, &st, unix.WNOHANG|unix.WALL, nil)
+	if err == unix.EINTR {
+		return 0, 0, nil
+	}
+	return pid, syscall.WaitStatus(st), err
 }
 
 func waitid(info *unix.Siginfo) error {

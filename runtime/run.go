@@ -38,6 +38,8 @@ type Options struct {
 	Signals <-chan os.Signal
 	// Prestarted is what [Prestart] returned for this specification; nil starts one.
 	Prestarted *Init
+	// ID is the container's, for whoever a seccomp profile has notified.
+	ID string
 	// Started, if not nil, is called once the command was executed, with the process
 	// id of the container's PID 1 as the caller sees it.
 	Started func(pid int)
@@ -105,7 +107,7 @@ func run(ctx context.Context, b Bundle, o Options) (status int, err error) {
 	if err != nil {
 		return 0, i.failed(ctx, fmt.Errorf("send configuration: %w", err))
 	}
-	master, err := i.awaitExec(o.warn)
+	master, err := i.awaitExec(o.warn, func(fd int) error { return i.handListener(fd, b, o.ID) })
 	if master >= 0 {
 		if err := t.attach(master); err != nil {
 			return 0, err

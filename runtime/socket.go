@@ -16,6 +16,9 @@ const (
 	msgWarning = 'W' // init → supervisor: text of a warning
 	msgReady   = 'R' // init → supervisor: set up; the command is executed next
 	msgError   = 'E' // init → supervisor: initError as JSON
+	// init → supervisor: the number of its seccomp listener, which the supervisor
+	// fetches and hands on; init waits for one byte back.
+	msgListener = 'L'
 )
 
 const (

@@ -31,7 +31,6 @@ func validate(s *specs.Spec) error {
 		{"linux.resources", s.Linux.Resources != nil},
 		{"linux.cgroupsPath", s.Linux.CgroupsPath != ""},
 		{"linux.netDevices", len(s.Linux.NetDevices) > 0},
-		{"linux.seccomp", s.Linux.Seccomp != nil},
 		{"linux.mountLabel", s.Linux.MountLabel != ""},
 		{"linux.intelRdt", s.Linux.IntelRdt != nil},
 		{"linux.memoryPolicy", s.Linux.MemoryPolicy != nil},

@@ -32,7 +32,7 @@ func TestRefused(t *testing.T) {
 		{func(s *specs.Spec) { s.Linux = nil }, ErrInvalid, "linux"},
 		{func(s *specs.Spec) { s.Linux.Resources = &specs.LinuxResources{} }, ErrUnsupported, "linux.resources"},
 		{func(s *specs.Spec) { s.Linux.CgroupsPath = "/x" }, ErrUnsupported, "linux.cgroupsPath"},
-		{func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{} }, ErrUnsupported, "linux.seccomp"},
+		{func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{} }, ErrInvalid, "linux.seccomp"},
 		{func(s *specs.Spec) { s.Linux.MountLabel = "x" }, ErrUnsupported, "linux.mountLabel"},
 		{func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }, ErrUnsupported, "linux.intelRdt"},
 		{func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{} }, ErrUnsupported, "linux.personality"},

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -53,7 +55,7 @@ to make any command process 1).`,
 	f.StringVar(&o.Hostname, "hostname", "", "the container's host `NAME`")
 	f.StringVar(&o.Network, "network", "host", "network of the container: `none|host`")
 	f.BoolVar(&o.Init, "init", true, "run a small init as process 1")
-	f.StringArrayVar(&security, "security-opt", nil, "`no-new-privileges[=true|false]`: on by default, so that setuid programs give nothing")
+	f.StringArrayVar(&security, "security-opt", nil, "`no-new-privileges[=true|false]`: on by default, so that setuid programs give nothing; seccomp=unconfined|default|FILE: the system calls let through, by default those of Docker's profile")
 	f.StringVar(&o.Driver, "driver", "", "storage driver `NAME` (CFS_DRIVER); default: the first that works here")
 	return cmd
 }
@@ -66,7 +68,19 @@ func parseSecurity(opts []string, o *imagecmd.RunOptions) error {
 			o.Privileges = false
 		case "no-new-privileges=false", "no-new-privileges:false":
 			o.Privileges = true
+		case "seccomp=" + imagecmd.Unconfined, "seccomp:" + imagecmd.Unconfined:
+			o.Seccomp = imagecmd.Unconfined
+		case "seccomp=default", "seccomp=builtin":
+			o.Seccomp = ""
 		default:
+			if file, ok := strings.CutPrefix(opt, "seccomp="); ok && file != "" {
+				profile, err := os.ReadFile(file)
+				if err != nil {
+					return &exitError{statusUsage, fmt.Errorf("opening seccomp profile: %w", err)}
+				}
+				o.Seccomp = string(profile)
+				continue
+			}
 			return &usageError{fmt.Errorf("security option %q is not supported", opt), "cfs run"}
 		}
 	}
