@@ -3,12 +3,10 @@ package layerpack
 import (
 	"encoding/base64"
 	"fmt"
-	"maps"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -20,10 +18,11 @@ import (
 // extended header of the pax format before it only for what ustar can't hold:
 // long or non-ASCII names, times with a fraction, before 1970 or after 2242,
 // large numbers, extended attributes, holes. No user and group names, no access
-// and change times: they are the host's. But for sparse files, attributes with
-// a "=" in their names and names that are not UTF-8, this is byte by byte what
-// Go's archive/tar writes, of which Docker's layers are made; it can't write
-// those.
+// and change times: they are the host's. But for what it can't write, which is
+// sparse files, attributes with a "=" in their names and names that are not
+// UTF-8, this is byte by byte what Go's archive/tar writes, of which Docker's
+// layers are made. Names that are not UTF-8 are written as they are, as GNU tar
+// does.
 type member struct {
 	typ          byte
 	name         string // of a directory with a slash at the end
@@ -52,43 +51,34 @@ const (
 func (m *member) append(b []byte) (_ []byte, stored int64, err error) {
 	var sparseMap []byte
 	stored = m.size
-	name := m.name
-	records := m.records()
 	if m.holes {
 		sparseMap = appendSparseMap(nil, m.sparse, m.size)
 		stored = int64(len(sparseMap))
 		for _, e := range m.sparse {
 			stored += e.Len
 		}
-		name = besideName(m.name, "GNUSparseFile.0")
-		delete(records, "path")
-		delete(records, "size")
-		records["GNU.sparse.major"], records["GNU.sparse.minor"] = "1", "0"
-		records["GNU.sparse.name"] = m.name
-		records["GNU.sparse.realsize"] = strconv.FormatInt(m.size, 10)
-		if stored > maxOctal12 {
-			records["size"] = strconv.FormatInt(stored, 10)
-		}
 	}
-	prefix, base := "", name
-	if len(name) > fieldName && !m.holes {
+	records := m.records(stored)
+	prefix, name := "", m.name
+	if m.holes {
+		name = besideName(m.name, "GNUSparseFile.0")
+	} else if len(name) > fieldName {
 		var ok bool
-		if prefix, base, ok = splitName(name); !ok || len(records) > 0 {
-			prefix, base = "", name
-			records["path"] = m.name
+		if prefix, name, ok = splitName(m.name); !ok || len(records) > 0 {
+			prefix, name = "", m.name
+			if ascii(name) {
+				records = append(records, record{"path", name})
+			}
 		}
 	}
 	if len(records) > 0 {
-		if !utf8.ValidString(m.name) || !utf8.ValidString(m.target) {
-			records["hdrcharset"] = "BINARY" // POSIX.1-2008 pax, "pax Extended Header"
-		}
 		if b, err = appendExtended(b, m.name, records); err != nil {
 			return b, 0, err
 		}
 	}
-	b = append(b, make([]byte, blockSize)...)
+	b = append(b, padding[:]...)
 	h := tarBlock(b[len(b)-blockSize:])
-	putText(h[0:100], asciiOnly(base))
+	putText(h[0:100], asciiOnly(name))
 	putOctal(h[100:108], int64(m.mode))
 	putOctal(h[108:116], int64(m.uid))
 	putOctal(h[116:124], int64(m.gid))
@@ -103,60 +93,69 @@ func (m *member) append(b []byte) (_ []byte, stored int64, err error) {
 	return append(b, sparseMap...), stored, nil
 }
 
-// records are the keywords of the extended header, but for those of holes and
-// that of a name which is only too long.
-func (m *member) records() map[string]string {
-	r := map[string]string{}
-	if !ascii(m.name) {
-		r["path"] = m.name
+// records are the keywords of the extended header, but for that of a name which
+// is only too long.
+func (m *member) records(stored int64) []record {
+	var r []record
+	add := func(key, value string) { r = append(r, record{key, value}) }
+	switch {
+	case m.holes:
+		add("GNU.sparse.major", "1")
+		add("GNU.sparse.minor", "0")
+		add("GNU.sparse.name", m.name)
+		add("GNU.sparse.realsize", strconv.FormatInt(m.size, 10))
+	case !ascii(m.name):
+		add("path", m.name)
 	}
 	if len(m.target) > fieldName || !ascii(m.target) {
-		r["linkpath"] = m.target
+		add("linkpath", m.target)
 	}
 	if m.uid > maxOctal8 {
-		r["uid"] = strconv.FormatUint(uint64(m.uid), 10)
+		add("uid", strconv.FormatUint(uint64(m.uid), 10))
 	}
 	if m.gid > maxOctal8 {
-		r["gid"] = strconv.FormatUint(uint64(m.gid), 10)
+		add("gid", strconv.FormatUint(uint64(m.gid), 10))
 	}
-	if m.size > maxOctal12 {
-		r["size"] = strconv.FormatInt(m.size, 10)
+	if stored > maxOctal12 {
+		add("size", strconv.FormatInt(stored, 10))
 	}
 	if m.nsec != 0 || m.mtime < 0 || m.mtime > maxOctal12 {
-		r["mtime"] = paxTime(m.mtime, m.nsec)
+		add("mtime", paxTime(m.mtime, m.nsec))
 	}
 	for name, value := range m.xattrs {
 		if strings.Contains(name, "=") {
 			// The first "=" ends a keyword; libarchive's form encodes it.
-			r[paxXattr64+strings.ReplaceAll(url.PathEscape(name), "=", "%3D")] = base64.StdEncoding.EncodeToString([]byte(value))
+			add(paxXattr64+strings.ReplaceAll(url.PathEscape(name), "=", "%3D"), base64.StdEncoding.EncodeToString([]byte(value)))
 			continue
 		}
-		r[paxXattr+name] = value
+		add(paxXattr+name, value)
 	}
 	return r
 }
 
 // appendExtended appends an extended header of records, in the order of their
 // keys, for a member called name.
-func appendExtended(b []byte, name string, records map[string]string) ([]byte, error) {
-	var data []byte
-	for _, k := range slices.Sorted(maps.Keys(records)) {
-		data = appendRecord(data, k, records[k])
+func appendExtended(b []byte, name string, records []record) ([]byte, error) {
+	slices.SortFunc(records, func(a, b record) int { return strings.Compare(a.key, b.key) })
+	head := len(b)
+	b = append(b, padding[:]...)
+	for _, r := range records {
+		b = appendRecord(b, r.key, r.value)
 	}
-	if len(data) > maxExtHeader {
-		return b, fmt.Errorf("an extended header of %d bytes, of which %d can be read again", len(data), maxExtHeader)
+	size := len(b) - head - blockSize
+	if size > maxExtHeader {
+		return b, fmt.Errorf("an extended header of %d bytes, of which %d can be read again", size, maxExtHeader)
 	}
-	b = append(b, make([]byte, blockSize)...)
-	h := tarBlock(b[len(b)-blockSize:])
+	h := tarBlock(b[head : head+blockSize])
 	beside := asciiOnly(besideName(name, "PaxHeaders.0"))
 	putText(h[0:100], strings.TrimRight(beside[:min(len(beside), fieldName)], "/"))
 	for _, field := range [][]byte{h[100:108], h[108:116], h[116:124], h[136:148]} {
 		putOctal(field, 0)
 	}
-	putOctal(h[124:136], int64(len(data)))
+	putOctal(h[124:136], int64(size))
 	h[156] = 'x'
 	h.seal()
-	return appendPadding(append(b, data...), int64(len(data))), nil
+	return appendPadding(b, int64(size)), nil
 }
 
 // appendRecord appends "LENGTH KEY=VALUE\n", whose length counts itself.
@@ -191,7 +190,7 @@ func appendSparseMap(b []byte, runs []cow.Extent, size int64) []byte {
 
 // appendPadding fills the block up in which size bytes end.
 func appendPadding(b []byte, size int64) []byte {
-	return append(b, make([]byte, padded(size)-size)...)
+	return append(b, padding[:padded(size)-size]...)
 }
 
 // seal writes what tells the format, and the checksum.
@@ -267,14 +266,22 @@ func asciiOnly(s string) string {
 
 // paxTime is a time in decimal seconds, without zeros at its end.
 func paxTime(sec int64, nsec uint32) string {
+	var buf [40]byte
+	b := buf[:0]
+	if sec < 0 && nsec != 0 {
+		b = append(b, '-')
+		sec, nsec = -(sec + 1), 1e9-nsec
+	}
+	b = strconv.AppendInt(b, sec, 10)
 	if nsec == 0 {
-		return strconv.FormatInt(sec, 10)
+		return string(b)
 	}
-	sign := ""
-	if sec < 0 {
-		sign, sec, nsec = "-", -(sec + 1), 1e9-nsec
+	b = append(b, '.')
+	for unit := uint32(1e8); nsec > 0; unit /= 10 {
+		b = append(b, '0'+byte(nsec/unit))
+		nsec %= unit
 	}
-	return strings.TrimRight(fmt.Sprintf("%s%d.%09d", sign, sec, nsec), "0")
+	return string(b)
 }
 
 // tarType is the type of a member for an object's mode; 0 for what a tar has
