@@ -1,7 +1,9 @@
 package layersout
 
 import (
+	"archive/tar"
 	"bytes"
+	"fmt"
 	"io"
 	"iter"
 	"os"
@@ -9,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -194,4 +197,20 @@ func readAll(t testing.TB, r io.Reader) []byte {
 	b, err := io.ReadAll(r)
 	must(t, err)
 	return b
+}
+
+// tarList is a line for each member of a tar.
+func tarList(t testing.TB, b []byte) []string {
+	t.Helper()
+	var out []string
+	for r := tar.NewReader(bytes.NewReader(b)); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return out
+		}
+		must(t, err)
+		sum := digest.FromBytes(readAll(t, r)).Encoded()[:8]
+		out = append(out, fmt.Sprintf("%c %o %d:%d %d %s %q -> %q %s %q", h.Typeflag, h.Mode, h.Uid, h.Gid, h.Size, h.ModTime.UTC().Format(time.RFC3339Nano),
+			h.Name, h.Linkname, sum, h.PAXRecords))
+	}
 }

@@ -87,11 +87,6 @@ func (d *Driver) Changes(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Chan
 	return ofUpper(ctx, d, s, cow.Upper.Changes)
 }
 
-// Diff implements cow.Driver.
-func (d *Driver) Diff(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Entry, error] {
-	return ofUpper(ctx, d, s, cow.Upper.Diff)
-}
-
 // ofUpper is what list says of the upper of s, on the trees of its chain.
 func ofUpper[T any](ctx context.Context, d *Driver, s cow.Snapshot, list func(cow.Upper) iter.Seq2[T, error]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
