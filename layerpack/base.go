@@ -89,7 +89,10 @@ func (b *Base) there(path string) (NID, Attr, error) {
 // Lookup implements [cow.Base].
 func (b *Base) Lookup(path string) (cow.Attr, bool, error) {
 	_, a, ok, err := b.find(path)
-	return a.cow(), ok, err
+	if err != nil || !ok {
+		return cow.Attr{}, false, err
+	}
+	return a.cow(), true, nil
 }
 
 func (a *Attr) cow() cow.Attr {
