@@ -18,9 +18,8 @@ import (
 // is asked for. It may be used by several goroutines.
 type Base struct {
 	x      *Index
-	layers []cow.Layer
 	hidden func(name string) bool
-	tars   *tarSet
+	files  *fileSet // the tars, then the index: the numbers of extents
 }
 
 // OpenBase opens the index of c. Hidden, when not nil, tells which extended
@@ -43,11 +42,11 @@ func OpenBase(c cow.Chain, hidden func(name string) bool) (*Base, error) {
 	if hidden == nil {
 		hidden = func(string) bool { return false }
 	}
-	return &Base{x: x, layers: c.Layers, hidden: hidden, tars: newTarSet(c.Layers)}, nil
+	return &Base{x: x, hidden: hidden, files: newFileSet(append(tarPaths(c.Layers), c.Index))}, nil
 }
 
 // Close ends the use of the base, but not of data opened from it.
-func (b *Base) Close() error { return errors.Join(b.x.Close(), b.tars.close()) }
+func (b *Base) Close() error { return errors.Join(b.x.Close(), b.files.close()) }
 
 func (b *Base) find(path string) (NID, Attr, bool, error) {
 	nid := b.x.Root()
@@ -160,38 +159,46 @@ func (b *Base) Open(path string) (cow.Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &tarData{set: b.tars.use(), size: a.Size}
+	d := &packedData{files: b.files.use(), size: a.Size}
 	at := int64(0)
 	for _, e := range es {
 		if e.Layer >= 0 {
-			d.runs = append(d.runs, layerRun{run{at, e.Len, e.Off}, int32(e.Layer)})
+			d.runs = append(d.runs, packedRun{run{at, e.Len, e.Off}, e.Layer})
 		}
 		at += e.Len
 	}
 	return d, nil
 }
 
-// tarSet are the tars of a chain, opened when they are needed and closed when
-// nobody uses the set any more.
-type tarSet struct {
-	layers []cow.Layer
-	mu     sync.Mutex
-	users  int
-	files  []*os.File // by layer; nil: not open
+// fileSet are files with packed data, opened when they are needed and closed
+// when nobody uses the set any more.
+type fileSet struct {
+	paths []string
+	mu    sync.Mutex
+	users int
+	files []*os.File // nil: not open
 }
 
-func newTarSet(layers []cow.Layer) *tarSet {
-	return &tarSet{layers: layers, users: 1, files: make([]*os.File, len(layers))}
+func newFileSet(paths []string) *fileSet {
+	return &fileSet{paths: paths, users: 1, files: make([]*os.File, len(paths))}
 }
 
-func (s *tarSet) use() *tarSet {
+func tarPaths(layers []cow.Layer) []string {
+	var paths []string
+	for _, l := range layers {
+		paths = append(paths, l.Tar())
+	}
+	return paths
+}
+
+func (s *fileSet) use() *fileSet {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.users++
 	return s
 }
 
-func (s *tarSet) close() error {
+func (s *fileSet) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.users--; s.users > 0 {
@@ -206,36 +213,36 @@ func (s *tarSet) close() error {
 	return err
 }
 
-func (s *tarSet) tar(layer int32) (*os.File, error) {
+func (s *fileSet) file(i int) (*os.File, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if int(layer) >= len(s.files) {
-		return nil, fmt.Errorf("layer %d of %d: %w", layer, len(s.files), ErrCorrupt)
+	if i >= len(s.files) {
+		return nil, fmt.Errorf("%w: data in file %d of %d", ErrCorrupt, i, len(s.files))
 	}
-	if s.files[layer] == nil {
-		f, err := os.Open(s.layers[layer].Tar())
+	if s.files[i] == nil {
+		f, err := os.Open(s.paths[i])
 		if err != nil {
 			return nil, err
 		}
-		s.files[layer] = f
+		s.files[i] = f
 	}
-	return s.files[layer], nil
+	return s.files[i], nil
 }
 
-// A layerRun is a run of a file's data in the tar of a layer.
-type layerRun struct {
+// A packedRun is a run of a file's data in one of a set's files.
+type packedRun struct {
 	run
-	layer int32
+	file int
 }
 
-// tarData is a file of packed layers as [cow.Data].
-type tarData struct {
-	set  *tarSet
-	size int64
-	runs []layerRun // of data, ascending
+// packedData is a file of packed layers as [cow.Data].
+type packedData struct {
+	files *fileSet
+	size  int64
+	runs  []packedRun // of data, ascending
 }
 
-func (d *tarData) ReadAt(b []byte, off int64) (int, error) {
+func (d *packedData) ReadAt(b []byte, off int64) (int, error) {
 	if off >= d.size {
 		return 0, io.EOF
 	}
@@ -257,14 +264,14 @@ func (d *tarData) ReadAt(b []byte, off int64) (int, error) {
 		}
 		in := off + done - r.off
 		part := b[done:min(end, done+r.len-in)]
-		f, err := d.set.tar(r.layer)
+		f, err := d.files.file(r.file)
 		if err != nil {
 			return int(done), err
 		}
 		n, err := f.ReadAt(part, r.tar+in)
 		done += int64(n)
 		if n < len(part) {
-			return int(done), fmt.Errorf("%s: %w: the tar is too short: %w", f.Name(), ErrCorrupt, err)
+			return int(done), fmt.Errorf("%s: %w: the file is too short: %w", f.Name(), ErrCorrupt, err)
 		}
 		if done == end {
 			break
@@ -278,7 +285,7 @@ func (d *tarData) ReadAt(b []byte, off int64) (int, error) {
 }
 
 // Extents implements [cow.Data].
-func (d *tarData) Extents() ([]cow.Extent, error) {
+func (d *packedData) Extents() ([]cow.Extent, error) {
 	var out []cow.Extent
 	for _, r := range d.runs {
 		if n := len(out); n > 0 && out[n-1].Off+out[n-1].Len == r.off {
@@ -290,6 +297,6 @@ func (d *tarData) Extents() ([]cow.Extent, error) {
 	return out, nil
 }
 
-func (d *tarData) Close() error { return d.set.close() }
+func (d *packedData) Close() error { return d.files.close() }
 
 var _ cow.Base = (*Base)(nil)

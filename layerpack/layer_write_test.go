@@ -304,3 +304,15 @@ func TestWriteIsReadByTar(t *testing.T) {
 		t.Errorf("the sparse file has %d blocks, %v", st.Blocks, err)
 	}
 }
+
+// TestWhiteoutOfALongName: what is gone may have had the longest name there is;
+// its whiteout's is longer.
+func TestWhiteoutOfALongName(t *testing.T) {
+	name := strings.Repeat("n", maxName)
+	b, _ := write(t, WriteOptions{}, change('D', "/d/"+name, unix.S_IFREG))
+	layers := packChain(t, tarOf(t, file("d/"+name, ""), file("d/f", "")), b)
+	x, _ := buildOpen(t, layers)
+	if _, ok := indexView(t, x, layers)["d/"+name]; ok {
+		t.Error("it is still there")
+	}
+}

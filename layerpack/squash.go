@@ -36,7 +36,7 @@ func Squash(ctx context.Context, w io.Writer, layers []cow.Layer, o WriteOptions
 type squasher struct {
 	below, all *node // their roots
 	kept       int32 // how many layers stay
-	tars       *tarSet
+	tars       *fileSet
 
 	// Of inodes with several names, in the merge of all: which is written under
 	// all of them, because one is another than before; what it was; its number.
@@ -59,7 +59,7 @@ func newSquasher(ctx context.Context, layers, below []cow.Layer) (*squasher, err
 		return nil, err
 	}
 	s := &squasher{
-		below: before.root, all: after.root, kept: int32(len(below)), tars: newTarSet(chain),
+		below: before.root, all: after.root, kept: int32(len(below)), tars: newFileSet(tarPaths(chain)),
 		whole: map[*node]bool{}, was: map[*node]*node{}, number: map[*node]uint64{},
 	}
 	count(s.all)
@@ -200,9 +200,9 @@ func (s *squasher) entry(p string, n, was *node) cow.Entry {
 	}
 	if n.mode&unix.S_IFMT == unix.S_IFREG {
 		e.Open = func() (cow.Data, error) {
-			d := &tarData{set: s.tars.use(), size: n.size}
+			d := &packedData{files: s.tars.use(), size: n.size}
 			for _, r := range n.runs() {
-				d.runs = append(d.runs, layerRun{r, n.layer})
+				d.runs = append(d.runs, packedRun{r, int(n.layer)})
 			}
 			return d, nil
 		}
