@@ -129,14 +129,7 @@ func TestMemberGoCant(t *testing.T) {
 			continue
 		}
 		e := all[0]
-		e.off = 0
-		for i := range e.sparse {
-			e.sparse[i].tar = 0
-		}
 		sortXattrs(e.xattrs)
-		if !c.want.holes || len(c.want.sparse) == 0 {
-			e.sparse = c.want.sparse
-		}
 		diff(t, c.m.name, entryString(c.want), entryString(e))
 		r := tar.NewReader(bytes.NewReader(b))
 		h, err := r.Next()
@@ -151,4 +144,11 @@ func TestMemberGoCant(t *testing.T) {
 	}
 }
 
-func entryString(e entry) string { return fmt.Sprintf("%+v", e) }
+// entryString is what an entry says, but for where it lies in its tar.
+func entryString(e entry) string {
+	s := fmt.Sprintf("%d %o %d:%d %d %d.%d %d,%d %q -> %q %t %q", e.kind, e.mode, e.uid, e.gid, e.size, e.mtime, e.nsec, e.major, e.minor, e.name, e.target, e.holes, e.xattrs)
+	for _, r := range e.sparse {
+		s += fmt.Sprintf(" [%d %d]", r.off, r.len)
+	}
+	return s
+}
