@@ -112,52 +112,6 @@ func short(b []byte, es []Extent) string {
 	return s.String()
 }
 
-// userTree is makeTree, for whoever can't set trusted xattrs, with three lines
-// more: "h path size off bytes" writes bytes into a file of holes, "n path
-// target" is a hard link, "p path" a fifo.
-func userTree(t testing.TB, lines string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for line := range strings.Lines(lines) {
-		f := append(strings.Fields(line), "", "", "")
-		if f[0] == "" {
-			continue
-		}
-		p := filepath.Join(dir, f[1])
-		var err error
-		switch f[0] {
-		case "d":
-			err = os.MkdirAll(p, 0o755)
-		case "f":
-			err = os.WriteFile(p, []byte(f[2]), 0o644)
-		case "h":
-			err = holes(p, f[2:])
-		case "l":
-			err = os.Symlink(f[2], p)
-		case "n":
-			err = os.Link(filepath.Join(dir, f[2]), p)
-		case "p":
-			err = unix.Mkfifo(p, 0o644)
-		case "c":
-			err = unix.Mknod(p, unix.S_IFCHR, 0)
-		case "m":
-			err = os.Chmod(p, 0o700)
-		case "x":
-			name, value, _ := strings.Cut(f[2], "=")
-			err = unix.Lsetxattr(p, name, []byte(value), 0)
-		default:
-			t.Fatalf("what is %q?", line)
-		}
-		if err == nil && f[0] != "d" && f[0] != "m" {
-			err = unix.UtimesNanoAt(unix.AT_FDCWD, p, []unix.Timespec{{Sec: 1}, {Sec: 1}}, unix.AT_SYMLINK_NOFOLLOW)
-		}
-		if err != nil {
-			t.Fatalf("%s: %v", strings.TrimSpace(line), err)
-		}
-	}
-	return dir
-}
-
 // holes writes runs of bytes, "OFF:BYTE*LEN", into a file of so many bytes.
 func holes(p string, f []string) error {
 	var size int64
@@ -195,7 +149,7 @@ const diffBase = `
 `
 
 func TestDiff(t *testing.T) {
-	base := userTree(t, diffBase)
+	base := makeTree(t, diffBase)
 	for _, tc := range []struct {
 		what, upper string
 		want        []string
@@ -238,7 +192,7 @@ func TestDiff(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer b.Close()
-			u := Upper{Dir: userTree(t, tc.upper), Dialect: whiteout.User, Base: b}
+			u := Upper{Dir: makeTree(t, tc.upper), Dialect: whiteout.User, Base: b}
 			got, err := entriesOf(t, u.Diff())
 			if err != nil {
 				t.Fatal(err)
@@ -271,7 +225,7 @@ func openBelow(t testing.TB, dirs ...string) (open []string) {
 
 // TestDiffRefuses: what can't be what it says is an error, at its place.
 func TestDiffRefuses(t *testing.T) {
-	base := userTree(t, diffBase)
+	base := makeTree(t, diffBase)
 	const meta = "\nx /big user.overlay.metacopy="
 	for what, upper := range map[string]string{
 		"a bound that is no number":        "h /big 20000 0:u*4096" + meta + "\nx /big user.overlay.cfs.partial=many",
@@ -291,7 +245,7 @@ func TestDiffRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer b.Close()
-			got, err := entriesOf(t, Upper{Dir: userTree(t, upper), Dialect: whiteout.User, Base: b}.Diff())
+			got, err := entriesOf(t, Upper{Dir: makeTree(t, upper), Dialect: whiteout.User, Base: b}.Diff())
 			if err == nil {
 				t.Errorf("taken for %v", got)
 			}
@@ -305,7 +259,7 @@ func TestDiffRefuses(t *testing.T) {
 func TestDiffMends(t *testing.T) {
 	bad := errors.New("bad")
 	u := Upper{
-		Dir:     userTree(t, "f /dev \nx /dev user.was=c\nf /link over/there\nx /link user.was=l\nf /f x\nx /f user.kept.security.capability=caps\nf /g x\nx /g user.kept.user.k=1\nx /g user.k=2"),
+		Dir:     makeTree(t, "f /dev \nx /dev user.was=c\nf /link over/there\nx /link user.was=l\nf /f x\nx /f user.kept.security.capability=caps\nf /g x\nx /g user.kept.user.k=1\nx /g user.k=2"),
 		Dialect: whiteout.User,
 		Attr: func(a *Attr, xattr func(string) (string, bool)) error {
 			switch v, _ := xattr("user.was"); v {
@@ -359,8 +313,8 @@ func TestCarried(t *testing.T) {
 }
 
 func TestCompare(t *testing.T) {
-	before := userTree(t, "d /same\nf /same/f s\nf /gone g\nd /dir\nf /dir/in i\nf /mode m\nf /.wh.odd w\nf /content old\nl /l a\nf /one x\nn /two one")
-	after := userTree(t, "d /same\nf /same/f s\nd /new\nf /new/f n\nf /dir d\nf /mode m\nm /mode\nf /.wh.odd w\nf /content new\nl /l b\nf /one x\nn /two one\nn /three one")
+	before := makeTree(t, "d /same\nf /same/f s\nf /gone g\nd /dir\nf /dir/in i\nf /mode m\nf /.wh.odd w\nf /content old\nl /l a\nf /one x\nn /two one")
+	after := makeTree(t, "d /same\nf /same/f s\nd /new\nf /new/f n\nf /dir d\nf /mode m\nm /mode\nf /.wh.odd w\nf /content new\nl /l b\nf /one x\nn /two one\nn /three one")
 	for _, dir := range []string{before, after} {
 		if err := unix.UtimesNanoAt(unix.AT_FDCWD, dir+"/mode", []unix.Timespec{{Sec: 1}, {Sec: 1}}, 0); err != nil {
 			t.Fatal(err)
@@ -390,12 +344,12 @@ func TestCompare(t *testing.T) {
 
 // TestEntryOutlivesTheWalk: data that was opened in time stays good.
 func TestEntryOutlivesTheWalk(t *testing.T) {
-	base := userTree(t, diffBase)
+	base := makeTree(t, diffBase)
 	b, err := OpenDirBase([]string{base}, whiteout.User)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := Upper{Dir: userTree(t, "h /big 20000 4096:u*4096\nx /big user.overlay.metacopy=\nx /big user.overlay.cfs.partial=20000\nf /f data"), Dialect: whiteout.User, Base: b}
+	u := Upper{Dir: makeTree(t, "h /big 20000 4096:u*4096\nx /big user.overlay.metacopy=\nx /big user.overlay.cfs.partial=20000\nf /f data"), Dialect: whiteout.User, Base: b}
 	var open []Data
 	for e, err := range u.Diff() {
 		if err != nil {

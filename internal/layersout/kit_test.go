@@ -147,15 +147,22 @@ func layer(t testing.TB, changes iter.Seq2[cow.Entry, error], o layerpack.WriteO
 	return b.Bytes(), w, listed
 }
 
-// view mounts a chain by the union and records it.
-func view(t testing.TB, dir string, c cow.Chain) *treediff.Record {
+// shown mounts a chain by the union, for as long as fn looks at it.
+func shown(t testing.TB, dir string, c cow.Chain, fn func(root string)) {
 	t.Helper()
 	at, err := os.MkdirTemp(dir, "view")
 	must(t, err)
 	m, err := unionfs.NewDriver(nil).Mount(t.Context(), cow.Snapshot{Base: c}, at, cow.MountOptions{ReadOnly: true, Suid: true, Dev: true})
 	must(t, err)
 	defer func() { must(t, m.Unmount()) }()
-	return walk(t, at)
+	fn(at)
+}
+
+// view records what a chain shows.
+func view(t testing.TB, dir string, c cow.Chain) (r *treediff.Record) {
+	t.Helper()
+	shown(t, dir, c, func(root string) { r = walk(t, root) })
+	return r
 }
 
 func walk(t testing.TB, dir string) *treediff.Record {

@@ -12,18 +12,13 @@ import (
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/internal/treediff"
 	"github.com/cfs-project/cfs/layerpack"
-	"github.com/cfs-project/cfs/unionfs"
 )
 
 // plant puts what a chain shows into a plain directory.
-func plant(t testing.TB, dir string, c cow.Chain) string {
+func plant(t testing.TB, dir string, c cow.Chain) (tree string) {
 	t.Helper()
-	at, err := os.MkdirTemp(dir, "view")
-	must(t, err)
-	m, err := unionfs.NewDriver(nil).Mount(t.Context(), cow.Snapshot{Base: c}, at, cow.MountOptions{ReadOnly: true, Suid: true, Dev: true})
-	must(t, err)
-	defer func() { must(t, m.Unmount()) }()
-	return copyTree(t, dir, at)
+	shown(t, dir, c, func(root string) { tree = copyTree(t, dir, root) })
+	return tree
 }
 
 func copyTree(t testing.TB, dir, from string) string {
