@@ -120,13 +120,7 @@ func (d *entries) entry(s step) (Entry, error) {
 			return e, err
 		}
 	case unix.S_IFREG:
-		e.Open = func() (Data, error) {
-			data, err := d.w.content(o)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", s.Path, err)
-			}
-			return data, nil
-		}
+		e.Open = func() (Data, error) { return d.w.content(o) }
 	}
 	switch {
 	case o.dir == nil:

@@ -49,8 +49,7 @@ type Written struct {
 // What is there is written in full, what is gone as a whiteout of its name, as
 // the spec says layers should be generated: no opaque directories. Whatever a
 // layer can't hold is left out, and noted: sockets, and names that would read
-// as whiteouts. What was in the base at the place of one of them is gone in the
-// layer too.
+// as whiteouts. What the base has at the place of a socket is gone.
 //
 // The same entries give the same bytes, on any host. Of a file with holes
 // those pages of 4096 bytes are holes in the tar that hold nothing but zeros,
