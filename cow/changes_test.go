@@ -13,14 +13,15 @@ import (
 	"github.com/cfs-project/cfs/whiteout"
 )
 
-// object is one line of a tree to make: "d path", "f path content", "l path
-// target", "c path" (a whiteout device), "x path name=value" (an xattr),
-// "m path mode".
-func makeTree(t *testing.T, lines string) string {
+// makeTree makes a tree of lines: "d path", "f path content", "l path target",
+// "c path" (a whiteout device), "x path name=value" (an xattr), "m path" (mode
+// 0700), "h path size off:byte*len ..." (a file with holes), "n path target" (a hard
+// link), "p path" (a fifo). All but directories have one time.
+func makeTree(t testing.TB, lines string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for line := range strings.Lines(lines) {
-		f := append(strings.Fields(line), "", "")
+		f := append(strings.Fields(line), "", "", "")
 		if f[0] == "" {
 			continue
 		}
@@ -30,11 +31,15 @@ func makeTree(t *testing.T, lines string) string {
 		case "d":
 			err = os.MkdirAll(p, 0o755)
 		case "f":
-			if err = os.WriteFile(p, []byte(f[2]), 0o644); err == nil {
-				err = unix.UtimesNanoAt(unix.AT_FDCWD, p, []unix.Timespec{{Sec: 1}, {Sec: 1}}, 0)
-			}
+			err = os.WriteFile(p, []byte(f[2]), 0o644)
+		case "h":
+			err = holes(p, f[2:])
 		case "l":
 			err = os.Symlink(f[2], p)
+		case "n":
+			err = os.Link(filepath.Join(dir, f[2]), p)
+		case "p":
+			err = unix.Mkfifo(p, 0o644)
 		case "c":
 			err = unix.Mknod(p, unix.S_IFCHR, 0)
 		case "m":
@@ -44,6 +49,9 @@ func makeTree(t *testing.T, lines string) string {
 			err = unix.Lsetxattr(p, name, []byte(value), 0)
 		default:
 			t.Fatalf("what is %q?", line)
+		}
+		if err == nil && f[0] != "d" && f[0] != "m" {
+			err = unix.UtimesNanoAt(unix.AT_FDCWD, p, []unix.Timespec{{Sec: 1}, {Sec: 1}}, unix.AT_SYMLINK_NOFOLLOW)
 		}
 		if err != nil {
 			t.Fatalf("%s: %v", strings.TrimSpace(line), err)

@@ -16,11 +16,21 @@ import (
 // changeWalk compares two trees: the view (upper merged with base) and the base
 // alone.
 type changeWalk struct {
-	u     Upper
-	yield func(Change, error) bool
+	u    Upper
+	emit func(step) error
 	// pending are the directories between the root and where the walk is that
 	// have not been listed, outermost first; a change below lists them all.
-	pending []string
+	pending []step
+	// linked, when not nil, tells of an object of the upper with several names,
+	// which equals the base's, whether it is listed all the same.
+	linked func(*object) (bool, error)
+}
+
+// A step is one change that the walk found.
+type step struct {
+	Change
+	now    *object // nil if it is Deleted; good for as long as emit runs
+	before Attr
 }
 
 // upperDir is one opened directory of the upper.
@@ -31,26 +41,36 @@ type upperDir struct {
 	xdir     bool            // empty files in it can be whiteouts
 	names    []string        // what it holds, without whiteouts that are names
 	gone     map[string]bool // removed by such a name
+	merge    string          // path of the base's directory that shines through; empty for none
 }
 
-// upperObject is one object of an upper directory.
-type upperObject struct {
-	attr  Attr
-	gone  bool // it is a whiteout
-	xattr func(string) (string, bool)
+// run walks from the root.
+func (w *changeWalk) run() error {
+	fd, err := openDir(unix.AT_FDCWD, w.u.Dir)
+	if err != nil {
+		return fmt.Errorf("opening upper directory %s: %w", w.u.Dir, err)
+	}
+	defer unix.Close(fd)
+	d, err := w.open(fd)
+	if err != nil {
+		return err
+	}
+	d.merge = "/"
+	if w.u.Dialect == whiteout.Plain || d.opaque && w.u.Dialect.HasNames() {
+		d.merge = "" // the kernel merges roots whatever they say
+	}
+	return w.dir("/", &d, d.merge, true)
 }
 
-func (w *changeWalk) emit(c Change) error {
+// list emits s, after the directories that lead to it.
+func (w *changeWalk) list(s step) error {
 	for _, p := range w.pending {
-		if !w.yield(Change{Path: p, Kind: Changed}, nil) {
-			return errStop
+		if err := w.emit(p); err != nil {
+			return err
 		}
 	}
 	w.pending = w.pending[:0]
-	if !w.yield(c, nil) {
-		return errStop
-	}
-	return nil
+	return w.emit(s)
 }
 
 // open reads what the upper directory fd says about its base.
@@ -140,8 +160,9 @@ func (w *changeWalk) name(parent, name string, d *upperDir, inUpper bool, merge 
 		if err != nil {
 			return fmt.Errorf("looking at %s in the upper: %w", p, err)
 		}
+		defer o.close()
 		if !o.gone {
-			return w.upperObject(p, name, d, o, old, was, merge)
+			return w.compare(p, o, old, was, func() error { return w.enter(p, o, was && old.IsDir()) })
 		}
 	} else if merge != "" && (d == nil || !d.gone[name]) {
 		from := path.Join(merge, name)
@@ -150,14 +171,34 @@ func (w *changeWalk) name(parent, name string, d *upperDir, inUpper bool, merge 
 			return err
 		}
 		if is {
-			return w.compare(p, now, old, was, func() (map[string]string, error) { return w.u.Base.Xattrs(from) },
-				func() error { return w.dir(p, nil, from, was && old.IsDir()) })
+			o := &object{attr: now, from: from, fd: -1}
+			return w.compare(p, o, old, was, func() error { return w.dir(p, nil, from, was && old.IsDir()) })
 		}
 	}
 	if was {
-		return w.emit(Change{Path: p, Kind: Deleted})
+		return w.list(step{Change: Change{Path: p, Kind: Deleted}, before: old})
 	}
 	return nil
+}
+
+// enter walks the upper's directory o at p.
+func (w *changeWalk) enter(p string, o *object, was bool) error {
+	fd, err := openDir(o.dir.fd, o.name)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil // replaced since it was looked at
+	}
+	if err != nil {
+		return fmt.Errorf("opening directory %s of the upper: %w", p, err)
+	}
+	defer unix.Close(fd)
+	sub, err := w.open(fd)
+	if err != nil {
+		return fmt.Errorf("reading directory %s of the upper: %w", p, err)
+	}
+	if sub.merge, err = w.mergeOf(&sub, o.dir.merge, o.name); err != nil {
+		return fmt.Errorf("directory %s of the upper: %w", p, err)
+	}
+	return w.dir(p, &sub, sub.merge, was)
 }
 
 // splitNames takes the AUFS names out of a directory's list.
@@ -178,75 +219,15 @@ func splitNames(list []string) (names []string, gone map[string]bool, opaque boo
 	return names, gone, opaque
 }
 
-func (w *changeWalk) object(d *upperDir, name string) (upperObject, error) {
-	var st unix.Stat_t
-	if err := retry(func() error { return unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
-		return upperObject{}, err
-	}
-	o := upperObject{attr: attrOf(&st), xattr: xattrReader(fdPath(d.fd)+"/"+name, false)}
-	ask := whiteout.Object{Name: name, Mode: st.Mode, Rdev: st.Rdev, Size: st.Size, Xattr: o.xattr, InXDir: d.xdir}
-	mark, err := w.u.Dialect.Read(ask)
-	if err != nil {
-		return upperObject{}, err
-	}
-	o.gone = mark.Kind == whiteout.Remove || mark.Kind == whiteout.Meta
-	if w.u.Attr != nil {
-		w.u.Attr(&o.attr, o.xattr)
-	}
-	return o, nil
-}
-
-// upperObject compares the upper's object at p, called name in its directory d,
-// with what was there.
-func (w *changeWalk) upperObject(p, name string, d *upperDir, o upperObject, old Attr, was bool, merge string) error {
-	xattrs := func() (map[string]string, error) {
-		m, err := listXattrs(fdPath(d.fd)+"/"+name, false)
-		return w.shown(m), err
-	}
-	return w.compare(p, o.attr, old, was, xattrs, func() error {
-		fd, err := openDir(d.fd, name)
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-			return nil // replaced since it was looked at
-		}
-		if err != nil {
-			return fmt.Errorf("opening directory %s of the upper: %w", p, err)
-		}
-		defer unix.Close(fd)
-		sub, err := w.open(fd)
-		if err != nil {
-			return fmt.Errorf("reading directory %s of the upper: %w", p, err)
-		}
-		from, err := w.mergeOf(&sub, merge, name)
-		if err != nil {
-			return fmt.Errorf("directory %s of the upper: %w", p, err)
-		}
-		return w.dir(p, &sub, from, was && old.IsDir())
-	})
-}
-
 // mergeOf is the path in the base that directory sub, called name in a
-// directory merged with the base's at parent, is merged with (overlayfs.rst,
-// "Renaming directories": an absolute redirect counts from the overlay's
-// root, one without slashes replaces the name).
+// directory merged with the base's at parent, is merged with.
 func (w *changeWalk) mergeOf(sub *upperDir, parent, name string) (string, error) {
 	if sub.opaque {
 		return "", nil
 	}
-	var from string
-	switch r := sub.redirect; {
-	case r == "" && parent == "", r != "" && r[0] != '/' && parent == "":
-		return "", nil
-	case r == "":
-		from = path.Join(parent, name)
-	case r[0] == '/':
-		from = path.Clean(r)
-		if from != r {
-			return "", fmt.Errorf("redirect %q is not a clean path", r)
-		}
-	case strings.Contains(r, "/") || r == "." || r == "..":
-		return "", fmt.Errorf("redirect %q is neither a path nor a name", r)
-	default:
-		from = path.Join(parent, r)
+	from, err := redirected(sub.redirect, parent, name)
+	if err != nil || from == "" {
+		return "", err
 	}
 	a, ok, err := w.u.Base.Lookup(from)
 	if err != nil || !ok || !a.IsDir() {
@@ -255,82 +236,24 @@ func (w *changeWalk) mergeOf(sub *upperDir, parent, name string) (string, error)
 	return from, nil
 }
 
-// compare lists p, of which the view has now and the base had old, and calls
-// inside for directories.
-func (w *changeWalk) compare(p string, now, old Attr, was bool, xattrs func() (map[string]string, error), inside func() error) error {
-	switch {
-	case !was:
-		if err := w.emit(Change{Path: p, Kind: Added}); err != nil {
-			return err
+// redirected is the path in the base that an object of the upper stands on, which
+// is called name in a directory merged with the base's at parent; empty for
+// none (overlayfs.rst, "Renaming directories": an absolute redirect counts from
+// the overlay's root, one without slashes replaces the name).
+func redirected(redirect, parent, name string) (string, error) {
+	switch r := redirect; {
+	case r == "" && parent == "", r != "" && r[0] != '/' && parent == "":
+		return "", nil
+	case r == "":
+		return path.Join(parent, name), nil
+	case r[0] == '/':
+		if path.Clean(r) != r {
+			return "", fmt.Errorf("redirect %q is not a clean path", r)
 		}
-	case differ(now, old):
-		if err := w.emit(Change{Path: p, Kind: Changed}); err != nil {
-			return err
-		}
+		return r, nil
+	case strings.Contains(r, "/") || r == "." || r == "..":
+		return "", fmt.Errorf("redirect %q is neither a path nor a name", r)
 	default:
-		nx, err := xattrs()
-		if err != nil {
-			return fmt.Errorf("listing extended attributes of %s: %w", p, err)
-		}
-		ox, err := w.u.Base.Xattrs(p)
-		if err != nil {
-			return err
-		}
-		if !maps.Equal(compared(nx), compared(ox)) {
-			if err := w.emit(Change{Path: p, Kind: Changed}); err != nil {
-				return err
-			}
-		} else if now.IsDir() {
-			w.pending = append(w.pending, p)
-			err := inside()
-			// Either emit has emptied pending, or p is its last element still.
-			if n := len(w.pending); n > 0 {
-				w.pending = w.pending[:n-1]
-			}
-			return err
-		}
+		return path.Join(parent, r), nil
 	}
-	if now.IsDir() {
-		return inside()
-	}
-	return nil
-}
-
-// differ tells whether two objects differ, as `docker diff` sees it: sizes and
-// times of directories tell nothing.
-func differ(a, b Attr) bool {
-	if a.Mode != b.Mode || a.UID != b.UID || a.GID != b.GID || a.Rdev != b.Rdev {
-		return true
-	}
-	return !a.IsDir() && (a.Size != b.Size || a.Mtime != b.Mtime || a.MtimeNsec != b.MtimeNsec)
-}
-
-// shown turns the names xattrs are stored under in the upper into those its
-// user sees, and drops the union's own.
-func (w *changeWalk) shown(m map[string]string) map[string]string {
-	ns := w.u.Dialect.Namespace()
-	out := make(map[string]string, len(m))
-	for k, v := range m {
-		if ns == "" {
-			if !whiteout.Bookkeeping(k) {
-				out[k] = v
-			}
-		} else if name, ok := ns.Shown(k); ok && (ns == whiteout.TrustedXattr || !whiteout.Bookkeeping(k)) {
-			out[name] = v
-		}
-	}
-	return out
-}
-
-// compared leaves those xattrs that belong to the file and can be read by
-// whoever may read the file: labels are the host's, and trusted.* is hidden
-// from all but the host's root.
-func compared(m map[string]string) map[string]string {
-	out := make(map[string]string, len(m))
-	for k, v := range m {
-		if k == "security.capability" || strings.HasPrefix(k, "user.") || strings.HasPrefix(k, "system.posix_acl_") {
-			out[k] = v
-		}
-	}
-	return out
 }

@@ -11,8 +11,9 @@ import (
 	"github.com/cfs-project/cfs/whiteout"
 )
 
-// A DirBase is a [Base] made of plain directories, one a layer, in which
-// deletions are written in one dialect. Redirects in them are not followed. It is
+// A DirBase is a [Base] made of directories, one a layer, in which
+// deletions are written in one dialect. A whole tree is one of a single
+// directory that is [whiteout.Plain]. Redirects in them are not followed. It is
 // for one goroutine at a time.
 //
 // It keeps the directories open that lead to where it last looked, so that a
@@ -254,20 +255,83 @@ func (b *DirBase) Xattrs(p string) (map[string]string, error) {
 		}
 		at, follow = fdPath(b.open[0].layers[0].fd), true
 	} else {
-		d, err := b.dir(path.Dir(p))
-		if d == nil || err != nil {
+		dir, name, err := b.locate(p)
+		if err != nil {
 			return nil, err
 		}
-		i, _, ok, err := b.find(d, path.Base(p))
-		if !ok || err != nil {
-			return nil, err
-		}
-		at = fdPath(d.layers[i].fd) + "/" + path.Base(p)
+		at = fdPath(dir) + "/" + name
 	}
-	m, err := listXattrs(at, follow)
+	m, err := listXattrs(pathXattrs(at, follow))
 	if err != nil {
 		return nil, fmt.Errorf("listing extended attributes of %s in a layer: %w", p, err)
 	}
-	w := changeWalk{u: Upper{Dialect: b.dialect}}
-	return w.shown(m), nil
+	u := Upper{Dialect: b.dialect}
+	return u.shown(m), nil
+}
+
+// locate is the directory of a layer that has what is at p, and its name there.
+func (b *DirBase) locate(p string) (dir int, name string, err error) {
+	d, err := b.dir(path.Dir(p))
+	if err != nil {
+		return -1, "", err
+	}
+	name = path.Base(p)
+	if d != nil {
+		i, _, ok, err := b.find(d, name)
+		if err != nil {
+			return -1, "", err
+		}
+		if ok {
+			return d.layers[i].fd, name, nil
+		}
+	}
+	return -1, "", fmt.Errorf("%s in the layers: %w", p, unix.ENOENT)
+}
+
+// Readlink implements [Base].
+func (b *DirBase) Readlink(p string) (string, error) {
+	dir, name, err := b.locate(p)
+	if err != nil {
+		return "", err
+	}
+	return readlink(dir, name)
+}
+
+// Open implements [Base].
+func (b *DirBase) Open(p string) (Data, error) {
+	dir, name, err := b.locate(p)
+	if err != nil {
+		return nil, err
+	}
+	f := fileData{}
+	err = retry(func() (err error) {
+		f.fd, err = unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening %s of a layer: %w", p, err)
+	}
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstat(f.fd, &st) }); err != nil {
+		f.Close()
+		return nil, err
+	}
+	f.size = st.Size
+	return &f, nil
+}
+
+// Inode implements [Base].
+func (b *DirBase) Inode(p string) (uint64, error) {
+	dir, name, err := b.locate(p)
+	if err != nil {
+		return 0, err
+	}
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
+		return 0, err
+	}
+	if st.Nlink < 2 {
+		return 0, nil
+	}
+	return st.Ino, nil
 }

@@ -55,69 +55,77 @@ func attrOf(st *unix.Stat_t) Attr {
 // can't be read counts as missing.
 func xattrReader(path string, follow bool) func(name string) (string, bool) {
 	return func(name string) (string, bool) {
-		v, err := getXattr(path, name, follow)
+		v, err := getXattr(pathXattrs(path, follow), name)
 		return v, err == nil
 	}
 }
 
-func getXattr(path, name string, follow bool) (string, error) {
-	get := unix.Lgetxattr
+// xattrCalls are the two system calls, on one object.
+type xattrCalls struct {
+	list func(buf []byte) (int, error)
+	get  func(name string, buf []byte) (int, error)
+}
+
+func pathXattrs(path string, follow bool) xattrCalls {
 	if follow {
-		get = unix.Getxattr
+		return xattrCalls{
+			list: func(buf []byte) (int, error) { return unix.Listxattr(path, buf) },
+			get:  func(name string, buf []byte) (int, error) { return unix.Getxattr(path, name, buf) },
+		}
 	}
-	buf := make([]byte, 128)
+	return xattrCalls{
+		list: func(buf []byte) (int, error) { return unix.Llistxattr(path, buf) },
+		get:  func(name string, buf []byte) (int, error) { return unix.Lgetxattr(path, name, buf) },
+	}
+}
+
+func fdXattrs(fd int) xattrCalls {
+	return xattrCalls{
+		list: func(buf []byte) (int, error) { return unix.Flistxattr(fd, buf) },
+		get:  func(name string, buf []byte) (int, error) { return unix.Fgetxattr(fd, name, buf) },
+	}
+}
+
+func getXattr(c xattrCalls, name string) (string, error) {
+	b, err := grown(128, func(buf []byte) (int, error) { return c.get(name, buf) })
+	return string(b), err
+}
+
+// grown calls one of the calls on xattrs, with more room while that is asked for.
+func grown(size int, call func(buf []byte) (int, error)) ([]byte, error) {
+	buf := make([]byte, size)
 	for {
-		n, err := get(path, name, buf)
+		n, err := call(buf)
 		switch {
 		case err == unix.EINTR:
 		case err == unix.ERANGE:
-			if n, err = get(path, name, nil); err != nil {
-				return "", err
+			if n, err = call(nil); err != nil {
+				return nil, err
 			}
 			buf = make([]byte, n+64)
 		case err != nil:
-			return "", err
+			return nil, err
 		default:
-			return string(buf[:n]), nil
+			return buf[:n], nil
 		}
 	}
 }
 
-// listXattrs reads all xattrs of the object at path; none where the filesystem
-// has none.
-func listXattrs(path string, follow bool) (map[string]string, error) {
-	list := unix.Llistxattr
-	if follow {
-		list = unix.Listxattr
+// listXattrs reads all xattrs of an object; nil where it has none.
+func listXattrs(c xattrCalls) (map[string]string, error) {
+	list, err := grown(256, c.list)
+	if errors.Is(err, unix.ENOTSUP) {
+		return nil, nil
 	}
-	buf := make([]byte, 1024)
-	var n int
-	for {
-		var err error
-		n, err = list(path, buf)
-		if err == unix.EINTR {
-			continue
-		}
-		if err == unix.ERANGE {
-			if n, err = list(path, nil); err == nil {
-				buf = make([]byte, n+256)
-				continue
-			}
-		}
-		if errors.Is(err, unix.ENOTSUP) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		break
+	if err != nil || len(list) == 0 {
+		return nil, err
 	}
 	m := map[string]string{}
-	for name := range strings.SplitSeq(string(buf[:n]), "\x00") {
+	for name := range strings.SplitSeq(string(list), "\x00") {
 		if name == "" {
 			continue
 		}
-		v, err := getXattr(path, name, follow)
+		v, err := getXattr(c, name)
 		if errors.Is(err, unix.ENODATA) {
 			continue // removed meanwhile
 		}
@@ -127,4 +135,15 @@ func listXattrs(path string, follow bool) (map[string]string, error) {
 		m[name] = v
 	}
 	return m, nil
+}
+
+// readlink reads the target of the symlink called name in dir.
+func readlink(dir int, name string) (string, error) {
+	buf := make([]byte, unix.PathMax)
+	var n int
+	err := retry(func() (err error) { n, err = unix.Readlinkat(dir, name, buf); return err })
+	if err != nil {
+		return "", err
+	}
+	return string(buf[:n]), nil
 }

@@ -13,6 +13,8 @@
 //     snapshot exclude each other; a chain alone can be viewed read-only by any
 //     number of mounts.
 //   - change: one path of a snapshot that differs from its chain.
+//   - entry: a change with all that a layer says of it, contents included;
+//     [Upper.Diff] makes them of an upper, [Compare] of two trees.
 //   - upper: the directory, in overlayfs's format, in which a driver keeps the
 //     changed objects; base: what it lies on. [Upper.Changes] compares them for
 //     every driver that has one.
@@ -26,6 +28,7 @@
 //	...                                       // a process writes below target
 //	m.Unmount()                               // nothing below target is open
 //	for c, err := range drv.Changes(ctx, snap) { ... }
+//	layerpack.WriteLayer(ctx, w, drv.Diff(ctx, snap), ...)
 //	drv.Remove(ctx, snap)                     // dir is gone
 //
 // Looking without changing needs no snapshot directory:

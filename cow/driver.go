@@ -81,6 +81,11 @@ type Driver interface {
 	// Changes lists what differs from the chain, directories before what they
 	// hold, names in byte order. The snapshot may be mounted.
 	Changes(ctx context.Context, s Snapshot) iter.Seq2[Change, error]
+	// Diff lists what Changes does, in its order, with all that a layer says of
+	// each; see [Upper.Diff] for what is listed besides. The snapshot may be
+	// mounted; what is written to it meanwhile may be missing, or fail the reading
+	// of an entry.
+	Diff(ctx context.Context, s Snapshot) iter.Seq2[Entry, error]
 	// Remove deletes what Create and Mount put into s.Dir. Removing twice is
 	// no error.
 	Remove(ctx context.Context, s Snapshot) error

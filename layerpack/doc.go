@@ -14,6 +14,9 @@
 //
 //	layer.toc of a layer and of those below ──Extract──► a tree for the kernel's overlayfs
 //
+//	cow.Driver.Diff, cow.Compare ─┐
+//	layers ──Squash───────────────┴─WriteLayer──► a layer, compressed or not
+//
 // # Vocabulary
 //
 //   - table of contents: the members of one tar, in its order, as they say
@@ -77,6 +80,26 @@
 // 1.6; older ones accept what the same writer writes in blocks of 4096, which
 // is how the tests ask them.
 //
+// # What goes out
+//
+// [WriteLayer] makes the same bytes of the same change, whatever made it:
+//
+//   - Members are in the order of their paths. The first name of a file with
+//     several has its content, the others are links to it. A file in a layer is never
+//     a link to one below, which Docker could not unpack.
+//   - A directory that holds a change is a member before it, as Docker has it. One
+//     that the base has too keeps the base's time, unless DirTimes asks for
+//     its own: that is the clock's.
+//   - What is gone is a whiteout of its name. The OCI spec has layers say it
+//     so, and accept opaque directories; whether a directory was emptied or
+//     made anew makes no difference then.
+//   - Holes are whole pages of zeros (layer_holes.go), headers those that
+//     archive/tar would write (tar_write.go), levels and block sizes fixed
+//     (compress.go).
+//   - A file is what its container saw: what lies below is read from there.
+//
+// What a layer has no place for is left out and noted.
+//
 // # Invariants
 //
 //   - A layer's files have their names only once they are complete, verified
@@ -90,5 +113,6 @@
 //
 // options.go and attr.go for the words; tar_scan.go, tar_header.go for the way
 // in; pipeline.go for Pack; merge.go for the rules; image_layout.go for what an
-// index looks like; index.go for reading it; extract.go; verify.go.
+// index looks like; index.go for reading it; extract.go; verify.go. The way out is
+// layer_write.go, tar_write.go, squash.go; base.go is a chain as changes see it.
 package layerpack

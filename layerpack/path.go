@@ -45,11 +45,12 @@ func cleanPath(name string) (string, error) {
 		p = strings.Join(kept, "/")
 	}
 	for rest := p; len(rest) > maxName; {
-		i := strings.IndexByte(rest, '/')
-		if i > maxName || i < 0 {
+		name, after, _ := strings.Cut(rest, "/")
+		// What a whiteout removes may have had the longest name there is.
+		if len(strings.TrimPrefix(name, whiteout.Prefix)) > maxName {
 			return "", fmt.Errorf("a name of more than %d bytes", maxName)
 		}
-		rest = rest[i+1:]
+		rest = after
 	}
 	return p, nil
 }

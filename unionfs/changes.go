@@ -2,8 +2,6 @@ package unionfs
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"iter"
 	"path/filepath"
 	"strings"
@@ -17,22 +15,39 @@ import (
 
 // Changes implements [cow.Driver].
 func (d *Driver) Changes(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Change, error] {
-	return func(yield func(cow.Change, error) bool) {
-		index, err := layerpack.OpenIndex(s.Base.Index)
-		if err != nil {
-			yield(cow.Change{}, err)
-			return
-		}
-		defer index.Close()
+	return ofUpper(ctx, s, cow.Upper.Changes)
+}
+
+// Diff implements [cow.Driver]: files that lack data are completed while they
+// are read.
+func (d *Driver) Diff(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Entry, error] {
+	return ofUpper(ctx, s, cow.Upper.Diff)
+}
+
+// ofUpper is what list says of the upper directory of s, on the chain's index.
+func ofUpper[T any](ctx context.Context, s cow.Snapshot, list func(cow.Upper) iter.Seq2[T, error]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
 		dialect, err := upperDialect()
 		if err != nil {
-			yield(cow.Change{}, err)
+			yield(none, err)
 			return
 		}
-		u := cow.Upper{Dir: filepath.Join(s.Dir, upperSub), Dialect: dialect, Base: indexBase{index, dialect.Namespace()}, Attr: overrideAttr}
-		for c, err := range u.Changes() {
-			if err == nil {
-				err = ctx.Err()
+		ns := dialect.Namespace()
+		base, err := layerpack.OpenBase(s.Base, func(name string) bool { return hiddenXattr(ns.Stored(name)) })
+		if err != nil {
+			yield(none, err)
+			return
+		}
+		defer base.Close()
+		u := cow.Upper{Dir: filepath.Join(s.Dir, upperSub), Dialect: dialect, Base: base}
+		if dialect == whiteout.User {
+			// What this process could not give an object is in its attributes.
+			u.Attr, u.XattrName = overrideAttr, decodedXattr
+		}
+		for c, err := range list(u) {
+			if err == nil && ctx.Err() != nil {
+				err = context.Cause(ctx)
 			}
 			if !yield(c, err) || err != nil {
 				return
@@ -51,14 +66,14 @@ func upperDialect() (whiteout.Dialect, error) {
 }
 
 // overrideAttr puts an object's override_stat over what stat told.
-func overrideAttr(a *cow.Attr, xattr func(name string) (string, bool)) {
+func overrideAttr(a *cow.Attr, xattr func(name string) (string, bool)) error {
 	v, ok := xattr(overrideXattr)
 	if !ok {
-		return
+		return nil
 	}
 	o, err := parseOverride(v)
 	if err != nil {
-		return
+		return err
 	}
 	a.UID, a.GID = o.uid, o.gid
 	typ := a.Mode & unix.S_IFMT
@@ -66,78 +81,13 @@ func overrideAttr(a *cow.Attr, xattr func(name string) (string, bool)) {
 		typ, a.Rdev = o.typ, uint64(o.rdev)
 	}
 	a.Mode = typ | o.perm
+	return nil
 }
 
-// indexBase is a chain as [cow.Base].
-type indexBase struct {
-	x  *layerpack.Index
-	ns whiteout.Namespace
-}
-
-func (b indexBase) find(path string) (layerpack.NID, layerpack.Attr, bool, error) {
-	nid := b.x.Root()
-	var a layerpack.Attr
-	if err := b.x.Stat(nid, &a); err != nil {
-		return 0, a, false, err
+// decodedXattr is the name of an attribute that is stored under encodedXattr.
+func decodedXattr(stored string) string {
+	if name, ok := strings.CutPrefix(stored, encodedXattr); ok && encodable(name) {
+		return name
 	}
-	for part := range strings.SplitSeq(path, "/") {
-		if part == "" {
-			continue
-		}
-		if a.Mode&unix.S_IFMT != unix.S_IFDIR {
-			return 0, a, false, nil
-		}
-		e, err := b.x.Lookup(nid, []byte(part))
-		if errors.Is(err, fs.ErrNotExist) {
-			return 0, a, false, nil
-		}
-		if err == nil {
-			nid = e.NID
-			err = b.x.Stat(nid, &a)
-		}
-		if err != nil {
-			return 0, a, false, err
-		}
-	}
-	return nid, a, true, nil
-}
-
-// Lookup implements [cow.Base].
-func (b indexBase) Lookup(path string) (cow.Attr, bool, error) {
-	_, a, ok, err := b.find(path)
-	return cow.Attr{
-		Mode: a.Mode, UID: a.UID, GID: a.GID, Rdev: a.Rdev, Size: a.Size, Mtime: a.Mtime, MtimeNsec: a.MtimeNsec,
-	}, ok, err
-}
-
-// ReadDir implements [cow.Base].
-func (b indexBase) ReadDir(path string) ([]string, error) {
-	nid, _, ok, err := b.find(path)
-	if err != nil || !ok {
-		return nil, err
-	}
-	var names []string
-	err = b.x.ReadDir(nid, 0, func(e *layerpack.Dirent) bool {
-		if n := string(e.Name); n != "." && n != ".." {
-			names = append(names, n)
-		}
-		return true
-	})
-	return names, err
-}
-
-// Xattrs implements [cow.Base].
-func (b indexBase) Xattrs(path string) (map[string]string, error) {
-	nid, _, ok, err := b.find(path)
-	if err != nil || !ok {
-		return nil, err
-	}
-	m := make(map[string]string)
-	err = b.x.Xattrs(nid, func(name, value []byte) bool {
-		if n := string(name); !hiddenXattr(b.ns.Stored(n)) {
-			m[n] = string(value)
-		}
-		return true
-	})
-	return m, err
+	return stored
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/whiteout"
 )
 
@@ -20,16 +21,16 @@ import (
 // instead of showing the old, until [FS.Complete] was there.
 const (
 	// markPartial holds the bound, in bytes, decimal.
-	markPartial = "cfs.partial"
+	markPartial = string(whiteout.KeyPartial)
 	// poison stands before the path of a redirect that only this package may
 	// follow: no lower can hold a name that begins with ".wh.".
-	poison = "/" + whiteout.MetaPrefix + "cfs-partial"
+	poison = whiteout.Poison
 )
 
 const (
 	// partialUnit is what is copied up at once, in bytes: a page, which a killed
 	// server has written wholly or not at all.
-	partialUnit = 4096
+	partialUnit = cow.PartialUnit
 	// lateFrom is the size in bytes from which a file's data is copied when it
 	// is written to, and not before. A smaller one costs less to copy than to mark.
 	lateFrom = 64 << 10
@@ -223,24 +224,11 @@ func (f *FS) loadPartial(dir *node, q at, st *unix.Stat_t, m *marks) (*partial, 
 
 // loadUnits reads from the upper file which units are there.
 func (p *partial) loadUnits(fd int) error {
-	for off := int64(0); off < p.bound; {
-		data, err := unix.Seek(fd, off, unix.SEEK_DATA)
-		if err == unix.ENXIO {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		hole, err := unix.Seek(fd, data, unix.SEEK_HOLE)
-		if err != nil {
-			return err
-		}
-		for u := (data + partialUnit - 1) / partialUnit; u*partialUnit < min(hole, p.bound) && p.end(u) <= hole; u++ {
+	return cow.PartialRuns(fd, p.bound, func(off, end int64) {
+		for u := off / partialUnit; u*partialUnit < end; u++ {
 			p.set(u)
 		}
-		off = hole
-	}
-	return nil
+	})
 }
 
 // lowerAt finds what is at a clean absolute path in the lower; ENOENT.

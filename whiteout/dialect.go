@@ -14,6 +14,7 @@ const (
 	TrustedFiles
 	UserFiles
 	FuseOverlay
+	Plain // no marks at all: a tree that lies on nothing is what it is
 )
 
 func (d Dialect) String() string {
@@ -30,6 +31,8 @@ func (d Dialect) String() string {
 		return "user-files"
 	case FuseOverlay:
 		return "fuse-overlayfs"
+	case Plain:
+		return "plain"
 	}
 	return fmt.Sprintf("Dialect(%d)", uint8(d))
 }
@@ -47,7 +50,7 @@ func (d Dialect) Namespace() Namespace {
 }
 
 // devices tells whether a 0:0 device is a whiteout in d.
-func (d Dialect) devices() bool { return d != AUFS }
+func (d Dialect) devices() bool { return d != AUFS && d != Plain }
 
 // HasNames tells whether AUFS names are whiteouts in d.
 func (d Dialect) HasNames() bool { return d == AUFS || d == FuseOverlay }
@@ -74,8 +77,11 @@ type Form struct {
 
 // Encode says how m is written in d, in the directory that m.Target is gone
 // from, or that is opaque. [Ordinary] and [Meta] need nothing. The error wraps
-// [ErrInvalid] for a target that d can't express.
+// [ErrInvalid] for a target that d can't express; Plain expresses none.
 func (d Dialect) Encode(m Mark) (Form, error) {
+	if d == Plain && (m.Kind == Remove || m.Kind == Opaque) {
+		return Form{}, fmt.Errorf("%w: a plain tree has no marks", ErrInvalid)
+	}
 	switch m.Kind {
 	case Remove:
 		return d.encodeRemove(m.Target)

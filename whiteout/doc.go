@@ -24,6 +24,7 @@
 //	               trusted.overlay.opaque=x
 //	UserFiles      the same with user.overlay.*        user.overlay.opaque=y
 //	FuseOverlay    char device 0:0, or .wh.NAME        user.fuseoverlayfs.opaque=y
+//	Plain          none                                none
 //
 // AUFS is the dialect of layers on the wire (OCI image spec, layer.md,
 // "Whiteouts"); Trusted and User are those of the kernel's overlayfs

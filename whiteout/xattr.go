@@ -30,7 +30,17 @@ const (
 	KeyUUID     Key = "uuid"     // on the upper root: the uuid the mount shows
 	KeyProtattr Key = "protattr" // inode flags (immutable, append-only) kept away from upper
 	KeyWhiteout Key = "whiteout" // on an empty file: it is a whiteout; any value
+	// KeyPartial is cfs's own, on a file with KeyMetacopy that has some of its
+	// data: the bound in bytes, decimal, below which what is a hole in it is the
+	// data of the lower file.
+	KeyPartial Key = "cfs.partial"
 )
+
+// Poison stands before the path in a KeyRedirect that only cfs may follow, that
+// of a file with KeyPartial whose data was changed: no lower can hold a name that
+// begins with ".wh.", so that the kernel refuses such a file instead of showing
+// the data of before.
+const Poison = "/" + MetaPrefix + "cfs-partial"
 
 // The values of [KeyOpaque].
 const (

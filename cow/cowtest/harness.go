@@ -79,7 +79,7 @@ func Run(t *testing.T, h Harness) {
 // Cases lists the suite in the order in which it is run.
 func Cases() []Case {
 	var all []Case
-	for _, group := range [][]Case{viewCases, writeCases, removeCases, renameCases, linkCases, snapshotCases, lifeCases, randomCases} {
+	for _, group := range [][]Case{viewCases, writeCases, removeCases, renameCases, linkCases, snapshotCases, diffCases, lifeCases, randomCases} {
 		all = append(all, group...)
 	}
 	return all

@@ -79,6 +79,7 @@ func (c *C) random(seed uint64, steps int) {
 		c.Errorf("seed %d: only %d of %d operations did anything", seed, done, steps)
 	}
 	check("mounted")
+	c.diff()
 	c.remount()
 	check("mounted again")
 	c.unmount()

@@ -44,7 +44,7 @@ var renameCases = []Case{
 			c.names("d", "g", "sub")
 		}
 		check()
-		c.changes("C /d", "D /d/f", "C /f")
+		c.changes("C /d", "D /d/f", "C /d/g", "C /f")
 		c.remount()
 		check()
 	}},

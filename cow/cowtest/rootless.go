@@ -1,7 +1,9 @@
 package cowtest
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,10 +39,6 @@ func Rootless(t *testing.T, f func(t *testing.T)) {
 			t.Errorf("removing %s: %v: %s", dir, err, out)
 		}
 	})
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	if uid == 0 {
 		const gid = 65534
 		uid = 65534
@@ -54,8 +52,8 @@ func Rootless(t *testing.T, f func(t *testing.T)) {
 	}
 	// The binary is where only root may look; a copy is not.
 	bin := filepath.Join(dir, "test")
-	if out, err := exec.Command("install", "-m", "755", self, bin).CombinedOutput(); err != nil {
-		t.Fatalf("copying the test binary: %v: %s", err, out)
+	if err := copySelf(bin); err != nil {
+		t.Fatalf("copying the test binary: %v", err)
 	}
 	// Two steps: first the ordinary user, who then makes the namespace, as
 	// mapping one's own uid is all that needs no privilege.
@@ -76,4 +74,19 @@ func Rootless(t *testing.T, f func(t *testing.T)) {
 	if err != nil {
 		t.Error(fmt.Errorf("rootless run: %w", err))
 	}
+}
+
+// copySelf copies the binary of this process to a file that others may execute.
+func copySelf(to string) error {
+	in, err := os.Open("/proc/self/exe") // also where its path leads through others' directories
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Chmod(0o755), out.Close())
 }

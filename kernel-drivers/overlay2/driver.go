@@ -84,21 +84,26 @@ func (d *Driver) create(ctx context.Context, s cow.Snapshot) error {
 
 // Changes implements cow.Driver.
 func (d *Driver) Changes(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Change, error] {
-	return func(yield func(cow.Change, error) bool) {
+	return ofUpper(ctx, d, s, cow.Upper.Changes)
+}
+
+// ofUpper is what list says of the upper of s, on the trees of its chain.
+func ofUpper[T any](ctx context.Context, d *Driver, s cow.Snapshot, list func(cow.Upper) iter.Seq2[T, error]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
 		st, err := d.stack(ctx, s.Base)
 		if err != nil {
-			yield(cow.Change{}, fmt.Errorf("list changes of %s: %w", s.Dir, err))
+			yield(none, fmt.Errorf("list changes of %s: %w", s.Dir, err))
 			return
 		}
 		defer st.release()
 		base, err := cow.OpenDirBase(st.paths(), st.dialect)
 		if err != nil {
-			yield(cow.Change{}, fmt.Errorf("list changes of %s: %w", s.Dir, err))
+			yield(none, fmt.Errorf("list changes of %s: %w", s.Dir, err))
 			return
 		}
 		defer base.Close()
-		up := cow.Upper{Dir: filepath.Join(s.Dir, upperName), Dialect: st.dialect, Base: base}
-		for c, err := range up.Changes() {
+		for c, err := range list(cow.Upper{Dir: filepath.Join(s.Dir, upperName), Dialect: st.dialect, Base: base}) {
 			if err == nil && ctx.Err() != nil {
 				err = context.Cause(ctx)
 			}
