@@ -46,6 +46,14 @@ type memory map[string]string
 
 func (m memory) Close() error { return nil }
 
+func (m memory) Top() ([]string, error) {
+	t := newTable()
+	for name := range m {
+		t.files[name] = File{}
+	}
+	return t.Top()
+}
+
 func (m memory) File(name string) (File, error) {
 	key, err := cleanName(name)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/imagecmd/internal/parallel"
+	"github.com/cfs-project/cfs/internal/durable"
 	"github.com/cfs-project/cfs/layerpack"
 )
 
@@ -159,7 +160,7 @@ func (s *Store) buildIndex(ctx context.Context, chain cow.Chain, path string) er
 	if err := renameNew(built, path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 // checkIndex holds an index against the chain it is for.

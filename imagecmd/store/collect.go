@@ -11,6 +11,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/cfs-project/cfs/internal/durable"
 )
 
 // marks are objects, by what names them.
@@ -173,7 +175,7 @@ func (s *Store) collectDir(dir string, bin *trashBin, dead func(os.DirEntry) boo
 	if !gone {
 		return nil
 	}
-	return syncDir(dir)
+	return durable.SyncDir(dir)
 }
 
 // A trashBin holds what has lost its name, to be deleted without a lock held

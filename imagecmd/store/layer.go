@@ -148,27 +148,27 @@ func writeSynced(path string, data []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// packBlob fills dir from a blob of this store, which the caller has leased.
+// packBlob fills dir from src.Blob, which the caller has leased.
 // verified says that the blob's bytes were hashed on their way in.
-func (s *Store) packBlob(ctx context.Context, dir string, blob, diffID digest.Digest, verified bool) (layerpack.Packed, error) {
-	path := s.blobPath(blob)
+func (s *Store) packBlob(ctx context.Context, dir string, src LayerSource, verified bool) (layerpack.Packed, error) {
+	path := s.blobPath(src.Blob)
 	f, err := openObject(path)
 	if err != nil {
 		return layerpack.Packed{}, err
 	}
 	defer f.Close()
-	if blob == diffID {
+	if src.Blob == src.DiffID {
 		// The blob is the tar: one file, two names.
 		err := os.Link(path, filepath.Join(dir, cow.TarName))
 		if err == nil {
-			return s.scanPlain(ctx, f, dir, diffID, verified)
+			return s.scanPlain(ctx, f, dir, src, verified)
 		}
 		if !isNoLink(err) {
 			return layerpack.Packed{}, err
 		}
 	}
 	o := s.packOptions()
-	o.Blob, o.DiffID = blob, diffID
+	o.Blob, o.DiffID, o.Progress = src.Blob, src.DiffID, src.Progress
 	return layerpack.Pack(ctx, f, dir, o)
 }
 
@@ -177,10 +177,14 @@ func (s *Store) packOptions() layerpack.PackOptions {
 }
 
 // scanPlain makes the table of contents of a linked layer.tar.
-func (s *Store) scanPlain(ctx context.Context, f *os.File, dir string, diffID digest.Digest, verified bool) (layerpack.Packed, error) {
+func (s *Store) scanPlain(ctx context.Context, f *os.File, dir string, src LayerSource, verified bool) (layerpack.Packed, error) {
+	diffID := src.DiffID
 	fi, err := f.Stat()
 	if err != nil {
 		return layerpack.Packed{}, err
+	}
+	if src.Progress != nil {
+		src.Progress(fi.Size()) // it was read before, and only its headers are now
 	}
 	if fi.Size() > layerpack.DefaultMaxSize {
 		return layerpack.Packed{}, fmt.Errorf("layer %s: %w: %d bytes", diffID, layerpack.ErrBomb, fi.Size())

@@ -241,8 +241,7 @@ func (x *index) unname(names []string, img Image) (lost []digest.Digest) {
 		}
 	}
 	if len(lost) == len(img.targets) {
-		d := img.Target
-		d.Annotations = nameAnnotations(d.Annotations, nil)
+		d := NamedDescriptor(img.Target, nil)
 		x.keep(d)
 		lost = slices.DeleteFunc(lost, func(t digest.Digest) bool { return t == d.Digest })
 	}
