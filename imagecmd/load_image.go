@@ -133,6 +133,13 @@ func (l *loader) docker(ctx context.Context, in *store.Ingest, img archive.Image
 	}
 	layers := make([]ocispec.Descriptor, len(got))
 	for i, layer := range got {
+		if layer.Descriptor.MediaType == "" {
+			// The archive names the blob, and no manifest could.
+			layer, err = in.Layer(ctx, store.LayerSource{DiffID: layer.DiffID, Size: -1, Open: img.Layers[i].File.Open})
+			if err != nil {
+				return target, "", err
+			}
+		}
 		layers[i] = layer.Descriptor
 		if img.MakeConfig != nil {
 			diffIDs[i] = layer.DiffID

@@ -40,6 +40,11 @@ const (
 	maxChunkBits   = blockBits + chunkBitsMask
 	nullBlock      = 0xFFFFFFFF // a hole
 
+	// volumeName names the version of what an index holds, which is made again
+	// where it is another: 2 leaves out what is eStargz's own, and may hold data.
+	volumeName = "cfs index 2"
+	volumeSize = 16
+
 	direntSize      = 12
 	xattrHeaderSize = 12
 	xattrEntrySize  = 4

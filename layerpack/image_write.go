@@ -50,7 +50,7 @@ func (im *image) head() []byte {
 	le.PutUint64(sb[sbInodes:], uint64(len(im.places)))
 	le.PutUint32(sb[sbBlocks:], im.blocks)
 	le.PutUint32(sb[sbMetaBlock:], uint32(im.meta>>blockBits))
-	copy(sb[sbVolume:sbVolume+16], "cfs")
+	copy(sb[sbVolume:sbVolume+volumeSize], volumeName)
 	id := sha256.New()
 	incompat := uint32(incompatChunks)
 	for k, l := range im.layers {

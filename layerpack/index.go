@@ -75,6 +75,8 @@ func newIndex(m []byte, path string) (*Index, error) {
 		return nil, x.corrupt("not an EROFS image")
 	case le.Uint32(sb[sbCompat:])&compatChecksum == 0 || le.Uint32(sb[sbChecksum:]) != superChecksum(sb):
 		return nil, x.corrupt("the superblock's checksum is wrong")
+	case text(sb[sbVolume:sbVolume+volumeSize]) != volumeName:
+		return nil, x.corrupt("its version, %q, is another than %q", text(sb[sbVolume:sbVolume+volumeSize]), volumeName)
 	case sb[sbBlockBits] != blockBits:
 		return nil, x.corrupt("blocks of %d bits", sb[sbBlockBits])
 	case le.Uint32(sb[sbIncompat:])&^(incompatChunks|incompatDevTable) != 0:

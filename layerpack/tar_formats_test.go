@@ -18,16 +18,21 @@ import (
 
 // scanAll are the entries of a tar, fed in pieces of n bytes.
 func scanAll(b []byte, n int) ([]entry, error) {
+	_, all, err := scanned(b, n)
+	return all, err
+}
+
+func scanned(b []byte, n int) (*scanner, []entry, error) {
 	var all []entry
 	s := &scanner{emit: func(e *entry) error { all = append(all, *e); return nil }}
 	for len(b) > 0 {
 		k := min(n, len(b))
 		if _, err := s.Write(b[:k]); err != nil {
-			return all, err
+			return s, all, err
 		}
 		b = b[k:]
 	}
-	return all, s.finish()
+	return s, all, s.finish()
 }
 
 // TestTarFormats has GNU tar write a tree in all its formats, and compares
@@ -301,7 +306,6 @@ func TestScanRefuses(t *testing.T) {
 		{"bad base64", paxTar(t, 'x', "LIBARCHIVE.xattr.user.x=???"), "base64"},
 		{"attribute without name", paxTar(t, 'x', "SCHILY.xattr.=v"), "attribute"},
 		{"symlink to nothing", patched(t, link("l", "x"), func(b []byte) { b[157] = 0 }), "target of 0 bytes"},
-		{"unaligned sparse data", paxTar(t, 'x', "GNU.sparse.major=0", "GNU.sparse.minor=1", "GNU.sparse.size=5000", "GNU.sparse.map=100,4"), "not on a block"},
 		{"sparse data beyond", paxTar(t, 'x', "GNU.sparse.major=0", "GNU.sparse.minor=1", "GNU.sparse.size=3", "GNU.sparse.map=0,4"), "beyond the file"},
 		{"sparse data backwards", paxTar(t, 'x', "GNU.sparse.size=5000", "GNU.sparse.map=512,2,0,2"), "out of order"},
 		{"sparse data left over", paxTar(t, 'x', "GNU.sparse.size=5000", "GNU.sparse.map=0,0"), "left over|leaves 4 bytes"},

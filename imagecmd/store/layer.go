@@ -2,8 +2,6 @@ package store
 
 import (
 	"archive/tar"
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -258,16 +256,4 @@ func contentSize(path string) (int64, error) {
 		sum += n
 	}
 	return sum, nil
-}
-
-// isCompressed looks at the first bytes of a layer without taking them: true
-// for gzip and zstd, with which the blob and its tar are two things.
-func isCompressed(r *bufio.Reader) (bool, error) {
-	b, err := r.Peek(4)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, err
-	}
-	return bytes.HasPrefix(b, []byte{0x1f, 0x8b}) ||
-		bytes.HasPrefix(b, []byte{0x28, 0xb5, 0x2f, 0xfd}) ||
-		len(b) == 4 && b[0]&0xf0 == 0x50 && bytes.Equal(b[1:], []byte{0x2a, 0x4d, 0x18}), nil // a skippable zstd frame
 }
