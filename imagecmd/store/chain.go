@@ -74,12 +74,9 @@ func (s *Store) chain(ctx context.Context, in *Ingest, diffIDs []digest.Digest, 
 	if len(diffIDs) != len(layers) {
 		return cow.Chain{}, fmt.Errorf("%w: %d diff_ids for %d layers", ErrInvalid, len(diffIDs), len(layers))
 	}
-	chain := cow.Chain{Layers: make([]cow.Layer, len(diffIDs))}
-	if len(diffIDs) > 0 {
-		chain.ID = identity.ChainID(diffIDs)
-	}
+	chain := cow.Chain{ID: chainID(diffIDs), Layers: make([]cow.Layer, len(diffIDs))}
 	err := parallel.Do(ctx, packers, len(diffIDs), func(ctx context.Context, i int) error {
-		chain.Layers[i] = cow.Layer{DiffID: diffIDs[i], Dir: s.layerPath(diffIDs[i])}
+		chain.Layers[i] = s.layer(diffIDs[i])
 		f, err := s.leaseLayer(ctx, diffIDs[i])
 		if err == nil {
 			in.hold(f)
@@ -178,4 +175,12 @@ func checkIndex(path string, chain cow.Chain) error {
 		return fmt.Errorf("%s: %w: it is of other layers", path, layerpack.ErrCorrupt)
 	}
 	return nil
+}
+
+// chainID is the identity of a chain; "" of one without layers.
+func chainID(diffIDs []digest.Digest) digest.Digest {
+	if len(diffIDs) == 0 {
+		return ""
+	}
+	return identity.ChainID(diffIDs)
 }

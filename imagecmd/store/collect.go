@@ -87,11 +87,7 @@ func (m *marks) chain(s *Store, diffIDs []digest.Digest) {
 		m.layers[filepath.Base(s.layerPath(d))] = true
 		m.prefixes[identity.ChainID(diffIDs[:i+1])] = true
 	}
-	id := digest.Digest("")
-	if len(diffIDs) > 0 {
-		id = identity.ChainID(diffIDs)
-	}
-	m.indexes[filepath.Base(s.chainPath(id))] = true
+	m.indexes[filepath.Base(s.chainPath(chainID(diffIDs)))] = true
 }
 
 // collect removes, under the index lock, what no line of x and no container

@@ -25,7 +25,6 @@ type layerInfo struct {
 	DiffID  digest.Digest `json:"diffID"`
 	TarSize int64         `json:"tarSize"` // bytes of layer.tar
 	Size    int64         `json:"size"`    // bytes of its files, which is what Docker calls a layer's size
-	Entries int           `json:"entries"`
 }
 
 func (s *Store) readLayerInfo(diffID digest.Digest) (layerInfo, error) {
@@ -35,41 +34,33 @@ func (s *Store) readLayerInfo(diffID digest.Digest) (layerInfo, error) {
 		return info, err
 	}
 	if err := json.Unmarshal(raw, &info); err != nil || info.DiffID != diffID {
-		return info, fmt.Errorf("layer %s: damaged %s", diffID, infoName)
+		return info, fmt.Errorf("%w: damaged %s", layerpack.ErrCorrupt, infoName)
 	}
 	return info, nil
 }
 
 // leaseLayer leases a packed layer; fs.ErrNotExist means that it must be packed.
-// A directory that lacks one of its files, which only other hands do, is taken away.
+// What is made of its tar is made again where it is missing, of another version
+// or damaged; a layer whose tar is damaged is taken away.
 func (s *Store) leaseLayer(ctx context.Context, diffID digest.Digest) (*os.File, error) {
-	path := s.layerPath(diffID)
-	f, err := lease(ctx, path)
+	f, err := lease(ctx, s.layerPath(diffID))
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{cow.TarName, cow.TOCName, infoName} {
-		if _, err := os.Lstat(filepath.Join(path, name)); err == nil {
-			continue
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			f.Close()
-			return nil, err
-		}
-		f.Close()
-		took, err := seize(path)
-		if err != nil {
-			return nil, err
-		}
-		if took == nil {
-			return nil, fmt.Errorf("layer %s is damaged, its %s is gone, and it is in use", diffID, name)
-		}
-		err = s.trash(took, path)
-		if err == nil {
-			err = fmt.Errorf("layer %s lacks its %s: %w", diffID, name, fs.ErrNotExist)
-		}
-		return nil, err
+	err = s.usable(diffID)
+	if err == nil {
+		return f, nil
 	}
-	return f, nil
+	if isDamage(err) {
+		if err = s.mendLayer(ctx, diffID); err == nil {
+			return f, nil
+		}
+	}
+	f.Close()
+	if isDamage(err) {
+		err = s.discardLayer(diffID, err)
+	}
+	return nil, err
 }
 
 // trash removes an object that was seized: its name goes at once, with a
@@ -116,16 +107,11 @@ func (s *Store) buildLayer(ctx context.Context, diffID digest.Digest, fill func(
 
 // finishLayer completes a filled temp directory and publishes it.
 func (s *Store) finishLayer(t *temp, p layerpack.Packed) (*os.File, error) {
-	info := layerInfo{DiffID: p.DiffID, TarSize: p.TarSize, Entries: p.Entries}
-	var err error
-	if info.Size, err = contentSize(filepath.Join(t.path, cow.TarName)); err != nil {
+	info, err := measureLayer(cow.Layer{DiffID: p.DiffID, Dir: t.path})
+	if err != nil {
 		return nil, fmt.Errorf("layer %s: %w", p.DiffID, err)
 	}
-	raw, err := json.Marshal(info)
-	if err != nil {
-		return nil, err
-	}
-	if err := writeSynced(filepath.Join(t.path, infoName), raw); err != nil {
+	if err := writeInfo(t.path, info); err != nil {
 		return nil, err
 	}
 	if err := t.f.Sync(); err != nil {
