@@ -116,13 +116,16 @@ func (c *checker) run(ctx context.Context) error {
 	if c.sum.Leftovers, err = c.s.leftovers(); err != nil {
 		return err
 	}
+	if err := c.checkMarker(ctx); err != nil {
+		return err
+	}
 	if c.o.Repair {
 		if err := c.s.prepare(ctx); err != nil {
 			return err
 		}
 	}
 	for _, step := range []func(context.Context) error{
-		c.checkLayout, c.readReferences,
+		c.checkNames, c.readReferences,
 		c.checkObjects, c.judgeLayers, c.judgeBlobs, c.judgeImages, c.judgeContainers, c.checkIndexes,
 	} {
 		if err := step(ctx); err != nil {

@@ -46,30 +46,24 @@ func addImage(list *[]string, image string) {
 	}
 }
 
-// checkLayout looks at index.json and the marker.
-func (c *checker) checkLayout(ctx context.Context) error {
+// checkMarker looks for the file that tells others that this is a layout.
+func (c *checker) checkMarker(ctx context.Context) error {
+	_, err := os.Lstat(c.s.indexPath())
+	_, merr := os.Lstat(filepath.Join(c.s.LayoutDir(), ocispec.ImageLayoutFile))
+	if err != nil || !errors.Is(merr, fs.ErrNotExist) {
+		return nil
+	}
+	return c.fault(ctx, Fault{Object: ocispec.ImageLayoutFile, Hits: hits("it is missing")}, remedy{c.s.prepare, "made again"}, nil)
+}
+
+// checkNames looks whether index.json can be read.
+func (c *checker) checkNames(ctx context.Context) error {
 	_, err := c.s.readIndex()
-	var syntax error
-	switch {
-	case err == nil:
-	case errors.Is(err, ErrInvalid):
-		syntax = err
-	default:
+	if !errors.Is(err, ErrInvalid) {
 		return err
 	}
-	if syntax != nil {
-		err := c.fault(ctx, Fault{Object: ocispec.ImageIndexFile, Hits: hits(syntax.Error())},
-			remedy{c.rebuildIndex, "made again from the manifests, without their names; what it was is in " + c.s.DamagedDir()}, nil)
-		if err != nil {
-			return err
-		}
-	}
-	_, err = os.Lstat(c.s.indexPath())
-	_, merr := os.Lstat(filepath.Join(c.s.LayoutDir(), ocispec.ImageLayoutFile))
-	if err == nil && errors.Is(merr, fs.ErrNotExist) {
-		return c.fault(ctx, Fault{Object: ocispec.ImageLayoutFile, Hits: hits("it is missing")}, remedy{c.s.prepare, "made again"}, nil)
-	}
-	return nil
+	return c.fault(ctx, Fault{Object: ocispec.ImageIndexFile, Hits: hits(err.Error())},
+		remedy{c.rebuildIndex, "made again from the manifests, without their names; what it was is in " + c.s.DamagedDir()}, nil)
 }
 
 // rebuildIndex makes index.json of the manifests and indexes that no other leads
