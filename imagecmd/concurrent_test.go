@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -45,6 +46,15 @@ func child(args []string) int {
 			err = Import(ctx, st, ImportOptions{Input: args[2], Name: args[3]}, os.Stdout)
 		case "rmi":
 			err = Remove(ctx, st, RemoveOptions{Names: args[2:]}, os.Stdout)
+		case "images":
+			err = Images(ctx, st, ImagesOptions{}, os.Stdout)
+		case "save":
+			err = Save(ctx, st, SaveOptions{Images: args[4:], Format: SaveFormat(args[2]), Output: args[3]}, os.Stdout)
+		case "fsck":
+			var whole bool
+			if whole, err = Fsck(ctx, st, FsckOptions{Repair: true, Quiet: true}, os.Stdout); err == nil && !whole {
+				err = errors.New("the store is damaged")
+			}
 		case "chain":
 			var img store.Image
 			if img, err = st.Resolve(ctx, args[2]); err == nil {
@@ -84,19 +94,35 @@ func bigImage(t testing.TB) it.Image {
 	return it.New(t, 0, layers...)
 }
 
-// Processes load, remove and use one image at the same time: nothing fails but
-// for what is honestly not there, and afterwards the store is whole.
-func TestProcessesOnOneStore(t *testing.T) {
-	root := t.TempDir()
+// Forty processes load, remove, list, save, check and use images at the same time:
+// nothing fails but for what is honestly not there, what was saved is whole, and
+// afterwards the store is, too.
+func TestFortyProcessesOnOneStore(t *testing.T) {
+	root, dir := t.TempDir(), t.TempDir()
 	img := bigImage(t)
-	old := it.File(t, "old.tar", it.Tar(t, it.DockerOld(t, img, "big:1")...))
+	old := it.File(t, "old.tar", it.Tar(t, it.DockerOld(t, img, "big:1", "big:2")...))
 	gz := it.Layout{}
 	gz.Index(t, it.Named(gz.Add(t, img, "application/vnd.oci.image.layer.v1.tar+gzip", it.Gzip), refName, "big:1"))
-	oci := it.File(t, "oci.tar", it.Tar(t, gz.Entries()...))
+	oci := it.File(t, "oci.tar.gz", it.Gzip(t, it.Tar(t, gz.Entries()...)))
+	part := it.New(t, 1, img.Layers[:2]...) // shares layers with the other
+	import1 := it.File(t, "import.tar", part.Layers[0])
+	small := it.File(t, "part.tar", it.Tar(t, it.DockerOld(t, part, "part")...))
+	commands := [][]string{
+		{"load", old}, {"load", oci}, {"load", small}, {"import", import1, "big:2"},
+		{"images"}, {"chain", "big:1"}, {"chain", "part"}, {"fsck"},
+		{"rmi", "big:1"}, {"rmi", "big:2", "part"},
+		{"save", "docker-archive", "FILE", "big:1"}, {"save", "oci-archive", "FILE", "big"},
+		{"save", "oci-dir", "FILE", "part"}, {"rmi", string(img.ID())},
+	}
 	var wg sync.WaitGroup
-	for i := range 24 {
-		args := [][]string{{root, "load", old}, {root, "load", oci}, {root, "chain", "big:1"}, {root, "rmi", "big:1"}}[i%4]
+	begin := make(chan struct{})
+	for i := range 40 {
+		args := append([]string{root}, commands[i%len(commands)]...)
+		if args[1] == "save" {
+			args[3] = fmt.Sprintf("%s/saved-%d", dir, i)
+		}
 		wg.Go(func() {
+			<-begin
 			out, err := childCommand(args...).CombinedOutput()
 			var exit *exec.ExitError
 			if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 3) {
@@ -104,9 +130,21 @@ func TestProcessesOnOneStore(t *testing.T) {
 			}
 		})
 	}
+	close(begin)
 	wg.Wait()
 	st := openStore(t, root)
+	wholeStore(t, st)
+	saved, err := os.ReadDir(dir) // some were removed before they were saved
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range saved {
+		other := newStore(t)
+		mustLoad(t, other, filepath.Join(dir, f.Name()))
+		wholeStore(t, other)
+	}
 	mustLoad(t, st, old)
 	mustChain(t, st, "big:1")
+	wholeStore(t, st)
 	noTemps(t, st)
 }
