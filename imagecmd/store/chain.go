@@ -49,7 +49,7 @@ func (s *Store) Chain(ctx context.Context, img Image) (chain cow.Chain, release 
 		}
 	}
 	if err != nil {
-		return cow.Chain{}, nil, fmt.Errorf("image %s: %w", shortID(img.ID), err)
+		return cow.Chain{}, nil, damagedHint(fmt.Errorf("image %s: %w", shortID(img.ID), err))
 	}
 	return chain, sync.OnceFunc(in.Close), nil
 }

@@ -207,7 +207,7 @@ func again(images []string) string {
 	if len(images) == 0 {
 		return ""
 	}
-	return ": load or pull the image again"
+	return ": load or pull the image again, or remove it"
 }
 
 // setAside moves an object that is lost to DamagedDir, unless somebody uses it.

@@ -84,7 +84,7 @@ func (v *verified) Read(b []byte) (int, error) {
 	v.h.Write(b[:n])
 	if errors.Is(err, io.EOF) {
 		if got := digest.NewDigest(v.want.Algorithm(), v.h); got != v.want {
-			return n, fmt.Errorf("blob %s: %w: it is %s", v.want, layerpack.ErrDigest, got)
+			return n, damagedHint(fmt.Errorf("blob %s: %w: it is %s", v.want, layerpack.ErrDigest, got))
 		}
 	}
 	return n, err
@@ -103,11 +103,11 @@ type Tree struct {
 func (h *Hold) Tree(ctx context.Context, target ocispec.Descriptor, p ocispec.Platform) (Tree, error) {
 	m, err := ReadTarget(ctx, h, target, p)
 	if err != nil {
-		return Tree{}, err
+		return Tree{}, damagedHint(err)
 	}
 	t := Tree{Manifest: m}
 	err = t.add(ctx, h, target, 0)
-	return t, err
+	return t, damagedHint(err)
 }
 
 func (t *Tree) add(ctx context.Context, h *Hold, d ocispec.Descriptor, depth int) error {

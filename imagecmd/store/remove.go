@@ -38,7 +38,9 @@ func (s *Store) Remove(ctx context.Context, name string, o RemoveOptions) (Remov
 	}
 	// Not in an empty store: it must not be made to say that something is missing.
 	if _, err := s.Resolve(ctx, name); err != nil {
-		return done, err
+		if x, xerr := s.readIndex(); xerr != nil || x.lineOf(name) < 0 {
+			return done, err
+		}
 	}
 	if err := s.prepare(ctx); err != nil {
 		return done, err
@@ -67,6 +69,9 @@ type removal struct {
 func (r *removal) run(name string) error {
 	images, broken := r.s.imagesOf(r.ctx, r.x)
 	img, ref, err := resolve(images, name)
+	if at := r.x.lineOf(name); errors.Is(err, ErrNotFound) && at >= 0 {
+		return r.unreadable(at)
+	}
 	if err != nil {
 		return errors.Join(err, broken)
 	}
@@ -100,6 +105,35 @@ func (r *removal) run(name string) error {
 		// Forced, and a container runs in it: the name goes, the image stays.
 	}
 	return r.untagged(img)
+}
+
+// lineOf is the line of a target that is called so, or has that digest; < 0 none.
+func (x *index) lineOf(name string) int {
+	names := x.names()
+	if ref, err := reference.ParseNormalizedNamed(name); err == nil {
+		full := reference.TagNameOnly(ref).String()
+		if at := slices.IndexFunc(names, func(n reference.Named) bool { return n != nil && n.String() == full }); at >= 0 {
+			return at
+		}
+	}
+	return slices.IndexFunc(x.Manifests, func(l line) bool { return string(l.Digest) == name })
+}
+
+// unreadable removes the line of an image that can't be read, as some of it is
+// missing or damaged, with what is left of it.
+func (r *removal) unreadable(at int) error {
+	l := r.x.Manifests[at]
+	candidates := newMarks()
+	if err := r.s.mark(r.ctx, l.Digest, candidates, 0); err != nil {
+		return err
+	}
+	r.x.Manifests = slices.Delete(r.x.Manifests, at, at+1)
+	if err := r.write(); err != nil {
+		return fmt.Errorf("remove image %s: %w", describe(l), err)
+	}
+	r.done.Untagged = append(r.done.Untagged, describe(l))
+	_, err := r.s.collect(r.ctx, r.x, candidates, r.bin)
+	return err
 }
 
 // untagged writes the index without the names that went. A target of which no
