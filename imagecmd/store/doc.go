@@ -46,8 +46,8 @@
 // What is read of a document is verified every time; of blobs and layers the size
 // is, and their bytes when they come in, when they are saved, and by
 // [Store.Check]. What is made of a tar, its table of contents, layer.json and the
-// merged indexes, has a checksum or is compared where it is needed, and is made
-// again where it is missing, of another version or damaged:
+// merged indexes (of these the head), is checked where it is needed, and made again
+// where it is missing, of another version or damaged:
 //
 //	merged index ◄── tables of contents ◄── layer.tar ◄── a compressed blob
 //	                                             ▲│
