@@ -70,14 +70,32 @@ func (s *Store) prepareForChain(ctx context.Context) error {
 	return err
 }
 
+// chain leases the layers of a chain and its merged index. Where that must be made
+// and a table of contents turns out to be damaged, all of them are read and mended.
 func (s *Store) chain(ctx context.Context, in *Ingest, diffIDs []digest.Digest, layers []ocispec.Descriptor) (cow.Chain, error) {
 	if len(diffIDs) != len(layers) {
 		return cow.Chain{}, fmt.Errorf("%w: %d diff_ids for %d layers", ErrInvalid, len(diffIDs), len(layers))
 	}
+	first := &Ingest{s: s}
+	chain, err := s.leaseChain(ctx, first, diffIDs, layers, nil)
+	if err == nil {
+		for _, f := range first.leases {
+			in.hold(f)
+		}
+		return chain, nil
+	}
+	first.Close() // a layer that we hold ourselves can't be taken away
+	if !errors.Is(err, layerpack.ErrCorrupt) {
+		return chain, err
+	}
+	return s.leaseChain(ctx, in, diffIDs, layers, layerpack.CheckTOC)
+}
+
+func (s *Store) leaseChain(ctx context.Context, in *Ingest, diffIDs []digest.Digest, layers []ocispec.Descriptor, good func(cow.Layer) error) (cow.Chain, error) {
 	chain := cow.Chain{ID: chainID(diffIDs), Layers: make([]cow.Layer, len(diffIDs))}
 	err := parallel.Do(ctx, packers, len(diffIDs), func(ctx context.Context, i int) error {
 		chain.Layers[i] = s.layer(diffIDs[i])
-		f, err := s.leaseLayer(ctx, diffIDs[i])
+		f, err := s.leaseLayer(ctx, diffIDs[i], good)
 		if err == nil {
 			in.hold(f)
 			return nil

@@ -162,7 +162,7 @@ func (c *checker) checkLayer(ctx context.Context, d digest.Digest, st *layerStat
 	if isIO(err) {
 		st.tar, err = append(st.tar, Hit{Reason: err.Error()}), nil
 	}
-	if err != nil || len(st.tar) > 0 {
+	if err != nil || len(st.tar)+len(st.made) > 0 {
 		return err
 	}
 	have, err := c.s.readLayerInfo(d)

@@ -312,10 +312,16 @@ func TestChainMends(t *testing.T) {
 	img := it.New(t, 0, it.Tar(t, it.Entry{Name: "a", Data: "a"}), it.Tar(t, it.Entry{Name: "b", Data: "b"}))
 	low, top := digest.FromBytes(img.Layers[0]), digest.FromBytes(img.Layers[1])
 	for name, damage := range map[string]func(st *Store, l cow.Layer){
-		"no table of contents":      func(_ *Store, l cow.Layer) { os.Remove(l.TOC()) },
-		"damaged table of contents": func(_ *Store, l cow.Layer) { changed(t, l.TOC(), false, flip(-3)) },
-		"another's table of contents": func(st *Store, l cow.Layer) {
-			changed(t, l.TOC(), false, func([]byte) []byte { return nil })
+		"no table of contents": func(_ *Store, l cow.Layer) { os.Remove(l.TOC()) },
+		"damaged table of contents and no index": func(st *Store, l cow.Layer) {
+			changed(t, l.TOC(), false, flip(-3))
+			os.Remove(st.chainPath(chainID([]digest.Digest{low, top})))
+		},
+		"empty table of contents": func(st *Store, l cow.Layer) { changed(t, l.TOC(), false, func([]byte) []byte { return nil }) },
+		"damaged layer and no index": func(st *Store, l cow.Layer) {
+			changed(t, l.TOC(), false, flip(-3))
+			changed(t, l.Tar(), false, flip(600))
+			os.Remove(st.chainPath(chainID([]digest.Digest{low, top})))
 		},
 		"no layer.json":      func(_ *Store, l cow.Layer) { os.Remove(filepath.Join(l.Dir, infoName)) },
 		"damaged layer.json": func(_ *Store, l cow.Layer) { changed(t, filepath.Join(l.Dir, infoName), false, flip(3)) },

@@ -292,7 +292,7 @@ func (in *Ingest) unknownLayer(ctx context.Context, src LayerSource, fill func(d
 	}
 	f, err := in.s.finishLayer(t, p)
 	if errors.Is(err, fs.ErrExist) {
-		f, err = in.s.leaseLayer(ctx, p.DiffID)
+		f, err = in.s.leaseLayer(ctx, p.DiffID, nil)
 	}
 	if err != nil {
 		return Layer{}, err

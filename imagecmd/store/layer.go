@@ -24,6 +24,7 @@ const infoName = "layer.json"
 type layerInfo struct {
 	DiffID  digest.Digest `json:"diffID"`
 	TarSize int64         `json:"tarSize"` // bytes of layer.tar
+	TOCSize int64         `json:"tocSize"` // bytes of layer.toc
 	Size    int64         `json:"size"`    // bytes of its files, which is what Docker calls a layer's size
 }
 
@@ -37,30 +38,6 @@ func (s *Store) readLayerInfo(diffID digest.Digest) (layerInfo, error) {
 		return info, fmt.Errorf("%w: damaged %s", layerpack.ErrCorrupt, infoName)
 	}
 	return info, nil
-}
-
-// leaseLayer leases a packed layer; fs.ErrNotExist means that it must be packed.
-// What is made of its tar is made again where it is missing, of another version
-// or damaged; a layer whose tar is damaged is taken away.
-func (s *Store) leaseLayer(ctx context.Context, diffID digest.Digest) (*os.File, error) {
-	f, err := lease(ctx, s.layerPath(diffID))
-	if err != nil {
-		return nil, err
-	}
-	err = s.usable(diffID)
-	if err == nil {
-		return f, nil
-	}
-	if isDamage(err) {
-		if err = s.mendLayer(ctx, diffID); err == nil {
-			return f, nil
-		}
-	}
-	f.Close()
-	if isDamage(err) {
-		err = s.discardLayer(diffID, err)
-	}
-	return nil, err
 }
 
 // trash removes an object that was seized: its name goes at once, with a
@@ -79,7 +56,7 @@ func (s *Store) trash(f *os.File, path string) error {
 // leaves layer.tar and layer.toc in it, verified and synced.
 func (s *Store) buildLayer(ctx context.Context, diffID digest.Digest, fill func(dir string) (layerpack.Packed, error)) (*os.File, error) {
 	for {
-		f, err := s.leaseLayer(ctx, diffID)
+		f, err := s.leaseLayer(ctx, diffID, nil)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return f, err
 		}

@@ -21,14 +21,51 @@ func (s *Store) layer(diffID digest.Digest) cow.Layer {
 	return cow.Layer{DiffID: diffID, Dir: s.layerPath(diffID)}
 }
 
-// usable tells what a layer directory, which is leased, lacks for being mounted:
-// nil when nothing, an error that is mendable when only what is made of its tar.
-func (s *Store) usable(diffID digest.Digest) error {
-	if err := layerpack.CheckTOC(s.layer(diffID)); err != nil {
+// leaseLayer leases a packed layer; fs.ErrNotExist means that it must be packed.
+// What is made of its tar is made again where it is missing, of another version
+// or damaged; a layer whose tar is damaged is taken away. Damage that shows only
+// when all of it is read is left to good, which may be nil.
+func (s *Store) leaseLayer(ctx context.Context, diffID digest.Digest, good func(cow.Layer) error) (*os.File, error) {
+	f, err := lease(ctx, s.layerPath(diffID))
+	if err != nil {
+		return nil, err
+	}
+	if err = s.looksGood(diffID); err == nil && good != nil {
+		err = good(s.layer(diffID))
+	}
+	if err == nil {
+		return f, nil
+	}
+	if isDamage(err) {
+		if err = s.mendLayer(ctx, diffID); err == nil {
+			return f, nil
+		}
+	}
+	f.Close()
+	if isDamage(err) {
+		err = s.discardLayer(diffID, err)
+	}
+	return nil, err
+}
+
+// looksGood holds the files of a layer, which is leased, against layer.json: in
+// microseconds, as every command that uses an image asks it.
+func (s *Store) looksGood(diffID digest.Digest) error {
+	info, err := s.readLayerInfo(diffID)
+	if err != nil {
 		return err
 	}
-	_, err := s.readLayerInfo(diffID)
-	return err
+	l := s.layer(diffID)
+	for path, want := range map[string]int64{l.Tar(): info.TarSize, l.TOC(): info.TOCSize} {
+		fi, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		if fi.Size() != want {
+			return fmt.Errorf("%w: %s has %d bytes instead of %d", layerpack.ErrCorrupt, filepath.Base(path), fi.Size(), want)
+		}
+	}
+	return nil
 }
 
 // isDamage tells damage of what the store has from errors of the host.
@@ -77,11 +114,15 @@ func (s *Store) mendLayer(ctx context.Context, diffID digest.Digest) error {
 // measureLayer is what layer.json says of a layer.
 func measureLayer(l cow.Layer) (layerInfo, error) {
 	info := layerInfo{DiffID: l.DiffID}
-	fi, err := os.Stat(l.Tar())
+	tar, err := os.Stat(l.Tar())
 	if err != nil {
 		return info, err
 	}
-	info.TarSize = fi.Size()
+	toc, err := os.Stat(l.TOC())
+	if err != nil {
+		return info, err
+	}
+	info.TarSize, info.TOCSize = tar.Size(), toc.Size()
 	info.Size, err = contentSize(l.Tar())
 	return info, err
 }
