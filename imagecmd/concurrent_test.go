@@ -50,6 +50,9 @@ func child(args []string) int {
 			err = Images(ctx, st, ImagesOptions{}, os.Stdout)
 		case "save":
 			err = Save(ctx, st, SaveOptions{Images: args[4:], Format: SaveFormat(args[2]), Output: args[3]}, os.Stdout)
+			if err == nil {
+				fmt.Println("saved")
+			}
 		case "fsck":
 			var whole bool
 			if whole, err = Fsck(ctx, st, FsckOptions{Repair: true, Quiet: true}, os.Stdout); err == nil && !whole {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -118,7 +119,7 @@ func TestLoadKilledAnywhere(t *testing.T) {
 		root := t.TempDir()
 		n := i % len(inputs)
 		at := int64((float64(i) + rand.Float64()) / float64(count) * float64(whole[n]))
-		if killLoad(t, root, inputs[n], at) {
+		if killAt(t, at, root, "load", inputs[n]) {
 			killed++
 		}
 		st := openStore(t, root)
@@ -156,7 +157,13 @@ func TestLoadKilledAnywhere(t *testing.T) {
 // bytesOfLoad is what a whole load reads and writes.
 func bytesOfLoad(t testing.TB, input string) int64 {
 	t.Helper()
-	c := childCommand(t.TempDir(), "load", input)
+	return bytesOf(t, "Loaded image: mixed:1\n", t.TempDir(), "load", input)
+}
+
+// bytesOf is what a command reads and writes until it has said something.
+func bytesOf(t testing.TB, says string, args ...string) int64 {
+	t.Helper()
+	c := childCommand(args...)
 	// It waits for its input to end before it ends itself.
 	in, err := c.StdinPipe()
 	if err != nil {
@@ -170,9 +177,9 @@ func bytesOfLoad(t testing.TB, input string) int64 {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	said := make([]byte, len("Loaded image: mixed:1\n"))
-	if _, err := io.ReadFull(out, said); err != nil {
-		t.Fatalf("load %s: %v, said %q", input, err, said)
+	said := make([]byte, len(says))
+	if _, err := io.ReadFull(out, said); err != nil || string(said) != says {
+		t.Fatalf("%v: %v, said %q", args, err, said)
 	}
 	n, ok := transferred(c.Process.Pid)
 	if !ok {
@@ -185,11 +192,11 @@ func bytesOfLoad(t testing.TB, input string) int64 {
 	return n
 }
 
-// killLoad kills a load when it has read and written so many bytes, or a little
-// later. It tells whether the load had not ended.
-func killLoad(t testing.TB, root, input string, at int64) bool {
+// killAt kills a command when it has read and written so many bytes, or a little
+// later. It tells whether the command had not ended.
+func killAt(t testing.TB, at int64, args ...string) bool {
 	t.Helper()
-	c := childCommand(root, "load", input)
+	c := childCommand(args...)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -203,4 +210,59 @@ func killLoad(t testing.TB, root, input string, at int64) bool {
 	time.Sleep(time.Duration(rand.Int64N(int64(2 * time.Millisecond))))
 	_ = c.Process.Kill()
 	return c.Wait() != nil
+}
+
+// A save killed at any point leaves what was there before, or all of the new; of
+// a directory a hidden part, which the next save takes over.
+func TestSaveKilledAnywhere(t *testing.T) {
+	img, l := mixedImage(t, 32<<10)
+	root := t.TempDir()
+	st := openStore(t, root)
+	mustLoad(t, st, l.Write(t, t.TempDir()))
+	for _, format := range SaveFormats() {
+		want := tarFiles(t, mustSave(t, st, SaveOptions{Images: []string{"mixed:1"}, Format: format}))
+		whole := bytesOf(t, "saved\n", root, "save", string(format), filepath.Join(t.TempDir(), "x"), "mixed:1")
+		dir := t.TempDir()
+		out := filepath.Join(dir, "out")
+		killed, count := 0, max(kills(t)/10, 1)
+		for i := range count {
+			at := int64((float64(i) + rand.Float64()) / float64(count) * float64(whole))
+			if killAt(t, at, root, "save", string(format), out, "mixed:1") {
+				killed++
+			}
+			left, err := os.ReadDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range left {
+				if format == OCIDir && e.Name() == ".out.part" {
+					continue
+				}
+				if e.Name() != "out" {
+					t.Errorf("%s, killed after %d of %d bytes: left %s", format, at, whole, e.Name())
+					continue
+				}
+				if diff := cmp.Diff(want, tarFiles(t, out)); diff != "" {
+					t.Errorf("%s, killed after %d of %d bytes: half of it", format, at, whole)
+				}
+				if err := os.RemoveAll(out); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if count >= 10 && killed < count/2 {
+			t.Errorf("%s: %d of %d were killed before they had ended", format, killed, count)
+		}
+		if err := Save(context.Background(), st, SaveOptions{Images: []string{"mixed:1"}, Format: format, Output: out}, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+			t.Errorf("%s: left %v (%v)", format, left, err)
+		}
+		other := newStore(t)
+		mustLoad(t, other, out)
+		if got := mustChain(t, other, "mixed:1"); got.ID != img.ID() {
+			t.Errorf("%s: image %s", format, got.ID)
+		}
+	}
 }

@@ -92,9 +92,10 @@ func (o *outputDir) claim() error {
 
 // commit gives the directory, whose contents are durable, its name.
 func (o *outputDir) commit() error {
-	if err := os.Rename(o.hidden, o.path); err != nil {
+	// Not os.Rename, which does not replace an empty directory.
+	if err := unix.Rename(o.hidden, o.path); err != nil {
 		o.abandon()
-		return err
+		return &os.LinkError{Op: "rename", Old: o.hidden, New: o.path, Err: err}
 	}
 	return errors.Join(durable.SyncDir(filepath.Dir(o.path)), o.lock.Close())
 }

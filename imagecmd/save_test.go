@@ -403,7 +403,10 @@ func TestOutputDirIsTakenOver(t *testing.T) {
 	if err := Save(context.Background(), st, o, io.Discard); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("two at once: %v", err)
 	}
-	first.lock.Close() // killed
+	first.lock.Close()                           // killed
+	if err := os.Mkdir(dir, 0o755); err != nil { // an empty one is no obstacle
+		t.Fatal(err)
+	}
 	if err := Save(context.Background(), st, o, io.Discard); err != nil {
 		t.Fatal(err)
 	}
