@@ -31,14 +31,19 @@ func BuildIndex(ctx context.Context, dst string, layers []cow.Layer) error {
 // writeIndex writes the index of layers, bottom first, to w.
 func writeIndex(ctx context.Context, w io.Writer, layers []cow.Layer) error {
 	m, refs, err := mergeChain(ctx, layers)
+	defer func() {
+		for _, r := range refs {
+			r.data.(*lazyFile).Close()
+		}
+	}()
 	if err != nil {
 		return err
 	}
-	im, err := layout(m.root, refs)
+	im, err := layout(m.root, refs, blockBits)
 	if err != nil {
 		return err
 	}
-	return im.write(w)
+	return im.write(ctx, w)
 }
 
 // mergeChain merges layers, bottom first.
@@ -59,7 +64,7 @@ func mergeChain(ctx context.Context, layers []cow.Layer) (*merger, []tarRef, err
 		if err := m.apply(ctx, i, t); err != nil {
 			return nil, nil, fmt.Errorf("layer %s: %w", l.DiffID, err)
 		}
-		refs = append(refs, tarRef{l.DiffID.Encoded(), uint32((t.tarSize + blockSize - 1) >> blockBits)})
+		refs = append(refs, tarRef{l.DiffID.Encoded(), t.tarSize, &lazyFile{path: l.Tar()}})
 	}
 	return m, refs, nil
 }
@@ -118,4 +123,26 @@ func syncDir(path string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// lazyFile is a file that is opened when it is first read.
+type lazyFile struct {
+	path string
+	f    *os.File
+}
+
+func (l *lazyFile) ReadAt(b []byte, off int64) (int, error) {
+	if l.f == nil {
+		var err error
+		if l.f, err = os.Open(l.path); err != nil {
+			return 0, err
+		}
+	}
+	return l.f.ReadAt(b, off)
+}
+
+func (l *lazyFile) Close() {
+	if l.f != nil {
+		l.f.Close()
+	}
 }

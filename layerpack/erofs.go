@@ -37,7 +37,6 @@ const (
 	chunkIndexSize = 8
 	chunkIndexed   = 0x20 // i_u: entries are chunk indexes, not block numbers
 	chunkBitsMask  = 0x1f
-	maxChunkBits   = blockBits + chunkBitsMask
 	nullBlock      = 0xFFFFFFFF // a hole
 
 	// volumeName names the version of what an index holds, which is made again

@@ -237,6 +237,15 @@ func TestHeaderValues(t *testing.T) {
 		{"link with a size", patched(t, link("f", "t"), func(b []byte) { copy(b[124:136], "00000001000\x00") }), func(e *entry) any { return e.target }, "t"},
 		{"prefix", tarOf(t, file(strings.Repeat("p/", 60)+"f", "")), func(e *entry) any { return e.name }, strings.Repeat("p/", 60) + "f"},
 		{"prefix in old GNU archives of Go", patched(t, file("f", ""), func(b []byte) { copy(b[257:265], "ustar  \x00"); copy(b[345:], "some/dir") }), func(e *entry) any { return e.name }, "some/dir/f"},
+		{"a map of base 256", func() []byte {
+			b := gnuSparseTar(t, "f", 0, []int64{0, 0}, []string{"", "data"})
+			for at, v := range map[int]string{410: "\x80\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x05", 483: "\x80\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x09"} {
+				copy(b[at:], v)
+			}
+			resum(b)
+			return b
+		}(), func(e *entry) any { return [4]int64{e.sparse[0].off, e.sparse[0].len, e.sparse[0].tar, e.size} }, [4]int64{3<<32 + 5, 4, 512, 3<<32 + 9}},
+		{"size beyond octal digits in an extended header", paxTar(t, 'x', "size=4"), func(e *entry) any { return e.size }, int64(4)},
 		{"signed checksum", func() []byte {
 			b := patched(t, file("f", ""), func(b []byte) { b[0] = 0xe4 })
 			sum := 0

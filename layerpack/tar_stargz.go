@@ -17,7 +17,7 @@ type stargz struct {
 }
 
 const (
-	stargzTOC   = `{"version":1,"entries":[`
+	stargzTOC   = `{"version":1,"entries":`
 	stargzMark  = "\x0f"
 	stargzFirst = 256 // bytes of an entry that are looked at
 )

@@ -187,7 +187,7 @@ func (c *cursor) data(e *entry, start, tarSize int64) bool {
 		for range n {
 			off := int64(c.uvarint(uint64(e.size-end))) + end
 			length := int64(c.uvarint(uint64(e.size - off)))
-			if c.bad {
+			if c.bad || length == 0 {
 				return false
 			}
 			e.sparse = append(e.sparse, run{off, length, stored})

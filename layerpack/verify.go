@@ -85,7 +85,7 @@ func verifyLayer(ctx context.Context, l cow.Layer, report func(Damage)) error {
 		return err
 	}
 	defer f.Close()
-	sum, members, same := sha256.New(), newMembers(t), &comparer{want: bytes.NewReader(raw)}
+	sum, members, same := sha256.New(), newMemberSums(t), &comparer{want: bytes.NewReader(raw)}
 	refused, err := scanTar(ctx, f, same, io.MultiWriter(sum, members))
 	if err != nil {
 		return err
@@ -111,9 +111,9 @@ func reportTOC(l cow.Layer, bad error, report func(Damage)) {
 	}
 }
 
-// members holds a tar that is written to it against the checksums of a whole
+// memberSums holds a tar that is written to it against the checksums of a whole
 // table of contents.
-type members struct {
+type memberSums struct {
 	c      *tocCursor
 	e      *entry // at hand; nil: what is behind the last
 	pos    int64
@@ -123,13 +123,13 @@ type members struct {
 	more   int // that were not kept
 }
 
-func newMembers(t toc) *members {
-	m := &members{c: t.cursor()}
+func newMemberSums(t toc) *memberSums {
+	m := &memberSums{c: t.cursor()}
 	m.e, _ = m.c.next()
 	return m
 }
 
-func (m *members) Write(p []byte) (int, error) {
+func (m *memberSums) Write(p []byte) (int, error) {
 	n := len(p)
 	for m.e != nil && int64(len(p)) >= m.e.end-m.pos {
 		k := m.e.end - m.pos
@@ -141,13 +141,13 @@ func (m *members) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-func (m *members) took(p []byte) {
+func (m *memberSums) took(p []byte) {
 	m.sum = crc32.Update(m.sum, castagnoli, p)
 	m.pos += int64(len(p))
 }
 
 // next compares the member that ended, and goes on.
-func (m *members) next() {
+func (m *memberSums) next() {
 	if m.sum != m.e.sum {
 		m.hit(m.e.name, min(m.e.end, m.c.tarSize), "damaged")
 	}
@@ -155,7 +155,7 @@ func (m *members) next() {
 	m.e, _ = m.c.next()
 }
 
-func (m *members) hit(path string, end int64, reason string) {
+func (m *memberSums) hit(path string, end int64, reason string) {
 	if len(m.damage) == maxNamed {
 		m.more++
 		return
@@ -164,7 +164,7 @@ func (m *members) hit(path string, end int64, reason string) {
 }
 
 // report tells of what is damaged in the tar, which has ended.
-func (m *members) report(file string, report func(Damage)) {
+func (m *memberSums) report(file string, report func(Damage)) {
 	for m.e != nil {
 		if m.pos < m.c.tarSize {
 			m.hit(m.e.name, min(m.e.end, m.c.tarSize), "cut off")
