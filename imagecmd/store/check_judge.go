@@ -44,9 +44,13 @@ func (c *checker) judgeLayers(ctx context.Context) error {
 		case have:
 			r = remedy{func(ctx context.Context) error { return c.repack(ctx, d, blob) }, "made again from its blob"}
 		case need == nil:
-			r = remedy{func(context.Context) error { return c.drop(c.s.layerPath(d)) }, "removed, as no image needs it"}
+			r = remedy{func(context.Context) error {
+				delete(c.layers, d)
+				return c.drop(c.s.layerPath(d))
+			}, "removed, as no image needs it"}
 		default:
-			lost = func(ctx context.Context) (string, error) { return c.setAside(ctx, c.s.layerPath(d)) }
+			st.lost = true
+			lost = func(ctx context.Context) (string, error) { return c.setAsideLayer(ctx, d) }
 		}
 		repaired := c.sum.Repaired
 		if err := c.fault(ctx, f, r, lost); err != nil {
@@ -57,6 +61,22 @@ func (c *checker) judgeLayers(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// setAsideLayer moves a layer that is lost to DamagedDir; a blob that is the same
+// file goes with it.
+func (c *checker) setAsideLayer(ctx context.Context, d digest.Digest) (string, error) {
+	advice, err := c.setAside(ctx, c.s.layerPath(d))
+	if err != nil || !errors.Is(c.blobs[d], errSameFile) {
+		return advice, err
+	}
+	if _, err := os.Lstat(c.s.layerPath(d)); err == nil {
+		return advice, nil // it is in use
+	}
+	if err := c.drop(c.s.blobPath(d)); err != nil && !errors.Is(err, errInUse) {
+		return "", err
+	}
+	return advice, nil
 }
 
 // layerBlob is a whole blob of a layer, in whatever compression.
@@ -94,7 +114,8 @@ func (c *checker) repack(ctx context.Context, d digest.Digest, blob ocispec.Desc
 func (c *checker) judgeBlobs(ctx context.Context) error {
 	all := map[digest.Digest]string{}
 	for d, wrong := range c.blobs {
-		if wrong != nil {
+		same := errors.Is(wrong, errSameFile)
+		if st := c.layers[d]; wrong != nil && !(same && st != nil && st.lost) {
 			all[d] = wrong.Error()
 		}
 	}
@@ -119,7 +140,7 @@ func (c *checker) judgeBlobs(ctx context.Context) error {
 		var r remedy
 		var lost func(context.Context) (string, error)
 		switch {
-		case need != nil && layer != nil && len(layer.tar) == 0:
+		case need != nil && layer != nil && (len(layer.tar) == 0 || errors.Is(c.blobs[d], errSameFile)):
 			r = remedy{func(ctx context.Context) error { return c.relink(ctx, d, there) }, "made again from the layer's tar"}
 		case need == nil && there:
 			r = remedy{func(context.Context) error { return c.drop(path) }, "removed, as no image needs it"}
@@ -166,6 +187,9 @@ func (c *checker) stillNeeded(d digest.Digest) bool {
 // relink makes the blob of a plain layer of its tar, in the place of a damaged
 // one.
 func (c *checker) relink(ctx context.Context, d digest.Digest, damaged bool) error {
+	if len(c.layers[d].tar) > 0 {
+		return errInUse // the tar could not be made again
+	}
 	if damaged {
 		if err := c.drop(c.s.blobPath(d)); err != nil {
 			return err

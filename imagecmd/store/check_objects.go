@@ -26,6 +26,7 @@ type layerState struct {
 	made   []Hit // what is wrong with what is made of the tar
 	tarIno inode
 	size   int64 // bytes of the tar
+	lost   bool  // told, with a blob that is the same file
 }
 
 // eachBlob calls fn for every blob by its digest.
