@@ -31,6 +31,9 @@ type LoadOptions struct {
 	Quiet bool
 }
 
+// errEmptyStdin is Docker's, also where a person would have to type the archive.
+var errEmptyStdin = errors.New("requested load from stdin, but stdin is empty")
+
 func (o LoadOptions) fromStdin() bool { return o.Input == "" || o.Input == "-" }
 
 // Load brings the images of an archive into the store: a docker-archive of
@@ -38,13 +41,16 @@ func (o LoadOptions) fromStdin() bool { return o.Input == "" || o.Input == "-" }
 // a directory. It prints "Loaded image: NAME:TAG" for every name and "Loaded image ID: ID" for an
 // image without one. Images before one that fails are in the store.
 func Load(ctx context.Context, st *store.Store, o LoadOptions, out io.Writer) error {
+	if o.fromStdin() && isTerminal(o.Stdin) {
+		return errEmptyStdin
+	}
 	l := loader{st: st, o: o, out: out, style: progress.StyleFor(out, o.Quiet), v1: map[string]digest.Digest{}}
 	if l.style == progress.Lines {
 		l.style = progress.Quiet // as Docker is where nobody watches
 	}
 	files, err := l.open(ctx)
 	if errors.Is(err, archive.ErrEmpty) && o.fromStdin() {
-		return errors.New("requested load from stdin, but stdin is empty")
+		return errEmptyStdin
 	}
 	if err != nil {
 		return loadError(o, err)

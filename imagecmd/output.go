@@ -18,10 +18,16 @@ var errTerminal = errors.New("cowardly refusing to save to a terminal. Use the -
 
 // refuseTerminal answers errTerminal where w is a terminal.
 func refuseTerminal(w io.Writer) error {
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if isTerminal(w) {
 		return errTerminal
 	}
 	return nil
+}
+
+// isTerminal tells whether a reader or writer is a terminal.
+func isTerminal(v any) bool {
+	f, ok := v.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // An outputFile is a file that a command was told to write. It has its name only
