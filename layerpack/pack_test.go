@@ -104,6 +104,7 @@ func TestPack(t *testing.T) {
 		{"bzip2", piped(t, plain, "bzip2"), Bzip2},
 		{"bzip2 in streams", cat(piped(t, plain[:half], "bzip2"), piped(t, nil, "bzip2"), piped(t, plain[half:], "bzip2")), Bzip2},
 		{"xz", piped(t, plain, "xz"), XZ},
+		{"xz with a filter for programs", piped(t, plain, "xz", "--x86", "--lzma2=preset=1"), XZ},
 		{"xz in blocks", piped(t, plain, "xz", "--block-size=100000"), XZ},
 		{"xz as for a large dictionary", piped(t, plain, "xz", "-9"), XZ},
 		{"xz in streams", cat(piped(t, plain[:half], "xz"), make([]byte, 8), piped(t, nil, "xz"), piped(t, plain[half:], "xz", "--check=sha256")), XZ},
