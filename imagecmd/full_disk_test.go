@@ -163,3 +163,31 @@ func TestRemoveOnAFullDisk(t *testing.T) {
 		t.Errorf("rmi on a full disk: %v", err)
 	}
 }
+
+// A save that finds no room leaves what was there, and nothing else.
+func TestSaveOnAFullDisk(t *testing.T) {
+	root := smallDisk(t, "size=2m")
+	st := newStore(t)
+	mustLoad(t, st, it.File(t, "a.tar", it.Tar(t, it.DockerOld(t, bigImage(t), "big")...)))
+	if err := os.WriteFile(filepath.Join(root, "kept"), []byte("older"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range SaveFormats() {
+		for _, name := range []string{"kept", "new"} {
+			if format == OCIDir && name == "kept" {
+				continue
+			}
+			err := Save(context.Background(), st, SaveOptions{Images: []string{"big"}, Format: format, Output: filepath.Join(root, name)}, io.Discard)
+			if !errors.Is(err, syscall.ENOSPC) {
+				t.Errorf("%s: %v", format, err)
+			}
+		}
+	}
+	left, err := os.ReadDir(root)
+	if err != nil || len(left) != 1 {
+		t.Errorf("left %v (%v)", left, err)
+	}
+	if b, err := os.ReadFile(filepath.Join(root, "kept")); err != nil || string(b) != "older" {
+		t.Errorf("what was there is now %q (%v)", b, err)
+	}
+}
