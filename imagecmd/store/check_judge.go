@@ -5,15 +5,12 @@ import (
 	"errors"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
-	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/layerpack"
 )
 
@@ -205,36 +202,4 @@ func (c *checker) relink(ctx context.Context, d digest.Digest, damaged bool) err
 		return err
 	}
 	return c.in.keepBlob(ctx, nil, c.s.layerPath(d), layerpack.Packed{Blob: d, DiffID: d, BlobSize: fi.Size(), TarSize: fi.Size()})
-}
-
-// judgeIndex handles a damaged merged index.
-func (c *checker) judgeIndex(ctx context.Context, name string, wrong []Hit) error {
-	path := filepath.Join(c.s.images(), name)
-	f := Fault{Object: "merged index " + strings.TrimSuffix(name, indexSuffix), Hits: wrong}
-	r := remedy{func(context.Context) error { return c.drop(path) }, "removed, as no image needs it"}
-	if need := c.refs.chains[name]; need != nil {
-		f.Images = need.images
-		r = remedy{func(ctx context.Context) error {
-			if err := c.drop(path); err != nil {
-				return err
-			}
-			return c.rebuildChain(ctx, path, need.diffIDs)
-		}, "made again from its layers"}
-	}
-	return c.fault(ctx, f, r, nil)
-}
-
-// rebuildChain makes a merged index again, if its layers are there; if not, it is
-// made when they are.
-func (c *checker) rebuildChain(ctx context.Context, path string, diffIDs []digest.Digest) error {
-	chain := cow.Chain{ID: chainID(diffIDs), Index: path}
-	for _, d := range diffIDs {
-		l, err := lease(ctx, c.s.layerPath(d))
-		if err != nil {
-			return ignoreMissing(err)
-		}
-		defer l.Close()
-		chain.Layers = append(chain.Layers, c.s.layer(d))
-	}
-	return c.s.buildIndex(ctx, chain, path)
 }

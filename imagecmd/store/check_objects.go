@@ -10,12 +10,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/imagecmd/internal/parallel"
 	"github.com/cfs-project/cfs/layerpack"
 )
@@ -230,79 +228,4 @@ func (r *countingReader) Read(b []byte) (int, error) {
 func (c *checker) wholeBlob(d digest.Digest) bool {
 	wrong, there := c.blobs[d]
 	return there && wrong == nil
-}
-
-// checkIndexes holds the merged indexes against their layers, after those have
-// been repaired.
-func (c *checker) checkIndexes(ctx context.Context) error {
-	entries, err := os.ReadDir(c.s.images())
-	if err != nil {
-		return ignoreMissing(err)
-	}
-	type found struct {
-		name string
-		hits []Hit
-	}
-	var list []*found
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), indexSuffix) {
-			list = append(list, &found{name: e.Name()})
-		}
-	}
-	c.sum.Indexes = len(list)
-	err = parallel.Do(ctx, runtime.GOMAXPROCS(0), len(list), func(ctx context.Context, i int) (err error) {
-		list[i].hits, err = c.checkIndex(ctx, list[i].name)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	for _, f := range list {
-		if len(f.hits) == 0 {
-			continue
-		}
-		if err := c.judgeIndex(ctx, f.name, f.hits); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *checker) checkIndex(ctx context.Context, name string) ([]Hit, error) {
-	path := filepath.Join(c.s.images(), name)
-	f, err := lease(ctx, path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	x, err := layerpack.OpenIndex(path)
-	if err != nil {
-		return hits(err.Error()), nil
-	}
-	diffIDs := slices.Clone(x.Layers())
-	x.Close()
-	if name != filepath.Base(c.s.chainPath(chainID(diffIDs))) {
-		return hits("it is of other layers"), nil
-	}
-	chain := cow.Chain{Index: path}
-	for _, d := range diffIDs {
-		chain.Layers = append(chain.Layers, c.s.layer(d))
-		l, err := lease(ctx, c.s.layerPath(d))
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil // with nothing to compare it with; its layers are packed again where they are needed
-		}
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-	}
-	var out []Hit
-	err = layerpack.VerifyIndex(ctx, chain, func(d layerpack.Damage) { out = append(out, Hit{Reason: d.Reason}) })
-	if isDamage(err) {
-		return nil, nil // a layer's damage, which is told
-	}
-	return out, err
 }

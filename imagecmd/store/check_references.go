@@ -251,7 +251,7 @@ func (c *checker) judgeContainers(ctx context.Context) error {
 	}
 	for _, k := range containers {
 		for _, d := range k.Layers {
-			if c.layers[d] != nil {
+			if _, err := os.Lstat(c.s.layerPath(d)); err == nil {
 				continue
 			}
 			need := c.refs.layers[d]
