@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -108,8 +109,8 @@ func TestSaveKeepsEveryDigest(t *testing.T) {
 				t.Errorf("%s %s: image %s, target %s", mediaType, format, got.ID, got.Target.Digest)
 			}
 			second := mustSave(t, again, SaveOptions{Images: []string{"x/y:1"}, Format: format})
-			if diff := cmp.Diff(tarFiles(t, saved), tarFiles(t, second)); diff != "" {
-				t.Errorf("%s %s: saved again: %s", mediaType, format, diff)
+			if !maps.EqualFunc(tarFiles(t, saved), tarFiles(t, second), bytes.Equal) {
+				t.Errorf("%s %s: saved again it has other files", mediaType, format)
 			}
 			if format != OCIDir {
 				a, _ := os.ReadFile(saved)
