@@ -87,6 +87,8 @@ func TestPack(t *testing.T) {
 	rand.Read(noise)
 	plain := tarOf(t, dir("d/"), file("d/noise", string(noise)), file("d/text", strings.Repeat("text ", 1<<18)))
 	half := len(plain) / 2
+	small := tarOf(t, dir("d/"), file("d/noise", string(noise[:100_000])), file("d/text", strings.Repeat("text ", 1000)))
+	cut := len(small) / 2
 	skippable := []byte("\x50\x2a\x4d\x18\x03\x00\x00\x00abc")
 	for _, c := range []struct {
 		name string
@@ -101,15 +103,19 @@ func TestPack(t *testing.T) {
 		{"zstd", zst(t, plain), Zstd},
 		{"zstd in frames", cat(skippable, zst(t, plain[:half]), skippable, zst(t, plain[half:]), skippable), Zstd},
 		{"zstd:chunked", zstdChunked(t, plain), Zstd},
-		{"bzip2", piped(t, plain, "bzip2"), Bzip2},
-		{"bzip2 in streams", cat(piped(t, plain[:half], "bzip2"), piped(t, nil, "bzip2"), piped(t, plain[half:], "bzip2")), Bzip2},
-		{"xz", piped(t, plain, "xz"), XZ},
-		{"xz with a filter for programs", piped(t, plain, "xz", "--x86", "--lzma2=preset=1"), XZ},
-		{"xz in blocks", piped(t, plain, "xz", "--block-size=100000"), XZ},
-		{"xz as for a large dictionary", piped(t, plain, "xz", "-9"), XZ},
-		{"xz in streams", cat(piped(t, plain[:half], "xz"), make([]byte, 8), piped(t, nil, "xz"), piped(t, plain[half:], "xz", "--check=sha256")), XZ},
+		{"bzip2", piped(t, small, "bzip2", "-1"), Bzip2},
+		{"bzip2 in streams", cat(piped(t, small[:cut], "bzip2", "-1"), piped(t, nil, "bzip2"), piped(t, small[cut:], "bzip2", "-2")), Bzip2},
+		{"xz", piped(t, small, "xz", "-0"), XZ},
+		{"xz with a filter for programs", piped(t, small, "xz", "--x86", "--lzma2=preset=0"), XZ},
+		{"xz in blocks", piped(t, small, "xz", "-0", "--block-size=30000"), XZ},
+		{"xz with the largest dictionary", piped(t, small, "xz", "--lzma2=preset=0,dict=64MiB"), XZ},
+		{"xz in streams", cat(piped(t, small[:cut], "xz", "-0"), make([]byte, 8), piped(t, nil, "xz"), piped(t, small[cut:], "xz", "-0", "--check=sha256")), XZ},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			plain := plain
+			if c.is == Bzip2 || c.is == XZ {
+				plain = small // these are slow
+			}
 			dst := t.TempDir()
 			var sink bytes.Buffer
 			var last int64
@@ -151,7 +157,9 @@ var (
 
 func TestPackFails(t *testing.T) {
 	big := strings.Repeat("0123456789", 1<<17)
-	plain := tarOf(t, file("f", big))
+	noise := make([]byte, 3000)
+	rand.Read(noise)
+	plain, little := tarOf(t, file("f", big)), tarOf(t, file("f", string(noise)))
 	other := digest.FromString("other")
 	zeros600 := gzZeros(t, 600<<20)
 	canceled, cancel := context.WithCancel(context.Background())
@@ -165,13 +173,13 @@ func TestPackFails(t *testing.T) {
 	}{
 		{"text", strings.NewReader("hello"), PackOptions{}, ErrInvalid, "neither a tar"},
 		{"lzma", strings.NewReader("\x5d\x00\x00\x80\x00"), PackOptions{}, ErrInvalid, "lzma layers are not supported"},
-		{"truncated bzip2", bytes.NewReader(piped(t, plain, "bzip2")[:40]), PackOptions{}, ErrInvalid, "bzip2 stream is truncated"},
-		{"damaged bzip2", bytes.NewReader(patchedRaw(piped(t, plain, "bzip2"), func(b []byte) { b[200] ^= 1 })), PackOptions{}, ErrInvalid, "bzip2 data invalid"},
-		{"truncated xz", bytes.NewReader(piped(t, plain, "xz")[:300]), PackOptions{}, ErrInvalid, "xz stream is truncated"},
-		{"truncated xz header", bytes.NewReader(piped(t, plain, "xz")[:9]), PackOptions{}, ErrInvalid, "xz stream is truncated"},
-		{"damaged xz", bytes.NewReader(patchedRaw(piped(t, plain, "xz"), func(b []byte) { b[200] ^= 1 })), PackOptions{}, ErrInvalid, "xz: data is corrupt"},
-		{"xz with a huge dictionary", bytes.NewReader(piped(t, plain, "xz", "--lzma2=dict=65MiB")), PackOptions{}, ErrInvalid, "dictionary of more than 64 MiB"},
-		{"second xz stream with a huge dictionary", bytes.NewReader(cat(piped(t, plain[:600], "xz"), piped(t, plain[600:], "xz", "--lzma2=dict=1GiB"))), PackOptions{}, ErrInvalid, "dictionary of more than 64 MiB"},
+		{"truncated bzip2", bytes.NewReader(piped(t, little, "bzip2")[:300]), PackOptions{}, ErrInvalid, "bzip2 stream is truncated"},
+		{"damaged bzip2", bytes.NewReader(patchedRaw(piped(t, little, "bzip2"), func(b []byte) { b[200] ^= 1 })), PackOptions{}, ErrInvalid, "bzip2 data invalid"},
+		{"truncated xz", bytes.NewReader(piped(t, little, "xz")[:300]), PackOptions{}, ErrInvalid, "xz stream is truncated"},
+		{"truncated xz header", bytes.NewReader(piped(t, little, "xz")[:9]), PackOptions{}, ErrInvalid, "xz stream is truncated"},
+		{"damaged xz", bytes.NewReader(patchedRaw(piped(t, little, "xz"), func(b []byte) { b[200] ^= 1 })), PackOptions{}, ErrInvalid, "xz: data is corrupt"},
+		{"xz with a huge dictionary", bytes.NewReader(piped(t, little, "xz", "--lzma2=dict=65MiB")), PackOptions{}, ErrInvalid, "dictionary of more than 64 MiB"},
+		{"second xz stream with a huge dictionary", bytes.NewReader(cat(piped(t, little[:600], "xz"), piped(t, little[600:], "xz", "--lzma2=dict=1GiB"))), PackOptions{}, ErrInvalid, "dictionary of more than 64 MiB"},
 		{"blob digest", bytes.NewReader(plain), PackOptions{Blob: other}, ErrDigest, digest.FromBytes(plain).String()},
 		{"diff ID", bytes.NewReader(gz(t, plain)), PackOptions{DiffID: other}, ErrDigest, "should be " + other.String() + ", and is " + digest.FromBytes(plain).String()},
 		{"unknown algorithm", bytes.NewReader(plain), PackOptions{Blob: "md5:d41d8cd98f00b204e9800998ecf8427e"}, nil, "can't be verified"},
