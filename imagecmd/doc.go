@@ -1,7 +1,7 @@
 // Package imagecmd is the image commands, one file each: an options struct and
 // a function that does the work on a store and writes what the command prints.
 //
-//	cmd/cfs: flags ──► Options ──► Load, Import, Images, Remove ──► store
+//	cmd/cfs: flags ──► Options ──► Load, Save, Fsck, Images, … ──► store
 //	                                        │                 └──► archive
 //	                                        ▼
 //	                                  stdout: Docker's words

@@ -35,13 +35,17 @@ func Decompress(r io.Reader, maxExpansion int64) (rc io.ReadCloser, plain bool, 
 }
 
 type counter struct {
-	r io.Reader
-	n atomic.Int64
+	r    io.Reader
+	n    atomic.Int64
+	told func(n int64) // may be nil
 }
 
 func (c *counter) Read(b []byte) (int, error) {
 	n, err := c.r.Read(b)
-	c.n.Add(int64(n))
+	sum := c.n.Add(int64(n))
+	if c.told != nil {
+		c.told(sum)
+	}
 	return n, err
 }
 

@@ -147,11 +147,11 @@ func (in *Ingest) packedLayer(ctx context.Context, src LayerSource, blob *os.Fil
 	s := in.s.with(src)
 	if src.DiffID == "" {
 		return in.unknownLayer(ctx, src, func(dir string) (layerpack.Packed, error) {
-			return s.packBlob(ctx, dir, src.Blob, "", verified)
+			return s.packBlob(ctx, dir, src, verified)
 		})
 	}
 	f, err := s.buildLayer(ctx, src.DiffID, func(dir string) (layerpack.Packed, error) {
-		return s.packBlob(ctx, dir, src.Blob, src.DiffID, verified)
+		return s.packBlob(ctx, dir, src, verified)
 	})
 	if err != nil {
 		return Layer{}, err
@@ -292,7 +292,7 @@ func (in *Ingest) unknownLayer(ctx context.Context, src LayerSource, fill func(d
 	}
 	f, err := in.s.finishLayer(t, p)
 	if errors.Is(err, fs.ErrExist) {
-		f, err = in.s.leaseLayer(ctx, p.DiffID)
+		f, err = in.s.leaseLayer(ctx, p.DiffID, nil)
 	}
 	if err != nil {
 		return Layer{}, err
