@@ -156,6 +156,7 @@ func (x *index) claim(target ocispec.Descriptor, ref reference.Named) (before *o
 	if !have {
 		x.Manifests = append(x.Manifests, line{Descriptor: target})
 	}
+	x.inherit(target.Digest)
 	return before
 }
 
