@@ -17,7 +17,7 @@ import (
 // and with its errors, but without reading each one: what never changes of an
 // image is kept in one file, see [cards].
 func (s *Store) List(ctx context.Context) ([]Summary, error) {
-	x, err := s.readIndex()
+	x, err := s.scanIndex()
 	if err != nil {
 		return nil, fmt.Errorf("list images: %w", err)
 	}
