@@ -134,7 +134,7 @@ func (cs Containers) Find(name string) (*Container, error) {
 		}
 		if len(name) >= 2 && strings.HasPrefix(c.ID, name) {
 			if found != nil {
-				return nil, fmt.Errorf("multiple containers start with %q", name)
+				return nil, sentencef(nil, "Multiple IDs found with provided prefix: %s", name)
 			}
 			found = c
 		}

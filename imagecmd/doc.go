@@ -1,7 +1,7 @@
 // Package imagecmd is the image commands, one file each: an options struct and
 // a function that does the work on a store and writes what the command prints.
 //
-//	cmd/cfs: flags ──► Options ──► Load, Save, Fsck, Images, … ──► store
+//	cmd/cfs: flags ──► Options ──► Load, Save, Inspect, Remove, … ──► store
 //	                                        │                 └──► archive
 //	                                        ▼
 //	                                  stdout: Docker's words
@@ -9,6 +9,9 @@
 // Errors carry Docker's sentence where Docker has one ("No such image: x:1",
 // "conflict: unable to delete …"), without "Error response from daemon: ";
 // the program puts its own name before it.
+//
+// Rows of lists are structs with the names of Docker's fields; internal/format
+// makes tables, JSON and templates' text of them.
 //
 // Everything that is known of archives is in archive, of names, locks and
 // removal in store, and of the built-in image's own process in hello.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/cfs-project/cfs/imagecmd"
 )
@@ -12,7 +13,14 @@ func newImages(t *terminal, g *globals, name string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   name + " [REPOSITORY[:TAG]]",
 		Short: "List images",
+		Long: `List images, newest first. Nameless parents of other images, as the steps of a
+build leave them, are shown with -a only.
+
+Filters: dangling=true|false, label=KEY[=VALUE], before=IMAGE, since=IMAGE,
+until=TIME, reference=PATTERN. A repeated reference widens the list, any other
+one narrows it.`,
 		Example: `  cfs images
+  cfs images --filter label=kind=demo --filter since=debian
   cfs images --format '{{.Repository}}:{{.Tag}} {{.Size}}'`,
 		Args: between(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -23,6 +31,7 @@ func newImages(t *terminal, g *globals, name string) *cobra.Command {
 			if len(args) > 0 {
 				o.Reference = args[0]
 			}
+			o.Now = t.now
 			return imagecmd.Images(cmd.Context(), st, o, t.out)
 		},
 	}
@@ -30,32 +39,63 @@ func newImages(t *terminal, g *globals, name string) *cobra.Command {
 		cmd.Aliases = []string{"list"}
 	}
 	f := cmd.Flags()
-	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print IDs only")
-	f.BoolVar(&o.NoTrunc, "no-trunc", false, "don't shorten IDs")
+	f.BoolVarP(&o.All, "all", "a", false, "show intermediate images too")
 	f.BoolVar(&o.Digests, "digests", false, "show the digests images were pulled by")
-	f.StringVar(&o.Format, "format", "", "print with a Go `TEMPLATE`, 'table TEMPLATE', or 'json'")
+	f.VarP(&o.Filters, "filter", "f", "list only what a `KEY=VALUE` matches")
+	f.BoolVar(&o.NoTrunc, "no-trunc", false, "don't shorten IDs")
+	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print IDs only")
+	formatFlag(f, &o.Format)
 	return cmd
 }
 
-// newRemoveImages is `cfs rmi` and, under its other name, `cfs image rm`.
-func newRemoveImages(t *terminal, g *globals, name string) *cobra.Command {
-	var o imagecmd.RemoveOptions
+// formatFlag is the --format of commands that list.
+func formatFlag(f *pflag.FlagSet, format *string) {
+	f.StringVar(format, "format", "", "print with a Go `TEMPLATE`, 'table TEMPLATE', or 'json'")
+}
+
+// newHistory is `cfs history` and `cfs image history`.
+func newHistory(t *terminal, g *globals) *cobra.Command {
+	var o imagecmd.HistoryOptions
+	var human bool
 	cmd := &cobra.Command{
-		Use:   name + " IMAGE...",
-		Short: "Remove images",
-		Args:  atLeast(1),
+		Use:   "history IMAGE",
+		Short: "Show the steps an image was made in",
+		Example: `  cfs history debian
+  cfs history --no-trunc --format '{{.Size}} {{.CreatedBy}}' debian`,
+		Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			st, err := g.open()
 			if err != nil {
 				return err
 			}
-			o.Names = args
-			return imagecmd.Remove(cmd.Context(), st, o, t.out)
+			o.Image, o.Raw = args[0], !human
+			o.Now = t.now
+			return imagecmd.History(cmd.Context(), st, o, t.out)
 		},
 	}
-	if name == "rm" {
-		cmd.Aliases = []string{"remove"}
-	}
-	cmd.Flags().BoolVarP(&o.Force, "force", "f", false, "remove all names of an image, also below a stopped container")
+	f := cmd.Flags()
+	f.BoolVarP(&human, "human", "H", true, "sizes and ages in words; -H=false in bytes and dates")
+	f.BoolVar(&o.NoTrunc, "no-trunc", false, "don't shorten IDs and commands")
+	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print IDs only")
+	formatFlag(f, &o.Format)
 	return cmd
+}
+
+// newTag is `cfs tag` and `cfs image tag`.
+func newTag(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "tag IMAGE[:TAG] NAME[:TAG]",
+		Short: "Give an image one more name",
+		Long: `Give an image, said by a name or an ID, one more name. An image that had the name
+loses it, and stays.`,
+		Example: "  cfs tag debian localhost:5000/team/debian:12",
+		Args:    exactly(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			st, err := g.open()
+			if err != nil {
+				return err
+			}
+			return imagecmd.Tag(cmd.Context(), st, args[0], args[1])
+		},
+	}
 }

@@ -14,6 +14,7 @@
 //
 //	0        done
 //	1        the command failed; the reason is on standard error
+//	64       `inspect`: the template can't be understood
 //	125      wrong usage; for `run`: cfs itself failed, nothing was started
 //	126, 127 `run`: the command can't be executed, or wasn't found
 //	other    `run`: the status of the container's process, 128+N after signal N

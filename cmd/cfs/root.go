@@ -59,10 +59,12 @@ Start here:
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	image.AddCommand(newImages(t, g, "ls"), newRemoveImages(t, g, "rm"), newLoad(t, g), newSave(t, g), newImport(t, g))
+	image.AddCommand(newHistory(t, g), newInspect(t, g, "image"), newTag(g), newPrune(t, g, false))
 	cmd.AddCommand(
 		newRun(t, g), newPs(t, g), newRm(t, g),
 		newMount(t, g), newUmount(t, g), newUnion(t, "union"),
 		newLoad(t, g), newSave(t, g), newImport(t, g), newImages(t, g, "images"), newRemoveImages(t, g, "rmi"), image,
+		newHistory(t, g), newInspect(t, g, ""), newTag(g), newSystem(t, g),
 		newFsck(t, g), newInfo(t, g), newMan(),
 	)
 	return cmd

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	if os.Geteuid() == 0 && os.Getenv(privateEnv) == "" && strings.HasSuffix(os.Args[0], ".test") {
 		os.Exit(inPrivateNamespace())
 	}
-	testscript.Main(m, map[string]func(){"cfs": main, hello.Name: main, "fuse-overlayfs": main, "mount.fuse.cfs": main})
+	testscript.Main(m, map[string]func(){"cfs": main, hello.Name: main, "fuse-overlayfs": main, "mount.fuse.cfs": main, "docker": dockerMain})
 }
 
 func inPrivateNamespace() int {

@@ -4,8 +4,9 @@ import "fmt"
 
 // Exit statuses; doc.go has the table.
 const (
-	statusFailed = 1
-	statusUsage  = 125
+	statusFailed   = 1
+	statusTemplate = 64
+	statusUsage    = 125
 )
 
 // exitError ends the program with a status and, when err is nil, without a word:

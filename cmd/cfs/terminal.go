@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/cfs-project/cfs/internal/hint"
 )
@@ -14,6 +15,7 @@ type terminal struct {
 	in  *os.File
 	out io.Writer
 	err io.Writer
+	now time.Time // what ages are counted from; zero is the clock
 }
 
 // print writes data: what the command was asked for.

@@ -10,6 +10,7 @@
 //	      ▼
 //	layers/<diff id hex>/                 layer.tar, layer.toc, layer.json   (a cache)
 //	images/<chain id hex>.erofs           the merged index of a chain        (a cache)
+//	images/list                           what lists show of each image      (a cache)
 //	      │ Chain
 //	      ▼
 //	cow.Chain, leased until released
@@ -25,6 +26,9 @@
 //   - image: the manifest that a target holds for this platform. Its ID is the
 //     digest of its config; several names, and even several targets, can be one image.
 //   - dangling: an image whose last name went to another; it stays, nameless.
+//   - parent: the image that another was built on, as [AnnotationParent] tells.
+//     A nameless one is intermediate: no list shows it, it can't be removed while
+//     it has a child, and goes with the last.
 //   - object: a blob, a layer directory or a merged index.
 //   - lease: a shared flock(2) on an object, held by whoever relies on it.
 //

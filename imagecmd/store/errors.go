@@ -33,6 +33,12 @@ func (e *notFound) Is(target error) bool { return target == ErrNotFound }
 
 func notFoundError(name string) error { return &notFound{name} }
 
+// ambiguous is Docker's sentence for the beginning of several IDs.
+type ambiguous struct{ prefix string }
+
+func (e *ambiguous) Error() string        { return "Multiple IDs found with provided prefix: " + e.prefix }
+func (e *ambiguous) Is(target error) bool { return target == ErrAmbiguous }
+
 // conflict is one of Docker's reasons not to remove an image.
 type conflict struct{ text string }
 

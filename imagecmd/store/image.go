@@ -2,13 +2,10 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"runtime"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/distribution/reference"
@@ -18,21 +15,36 @@ import (
 	"github.com/cfs-project/cfs/imagecmd/internal/parallel"
 )
 
+// A Summary is what a list shows of an image.
+type Summary struct {
+	Names    []string          // as people type them, "debian:latest"; in the order of the full names; empty when dangling
+	Digests  []string          // "debian@sha256:…", the digests it was pulled by; in the same order
+	ID       digest.Digest     // of the config
+	Parent   digest.Digest     // ID of the image it was built on, see [AnnotationParent]; empty: none
+	Children []digest.Digest   // IDs of the images built on it
+	Created  time.Time         // zero when the config does not tell
+	Labels   map[string]string // of the config
+	Size     int64             // bytes of the files in all layers; of the blobs, for layers not yet packed
+
+	targets []digest.Digest
+	refs    []reference.Named // Names and Digests
+}
+
+// References are Names and Digests, in the order of the full names.
+func (s *Summary) References() []reference.Named { return s.refs }
+
 // An Image is what the store knows of one.
 type Image struct {
-	Names   []string           // as people type them, "debian:latest"; sorted; empty when dangling
-	Digests []string           // "debian@sha256:…", the digests it was pulled by; sorted
-	Target  ocispec.Descriptor // what its first line in index.json points to
+	Summary
+	Target ocispec.Descriptor // what its first line in index.json points to
 	// Manifest is the image manifest, in an index of several or the target itself.
-	Manifest ocispec.Descriptor
-	ID       digest.Digest // of the config
-	Config   ocispec.Image
-	Layers   []ocispec.Descriptor // the blobs, bottom first, one a diff ID of Config
-	Created  time.Time            // zero when the config does not tell
-	Size     int64                // bytes of the files in all layers; of the blobs, for layers not yet packed
+	Manifest   ocispec.Descriptor
+	Config     ocispec.Image
+	Layers     []ocispec.Descriptor // the blobs, bottom first, one a diff ID of Config
+	LayerSizes []int64              // bytes of the files in each layer, as in Size
 
 	mismatch error // why it is not for this machine
-	targets  []digest.Digest
+	unpacked bool  // Size is not what it will be
 }
 
 func shortID(id digest.Digest) string {
@@ -54,148 +66,60 @@ func (s *Store) Images(ctx context.Context) ([]Image, error) {
 }
 
 func (s *Store) imagesOf(ctx context.Context, x *index) ([]Image, error) {
-	byTarget := map[digest.Digest]*Image{}
-	byID := map[digest.Digest]*Image{}
-	sizes := map[digest.Digest]int64{}
-	names := x.names()
-	read, err := s.readTargets(ctx, x)
+	read, err := s.readTargets(ctx, x.targets())
 	if err != nil {
 		return nil, err
 	}
-	var list []*Image
-	var broken []error
-	for i, l := range x.Manifests {
-		img, seen := byTarget[l.Digest]
-		if !seen {
-			m, err := read[l.Digest].m, read[l.Digest].err
-			switch {
-			case errors.Is(err, ErrUnsupported):
-			case err != nil:
-				if errors.Is(err, fs.ErrNotExist) && s.gone(l) {
-					break // removed since index.json was read
-				}
-				broken = append(broken, fmt.Errorf("image %s: %w", describe(l), err))
-			case byID[m.Manifest.Config.Digest] != nil:
-				img = byID[m.Manifest.Config.Digest]
-				img.targets = append(img.targets, l.Digest)
-			default:
-				img = s.newImage(l.Descriptor, m, sizes)
-				byID[img.ID] = img
-				list = append(list, img)
-			}
-			byTarget[l.Digest] = img
-		}
-		if img != nil {
-			img.addName(names[i])
-		}
-	}
-	out := make([]Image, 0, len(list))
-	for _, img := range list {
-		slices.Sort(img.Names)
-		slices.Sort(img.Digests)
-		out = append(out, *img)
-	}
-	slices.SortStableFunc(out, func(a, b Image) int {
-		if c := b.Created.Compare(a.Created); c != 0 {
-			return c
-		}
-		return strings.Compare(string(a.ID), string(b.ID))
-	})
-	return out, damagedHint(errors.Join(broken...))
+	return s.group(x, func(l line) (*Image, error) { return read[l.Digest].img, read[l.Digest].err })
 }
 
 // A readResult is what was read of a target, or why it could not be.
 type readResult struct {
-	m   Manifest
+	img *Image
 	err error
 }
 
-// readTargets reads every target of an index once, several at a time.
-func (s *Store) readTargets(ctx context.Context, x *index) (map[digest.Digest]*readResult, error) {
+// readTargets reads targets, several at a time.
+func (s *Store) readTargets(ctx context.Context, targets []ocispec.Descriptor) (map[digest.Digest]*readResult, error) {
 	out := map[digest.Digest]*readResult{}
-	var targets []ocispec.Descriptor
-	for _, l := range x.Manifests {
-		if out[l.Digest] == nil {
-			out[l.Digest] = &readResult{}
-			targets = append(targets, l.Descriptor)
-		}
+	for _, d := range targets {
+		out[d.Digest] = &readResult{}
 	}
 	err := parallel.Do(ctx, runtime.GOMAXPROCS(0), len(targets), func(ctx context.Context, i int) error {
 		r := out[targets[i].Digest]
-		r.m, r.err = ReadTarget(ctx, s, targets[i], s.platform)
+		m, err := ReadTarget(ctx, s, targets[i], s.platform)
+		if r.err = err; err == nil {
+			r.img = s.newImage(targets[i], m)
+		}
 		return nil
 	})
 	return out, err
 }
 
-// names is the name of every line, nil where it has none or a later line has it.
-func (x *index) names() []reference.Named {
-	out := make([]reference.Named, len(x.Manifests))
-	last := map[string]int{}
-	for i, l := range x.Manifests {
-		if out[i] = l.name(); out[i] == nil {
-			continue
-		}
-		full := out[i].String()
-		if before, ok := last[full]; ok {
-			out[before] = nil
-		}
-		last[full] = i
-	}
-	return out
-}
-
-// gone tells whether index.json, read again, has the line no more.
-func (s *Store) gone(l line) bool {
-	x, err := s.readIndex()
-	return err == nil && !slices.ContainsFunc(x.Manifests, func(n line) bool { return n.Digest == l.Digest })
-}
-
-func describe(l line) string {
-	if n := l.name(); n != nil {
-		return reference.FamiliarString(n)
-	}
-	return string(l.Digest)
-}
-
-func (s *Store) newImage(target ocispec.Descriptor, m Manifest, sizes map[digest.Digest]int64) *Image {
+func (s *Store) newImage(target ocispec.Descriptor, m Manifest) *Image {
 	img := &Image{
+		Summary:  Summary{ID: m.Manifest.Config.Digest, Labels: m.Config.Config.Labels},
 		Target:   target,
 		Manifest: m.Descriptor,
-		ID:       m.Manifest.Config.Digest,
 		Config:   m.Config,
 		Layers:   m.Manifest.Layers,
 		mismatch: m.Mismatch,
-		targets:  []digest.Digest{target.Digest},
+
+		LayerSizes: make([]int64, len(m.Config.RootFS.DiffIDs)),
 	}
 	if m.Config.Created != nil {
 		img.Created = *m.Config.Created
 	}
 	for i, d := range m.Config.RootFS.DiffIDs {
-		n, ok := sizes[d]
-		if !ok {
-			info, err := s.readLayerInfo(d)
-			if n = info.Size; err != nil {
-				n = m.Manifest.Layers[i].Size
-			}
-			sizes[d] = n
+		info, err := s.readLayerInfo(d)
+		n := info.Size
+		if err != nil {
+			img.unpacked, n = true, m.Manifest.Layers[i].Size
 		}
+		img.LayerSizes[i] = n
 		img.Size += n
 	}
 	return img
-}
-
-func (img *Image) addName(n reference.Named) {
-	if n == nil {
-		return
-	}
-	list := &img.Names
-	if _, ok := n.(reference.Canonical); ok {
-		list = &img.Digests
-	}
-	if f := reference.FamiliarString(n); !slices.Contains(*list, f) {
-		*list = append(*list, f)
-	}
 }
 
 // noBlob stands for a stream that can't be opened as the blob is not there.

@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 )
@@ -67,33 +68,65 @@ type index struct {
 // readIndex reads index.json as it is at this moment; none is an empty one.
 func (s *Store) readIndex() (*index, error) {
 	x := &index{SchemaVersion: 2, MediaType: ocispec.MediaTypeImageIndex, Manifests: []line{}}
+	return x, s.decodeIndex(x, x)
+}
+
+// scanIndex is readIndex for those who only look: it is half the work, and what
+// it returns can't be written.
+func (s *Store) scanIndex() (*index, error) {
+	var scan struct {
+		SchemaVersion int `json:"schemaVersion"`
+		Manifests     []struct {
+			MediaType   string            `json:"mediaType"`
+			Digest      digest.Digest     `json:"digest"`
+			Size        int64             `json:"size"`
+			Annotations map[string]string `json:"annotations"`
+		} `json:"manifests"`
+	}
+	scan.SchemaVersion = 2
+	x := &index{}
+	return x, s.decodeIndex(x, &scan, func() {
+		x.SchemaVersion = scan.SchemaVersion
+		for _, m := range scan.Manifests {
+			x.Manifests = append(x.Manifests, line{Descriptor: ocispec.Descriptor{
+				MediaType: m.MediaType, Digest: m.Digest, Size: m.Size, Annotations: m.Annotations,
+			}})
+		}
+	})
+}
+
+// decodeIndex reads index.json into v, which fill makes x of, and checks x.
+func (s *Store) decodeIndex(x *index, v any, fill ...func()) error {
 	f, err := os.Open(s.indexPath())
 	if errors.Is(err, fs.ErrNotExist) {
-		return x, nil
+		return nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer f.Close()
 	raw, err := io.ReadAll(io.LimitReader(f, maxIndex+1))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if len(raw) > maxIndex {
-		return nil, fmt.Errorf("%s: %w: larger than %d MiB", s.indexPath(), ErrInvalid, maxIndex>>20)
+		return fmt.Errorf("%s: %w: larger than %d MiB", s.indexPath(), ErrInvalid, maxIndex>>20)
 	}
-	if err := json.Unmarshal(raw, x); err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", s.indexPath(), ErrInvalid, err)
+	if err := json.Unmarshal(raw, v); err != nil {
+		return fmt.Errorf("%s: %w: %w", s.indexPath(), ErrInvalid, err)
+	}
+	for _, f := range fill {
+		f()
 	}
 	if x.SchemaVersion != 2 {
-		return nil, fmt.Errorf("%s: %w: schemaVersion %d", s.indexPath(), ErrInvalid, x.SchemaVersion)
+		return fmt.Errorf("%s: %w: schemaVersion %d", s.indexPath(), ErrInvalid, x.SchemaVersion)
 	}
 	for _, l := range x.Manifests {
 		if err := checkDescriptor(l.Descriptor); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.indexPath(), err)
+			return fmt.Errorf("%s: %w", s.indexPath(), err)
 		}
 	}
-	return x, nil
+	return nil
 }
 
 // locked runs fn with index.json under the index lock. The function says
@@ -155,6 +188,7 @@ func (x *index) claim(target ocispec.Descriptor, ref reference.Named) (before *o
 	if !have {
 		x.Manifests = append(x.Manifests, line{Descriptor: target})
 	}
+	x.inherit(target.Digest)
 	return before
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -44,6 +45,9 @@ func isManifest(mediaType string) bool {
 // checkDigest refuses what can't be a digest of this store. A valid digest is
 // lower-case hexadecimal of a fixed length, and so harmless in a path.
 func checkDigest(d digest.Digest) error {
+	if hex, ok := strings.CutPrefix(string(d), "sha256:"); ok && len(hex) == 64 && strings.Trim(hex, "0123456789abcdef") == "" {
+		return nil // what nearly all are, without a regular expression
+	}
 	if err := d.Validate(); err != nil {
 		return fmt.Errorf("%w: digest %.100q: %w", ErrInvalid, string(d), err)
 	}

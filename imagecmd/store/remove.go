@@ -9,8 +9,6 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/identity"
-	"golang.org/x/sys/unix"
 )
 
 // RemoveOptions says how an image is removed.
@@ -18,24 +16,25 @@ type RemoveOptions struct {
 	// Force untags an image with several names by its ID, and removes one that
 	// a stopped container uses.
 	Force bool
+	// NoPrune keeps the parents of what is removed, which go with their last
+	// child if they have no name and no container.
+	NoPrune bool
 }
 
 // Removed is what Remove did.
 type Removed struct {
 	Untagged []string        // names, as people type them
-	Deleted  []digest.Digest // the image's ID, then the chain IDs that no image has any more, top first
+	Deleted  []digest.Digest // the image's ID, then the chain IDs that nothing has any more, top first; then those of its parents
+	Size     int64           // bytes of the files in the layers that were deleted
 }
 
 // Remove takes a name from an image or, given an ID or the last name, removes
 // it, with what only it needed. Docker's rules: a name of several only goes; an
 // ID of an image with several names is a conflict, and so is a container, with
-// Force only one that runs. An image that is mounted is one too. What was done
-// before a conflict is returned with it.
+// Force only one that runs. Children are one always, and an image that is
+// mounted is, too. What was done before a conflict is returned with it.
 func (s *Store) Remove(ctx context.Context, name string, o RemoveOptions) (Removed, error) {
 	var done Removed
-	if _, err := reference.ParseAnyReference(name); err != nil {
-		return done, err
-	}
 	// Not in an empty store: it must not be made to say that something is missing.
 	if _, err := s.Resolve(ctx, name); err != nil {
 		if x, xerr := s.readIndex(); xerr != nil || x.lineOf(name) < 0 {
@@ -47,7 +46,7 @@ func (s *Store) Remove(ctx context.Context, name string, o RemoveOptions) (Remov
 	}
 	var bin trashBin
 	err := s.locked(ctx, func(x *index, write func() error) error {
-		r := removal{s: s, ctx: ctx, x: x, write: write, force: o.Force, bin: &bin}
+		r := removal{s: s, ctx: ctx, x: x, write: write, o: o, bin: &bin}
 		err := r.run(name)
 		done = r.done
 		return err
@@ -57,18 +56,20 @@ func (s *Store) Remove(ctx context.Context, name string, o RemoveOptions) (Remov
 
 // A removal is one Remove, under the index lock.
 type removal struct {
-	s     *Store
-	ctx   context.Context
-	x     *index
-	write func() error
-	force bool
-	done  Removed
-	bin   *trashBin
+	s      *Store
+	ctx    context.Context
+	x      *index
+	images []Image
+	write  func() error
+	o      RemoveOptions
+	done   Removed
+	bin    *trashBin
 }
 
 func (r *removal) run(name string) error {
-	images, broken := r.s.imagesOf(r.ctx, r.x)
-	img, ref, err := resolve(images, name)
+	var broken error
+	r.images, broken = r.s.imagesOf(r.ctx, r.x)
+	img, ref, err := resolve(r.images, name)
 	if at := r.x.lineOf(name); errors.Is(err, ErrNotFound) && at >= 0 {
 		return r.unreadable(at)
 	}
@@ -80,16 +81,13 @@ func (r *removal) run(name string) error {
 		return err
 	}
 	if ref == nil || isIDPrefix(img.ID, name) {
-		if one := singleRepository(img); one || r.force {
-			if err := r.conflict(img, users, false); err != nil {
-				return err
-			}
-			return r.delete(img)
+		if err := r.conflict(img, users, !singleRepository(img)); err != nil {
+			return err
 		}
-		return r.conflict(img, users, true)
+		return r.delete(img)
 	}
 
-	if !r.force && singleRepository(img) && len(users) > 0 {
+	if !r.o.Force && singleRepository(img) && len(users) > 0 {
 		return conflictf("unable to remove repository reference %q (must force) - container %s is using its referenced image %s",
 			name, shortContainer(users[0].ID), shortID(img.ID))
 	}
@@ -98,11 +96,11 @@ func (r *removal) run(name string) error {
 		switch err := r.conflict(img, users, false); {
 		case err == nil:
 			return r.delete(img)
-		case !r.force:
+		case !r.o.Force && len(img.Children) == 0:
 			r.done = Removed{}
 			return err
 		}
-		// Forced, and a container runs in it: the name goes, the image stays.
+		// The name goes, the image stays: it has children, or a container runs in it.
 	}
 	return r.untagged(img)
 }
@@ -147,21 +145,24 @@ func (r *removal) users(img Image) ([]Container, error) {
 	return users, nil
 }
 
-// conflict is why an image can't be deleted, in Docker's order: a running
+// conflict is why an image can't be deleted, in Docker's order: children, a running
 // container, then several names, then a stopped container. A mount is cfs's own.
 func (r *removal) conflict(img Image, users []Container, several bool) error {
 	const text = "unable to delete %s (%s) - %s"
+	if len(img.Children) > 0 {
+		return conflictf(text, shortID(img.ID), "cannot be forced", "image has dependent child images")
+	}
 	if len(users) > 0 && users[0].Running {
 		return conflictf(text, shortID(img.ID), "cannot be forced", "image is being used by running container "+shortContainer(users[0].ID))
 	}
-	mounted, err := leased(r.s.chainPath(identity.ChainID(img.Config.RootFS.DiffIDs)))
+	mounted, err := r.mounted(img)
 	if err != nil {
 		return err
 	}
-	if mounted && !r.shared(img) {
+	if mounted {
 		return conflictf(text, shortID(img.ID), "cannot be forced", "image is mounted")
 	}
-	if r.force {
+	if r.o.Force {
 		return nil
 	}
 	if several {
@@ -171,66 +172,6 @@ func (r *removal) conflict(img Image, users []Container, several bool) error {
 		return conflictf(text, shortID(img.ID), "must be forced", "image is being used by stopped container "+shortContainer(users[0].ID))
 	}
 	return nil
-}
-
-// shared tells whether another image has the very same chain: then its mount
-// may be that one's, and deleting this image takes nothing from it.
-func (r *removal) shared(img Image) bool {
-	images, _ := r.s.imagesOf(r.ctx, r.x)
-	return slices.ContainsFunc(images, func(o Image) bool {
-		return o.ID != img.ID && slices.Equal(o.Config.RootFS.DiffIDs, img.Config.RootFS.DiffIDs)
-	})
-}
-
-// delete removes every line of an image, then what nothing needs any more.
-func (r *removal) delete(img Image) error {
-	for _, n := range append(slices.Clone(img.Names), img.Digests...) {
-		if !slices.Contains(r.done.Untagged, n) {
-			r.done.Untagged = append(r.done.Untagged, n)
-		}
-	}
-	candidates := newMarks()
-	for _, t := range img.targets {
-		if err := r.s.mark(r.ctx, t, candidates, 0); err != nil {
-			return err
-		}
-	}
-	r.x.Manifests = slices.DeleteFunc(r.x.Manifests, func(l line) bool { return slices.Contains(img.targets, l.Digest) })
-	err := r.write()
-	if errors.Is(err, unix.ENOSPC) {
-		// A full disk must not keep what fills it: the merged index is a cache.
-		if err = r.dropIndex(img); err == nil {
-			err = r.write()
-		}
-	}
-	if err != nil {
-		r.done = Removed{}
-		return fmt.Errorf("remove image %s: %w", shortID(img.ID), err)
-	}
-	live, err := r.s.collect(r.ctx, r.x, candidates, r.bin)
-	if err != nil {
-		return fmt.Errorf("remove image %s: %w", shortID(img.ID), err)
-	}
-	r.done.Deleted = append(r.done.Deleted, img.ID)
-	chain := img.Config.RootFS.DiffIDs
-	for n := len(chain); n > 0; n-- {
-		id := identity.ChainID(chain[:n])
-		if live.prefixes[id] {
-			break
-		}
-		r.done.Deleted = append(r.done.Deleted, id)
-	}
-	return nil
-}
-
-// dropIndex removes the merged index of an image at once, to make room.
-func (r *removal) dropIndex(img Image) error {
-	path := r.s.chainPath(identity.ChainID(img.Config.RootFS.DiffIDs))
-	f, err := seize(path)
-	if f == nil || err != nil {
-		return err
-	}
-	return r.s.trash(f, path)
 }
 
 // unname takes names from an image's lines and returns its targets that have
@@ -247,6 +188,9 @@ func (x *index) unname(names []string, img Image) (lost []digest.Digest) {
 	}
 	if len(lost) == len(img.targets) {
 		d := NamedDescriptor(img.Target, nil)
+		if img.Parent != "" {
+			d = WithParent(d, img.Parent)
+		}
 		x.keep(d)
 		lost = slices.DeleteFunc(lost, func(t digest.Digest) bool { return t == d.Digest })
 	}

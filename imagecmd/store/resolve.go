@@ -7,6 +7,7 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // Resolve finds an image as Docker does: a whole ID; a name, its tag "latest"
@@ -20,6 +21,11 @@ func (s *Store) Resolve(ctx context.Context, name string) (Image, error) {
 	if err != nil {
 		return Image{}, fmt.Errorf("find image %s: %w", name, err)
 	}
+	return s.find(ctx, x, name)
+}
+
+// find is Resolve in an index that was read.
+func (s *Store) find(ctx context.Context, x *index, name string) (Image, error) {
 	if near := x.withName(name); near != nil {
 		if images, err := s.imagesOf(ctx, near); err == nil {
 			if img, found, err := resolve(images, name); err == nil && found != nil {
@@ -27,12 +33,25 @@ func (s *Store) Resolve(ctx context.Context, name string) (Image, error) {
 			}
 		}
 	}
-	images, broken := s.imagesOf(ctx, x)
+	images, broken := s.summaries(ctx, x)
 	img, _, err := resolve(images, name)
-	if err != nil && broken != nil {
-		return Image{}, fmt.Errorf("%w (and of the store's images some can't be read: %w)", err, broken)
+	if err != nil {
+		if broken != nil {
+			return Image{}, fmt.Errorf("%w (and of the store's images some can't be read: %w)", err, broken)
+		}
+		return Image{}, err
 	}
-	return img, err
+	target := []ocispec.Descriptor{img.Target}
+	read, err := s.readTargets(ctx, target)
+	if err != nil {
+		return Image{}, err
+	}
+	r := read[img.Target.Digest]
+	if r.err != nil {
+		return Image{}, fmt.Errorf("image %s: %w", shortID(img.ID), r.err)
+	}
+	r.img.Summary = img.Summary
+	return *r.img, nil
 }
 
 // withName is the part of an index that is of the target with that name; nil
@@ -63,6 +82,9 @@ func (x *index) withName(name string) *index {
 // resolve is Resolve on a list. The name it returns is set when the image was
 // found by it, and not by its ID.
 func resolve(images []Image, name string) (Image, reference.Named, error) {
+	if name == "" {
+		return Image{}, nil, notFoundError(name)
+	}
 	ref, err := reference.ParseAnyReference(name)
 	if err != nil {
 		return Image{}, nil, err
@@ -132,7 +154,7 @@ func byPrefix(images []Image, prefix string) (Image, error) {
 	case 0:
 		return Image{}, notFoundError(prefix)
 	}
-	return Image{}, fmt.Errorf("%w: %s is the beginning of %d IDs", ErrAmbiguous, prefix, len(found))
+	return Image{}, &ambiguous{prefix}
 }
 
 // isIDPrefix tells whether s is the beginning of an ID, with its algorithm or

@@ -22,7 +22,17 @@ type Image struct {
 	Compression Compression         // of the blobs in an OCI layout
 	Config      ocispec.ImageConfig // may be zero
 	Arch        string              // empty: amd64
+
+	// Names are more names; none at all is a nameless image. Parent is the ID of
+	// the image it was built on, in the annotation of an OCI layout where cfs
+	// looks for it. RawConfig is its config instead of one made of the above.
+	Names     []string
+	Parent    digest.Digest
+	RawConfig []byte
 }
+
+// ID is the image's: the digest of its config.
+func (i Image) ID() digest.Digest { return digest.FromBytes(i.config()) }
 
 // NewImage is an image of the layers.
 func NewImage(name string, c Compression, layers []Layer) Image {
@@ -34,6 +44,9 @@ func NewImage(name string, c Compression, layers []Layer) Image {
 }
 
 func (i Image) config() []byte {
+	if i.RawConfig != nil {
+		return i.RawConfig
+	}
 	arch := i.Arch
 	if arch == "" {
 		arch = "amd64"
@@ -118,10 +131,26 @@ func writeOCI(put put, images []Image) error {
 		if err != nil {
 			return err
 		}
-		d.Annotations = map[string]string{ocispec.AnnotationRefName: i.Name}
-		index.Manifests = append(index.Manifests, d)
+		for _, name := range i.names() {
+			d.Annotations = map[string]string{}
+			if name != "" {
+				d.Annotations[ocispec.AnnotationRefName] = name
+			}
+			if i.Parent != "" {
+				d.Annotations["io.github.cfs-project.image.parent"] = string(i.Parent)
+			}
+			index.Manifests = append(index.Manifests, d)
+		}
 	}
 	return put(ocispec.ImageIndexFile, mustJSON(index))
+}
+
+// names are all names, or an empty one.
+func (i Image) names() []string {
+	if i.Name == "" && len(i.Names) > 0 {
+		return i.Names
+	}
+	return append([]string{i.Name}, i.Names...)
 }
 
 // WriteDockerArchive writes what `docker save` wrote before it wrote OCI

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cfs-project/cfs/imagecmd"
+)
+
+// newInspect is `cfs inspect`, of everything, and `cfs image inspect`, of images alone.
+func newInspect(t *terminal, g *globals, only string) *cobra.Command {
+	o := imagecmd.InspectOptions{Type: only}
+	cmd := &cobra.Command{
+		Use:   "inspect NAME|ID...",
+		Short: "Show all that is known of images and containers, as JSON",
+		Long: `Show images and containers, as JSON or with a Go template on Docker's fields. Of
+what is not there an error tells, the rest is shown. A template that can't be
+understood is exit status 64.`,
+		Example: `  cfs inspect debian
+  cfs inspect -f '{{range .Config.Env}}{{println .}}{{end}}' debian
+  cfs inspect -f '{{json .State}}' CONTAINER`,
+		Args: atLeast(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			st, err := g.open()
+			if err != nil {
+				return err
+			}
+			o.Names = args
+			o.ImageSize = func() { t.note("WARNING: --size ignored for image") }
+			err = imagecmd.Inspect(cmd.Context(), st, o, t.out)
+			if bad := new(imagecmd.TemplateError); errors.As(err, &bad) {
+				return &exitError{statusTemplate, bad}
+			}
+			return eachFailed(t, err)
+		},
+	}
+	if only == "image" {
+		cmd.Use, cmd.Short = "inspect IMAGE...", "Show all that is known of images, as JSON"
+		cmd.Example = "  cfs image inspect -f '{{.Id}} {{.Size}}' debian"
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.Format, "format", "f", "", "print with a Go `TEMPLATE`, or 'json' for one line")
+	if only == "" {
+		f.BoolVarP(&o.Size, "size", "s", false, "count the files of containers")
+		f.StringVar(&o.Type, "type", "", "look only for this `TYPE`: image or container")
+	}
+	return cmd
+}
