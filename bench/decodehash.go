@@ -2,13 +2,15 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"os"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,18 +42,47 @@ func DecodeAndHash(path string, how Decoding) (d time.Duration, blob, tar string
 	start := time.Now()
 	in, out := sha256.New(), sha256.New()
 	if how.Pipelined || how.Write != "" {
-		err = decodePipelined(path, f, in, out, how.Write)
+		err = decodePipelined(f, in, out, how.Write)
 	} else {
-		err = decode(path, io.TeeReader(f, in), func(b []byte) { out.Write(b) })
+		err = decode(bufio.NewReaderSize(io.TeeReader(f, in), 128<<10), func(b []byte) { out.Write(b) })
 	}
 	return time.Since(start), fmt.Sprintf("%x", in.Sum(nil)), fmt.Sprintf("%x", out.Sum(nil)), err
+}
+
+// DecodeAll does it to several files, as many at once as there are workers, the
+// largest first, and gives the time until all are done.
+func DecodeAll(paths []string, workers int, how Decoding) (time.Duration, error) {
+	size := func(path string) (n int64) {
+		if st, err := os.Stat(path); err == nil { // else opening it says why
+			n = st.Size()
+		}
+		return n
+	}
+	todo := make(chan string, len(paths))
+	for _, p := range slices.SortedFunc(slices.Values(paths), func(a, b string) int { return cmp.Compare(size(b), size(a)) }) {
+		todo <- p
+	}
+	close(todo)
+	start := time.Now()
+	var group sync.WaitGroup
+	failed := make([]error, workers)
+	for i := range workers {
+		group.Go(func() {
+			for p := range todo {
+				_, _, _, err := DecodeAndHash(p, how)
+				failed[i] = errors.Join(failed[i], err)
+			}
+		})
+	}
+	group.Wait()
+	return time.Since(start), errors.Join(failed...)
 }
 
 // decodePipelined has a goroutine a stage:
 //
 //	read and hash what arrives ─► decode ─┬─► hash what comes out
 //	                                      └─► write it, if asked
-func decodePipelined(path string, f io.Reader, in, out hash.Hash, write string) error {
+func decodePipelined(f io.Reader, in, out hash.Hash, write string) error {
 	var err error
 	stages := []func([]byte) error{func(b []byte) error { _, err := out.Write(b); return err }}
 	finish := func() error { return nil }
@@ -95,7 +126,7 @@ func decodePipelined(path string, f io.Reader, in, out hash.Hash, write string) 
 			}
 		})
 	}
-	err = decode(path, bufio.NewReaderSize(pr, 128<<10), func(b []byte) {
+	err = decode(bufio.NewReaderSize(pr, 128<<10), func(b []byte) {
 		p := <-free
 		p.b = p.b[:copy(p.b, b)]
 		p.used.Store(int32(len(queues)))
@@ -111,17 +142,21 @@ func decodePipelined(path string, f io.Reader, in, out hash.Hash, write string) 
 	return errors.Join(append(failed, err, <-arrived, finish())...)
 }
 
-// decode decompresses by the file's name and hands on pieces of up to 256 KiB.
-func decode(path string, r io.Reader, each func([]byte)) error {
+// decode decompresses what its first bytes say is compressed, and hands on
+// pieces of up to 256 KiB.
+func decode(in *bufio.Reader, each func([]byte)) error {
+	magic, err := in.Peek(4)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	var r io.Reader = in
 	switch {
-	case strings.HasSuffix(path, ".gz"):
-		z, err := gzip.NewReader(r)
-		if err != nil {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		if r, err = gzip.NewReader(in); err != nil {
 			return err
 		}
-		r = z
-	case strings.HasSuffix(path, ".zst"):
-		z, err := zstd.NewReader(r, zstd.WithDecoderLowmem(true))
+	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		z, err := zstd.NewReader(in, zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return err
 		}

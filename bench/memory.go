@@ -10,18 +10,21 @@ import (
 )
 
 // ResidentKiB is what a process holds in memory now: VmRSS of proc_pid_status(5), in KiB.
-func ResidentKiB(pid int) (int64, error) {
+func ResidentKiB(pid int) (int64, error) { return statusKiB(pid, "VmRSS") }
+
+// statusKiB is a size of proc_pid_status(5), in KiB.
+func statusKiB(pid int, name string) (int64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(b)) {
 		var n int64
-		if _, err := fmt.Sscanf(line, "VmRSS: %d kB", &n); err == nil {
+		if _, err := fmt.Sscanf(line, name+": %d kB", &n); err == nil {
 			return n, nil
 		}
 	}
-	return 0, fmt.Errorf("/proc/%d/status tells no VmRSS", pid)
+	return 0, fmt.Errorf("/proc/%d/status tells no %s", pid, name)
 }
 
 // What a server may hold, in KiB, during walks of [FixtureWalk], and what the

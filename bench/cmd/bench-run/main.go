@@ -119,7 +119,7 @@ func (o options) jobs(ctx context.Context, g *bench.Ground, layer imagegen.Layer
 		return nil, nil, err
 	}
 	jobs := []bench.Job{{Contestant: "cfs", Run: func(ctx context.Context) (time.Duration, error) {
-		return timed(ctx, o.cfs, "--root", store, "run", "--rm", "--network", "none", imageName)
+		return bench.Timed(ctx, o.cfs, "--root", store, "run", "--rm", "--network", "none", imageName)
 	}}}
 	order := []string{"cfs"}
 	n := 0
@@ -135,7 +135,7 @@ func (o options) jobs(ctx context.Context, g *bench.Ground, layer imagegen.Layer
 		order = append(order, rt)
 		jobs = append(jobs, bench.Job{Contestant: rt, Run: func(ctx context.Context) (time.Duration, error) {
 			n++
-			return timed(ctx, bin, "--root", state, "run", "--bundle", bundle, fmt.Sprintf("cfs-bench-%d-%d", os.Getpid(), n))
+			return bench.Timed(ctx, bin, "--root", state, "run", "--bundle", bundle, fmt.Sprintf("cfs-bench-%d-%d", os.Getpid(), n))
 		}})
 	}
 	return jobs, order, nil
@@ -193,22 +193,6 @@ func (o options) load(ctx context.Context, g *bench.Ground, layer imagegen.Layer
 	if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
 		return err
 	}
-	_, err := timed(ctx, o.cfs, "--root", store, "load", "-i", file)
+	_, err := bench.Timed(ctx, o.cfs, "--root", store, "load", "-i", file)
 	return err
-}
-
-// timed runs a program from start to end. What it says is part of the error.
-func timed(ctx context.Context, program string, args ...string) (time.Duration, error) {
-	cmd := exec.CommandContext(ctx, program, args...)
-	// Not killed when interrupted: it takes its container and mounts with it.
-	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
-	var talk bytes.Buffer
-	cmd.Stderr = &talk
-	start := time.Now()
-	err := cmd.Run()
-	d := time.Since(start)
-	if err != nil {
-		return 0, fmt.Errorf("%s %s: %w: %s", filepath.Base(program), args[len(args)-1], err, talk.Bytes())
-	}
-	return d, nil
 }
