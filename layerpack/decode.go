@@ -8,9 +8,10 @@ import (
 	"io"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/therootcompany/xz"
+
+	"github.com/cfs-project/cfs/internal/inflate"
 )
 
 // Bounds of the memory that a stream may ask for, in bytes.
@@ -142,7 +143,7 @@ func (u *unxz) Read(p []byte) (n int, err error) {
 // doesn't begin like another is passed over, as gzip(1) does.
 type gunzip struct {
 	src  *bufio.Reader
-	z    *gzip.Reader
+	z    *inflate.Gunzip
 	done bool
 }
 
@@ -155,11 +156,10 @@ func (g *gunzip) Read(p []byte) (int, error) {
 	}
 	for {
 		if g.z == nil {
-			z, err := gzip.NewReader(g.src)
+			z, err := inflate.NewGunzip(g.src)
 			if err != nil {
-				return 0, streamError("gzip", noEOF(err))
+				return 0, streamError("gzip", err)
 			}
-			z.Multistream(false)
 			g.z = z
 		}
 		n, err := g.z.Read(p)
@@ -189,9 +189,8 @@ func (g *gunzip) member() (bool, error) {
 		return false, err
 	}
 	if err := g.z.Reset(g.src); err != nil {
-		return false, streamError("gzip", noEOF(err))
+		return false, streamError("gzip", err)
 	}
-	g.z.Multistream(false)
 	return true, nil
 }
 
