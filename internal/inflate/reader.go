@@ -15,7 +15,7 @@ var ErrCorrupt = errors.New("corrupt input")
 const (
 	window = 32 << 10  // how far back a distance reaches
 	chunk  = 128 << 10 // decoded at once, at least
-	slack  = 2 + 258 + 8
+	slack  = 2 + 258 + 16
 )
 
 // minAhead is how many bytes of input the fast loop has ahead of it: it takes
@@ -106,28 +106,30 @@ func (r *Reader) take(n uint) (uint, error) {
 	return v, nil
 }
 
-// symbol gives the entry of the next code.
+// symbol gives the entry of the next code, which it takes, but not its extra bits.
 func (r *Reader) symbol(table []entry, index uint) (entry, error) {
 	for {
 		e := table[r.bits&(1<<index-1)]
+		width := e.width()
 		if e&(special|further) == special|further {
-			if r.nbits > index {
-				sub := table[e.base()+uint(r.bits>>index&(1<<e.extra()-1))]
-				if sub.width()+index <= r.nbits {
-					r.bits >>= sub.width() + index
-					r.nbits -= sub.width() + index
-					return sub, nil
-				}
-			}
-		} else if e.width() <= r.nbits && (r.nbits > 0 || e.width() > 0) {
-			r.bits >>= e.width()
-			r.nbits -= e.width()
+			e = table[e.base()+uint(r.bits>>index)&(1<<width-1)]
+			width = index + e.width()
+		}
+		if r.nbits > 0 && width <= r.nbits {
+			r.bits >>= width
+			r.nbits -= width
 			return e, nil
 		}
 		if err := r.need(r.nbits + 1); err != nil {
 			return 0, err
 		}
 	}
+}
+
+// value gives what e, whose code was taken, stands for.
+func (r *Reader) value(e entry) (int, error) {
+	extra, err := r.take(e.total() - e.width())
+	return int(e.base() + extra), err
 }
 
 // unexpected makes the end of the input an error.
@@ -166,27 +168,25 @@ func (r *Reader) careful() error {
 	case e.special():
 		return r.ended(e)
 	}
-	length, err := r.take(e.extra())
+	length, err := r.value(e)
 	if err != nil {
 		return err
 	}
-	length += e.base()
 	if e, err = r.symbol(r.dists[:], distBits); err != nil {
 		return err
 	}
 	if e.special() {
 		return ErrCorrupt
 	}
-	dist, err := r.take(e.extra())
+	dist, err := r.value(e)
 	if err != nil {
 		return err
 	}
-	dist += e.base()
-	if int(dist) > r.wr {
+	if dist > r.wr {
 		return ErrCorrupt
 	}
 	for range length {
-		r.buf[r.wr] = r.buf[r.wr-int(dist)]
+		r.buf[r.wr] = r.buf[r.wr-dist]
 		r.wr++
 	}
 	return nil
@@ -236,19 +236,19 @@ func (r *Reader) fast(in []byte) (int, error) {
 			buf[wr] = byte(e >> 16)
 			wr++
 			hold >>= e & 63
-			n -= e.width()
+			n -= e.total()
 			e = lengths[hold&lengthMask]
 			if e&literal != 0 {
 				buf[wr] = byte(e >> 16)
 				wr++
 				hold >>= e & 63
-				n -= e.width()
+				n -= e.total()
 				e = lengths[hold&lengthMask]
 				if e&literal != 0 {
 					buf[wr] = byte(e >> 16)
 					wr++
 					hold >>= e & 63
-					n -= e.width()
+					n -= e.total()
 					continue
 				}
 			}
@@ -256,24 +256,23 @@ func (r *Reader) fast(in []byte) (int, error) {
 		if e&(special|further) == special|further {
 			hold >>= lengthBits
 			n -= lengthBits
-			e = lengths[e.base()+uint(hold)&(1<<e.extra()-1)]
+			e = lengths[e.base()+uint(hold)&(1<<e.width()-1)]
 			if e&literal != 0 {
 				buf[wr] = byte(e >> 16)
 				wr++
 				hold >>= e & 63
-				n -= e.width()
+				n -= e.total()
 				continue
 			}
 		}
+		coded := hold
 		hold >>= e & 63
-		n -= e.width()
+		n -= e.total()
 		if e.special() {
 			err = r.ended(e)
 			break
 		}
-		length := int(e.base() + uint(hold)&(1<<e.extra()-1))
-		hold >>= e.extra()
-		n -= e.extra()
+		length := e.value(coded)
 
 		hold |= binary.LittleEndian.Uint64(in[pos:]) << (n & 63)
 		pos += int((63 - n) >> 3)
@@ -286,22 +285,26 @@ func (r *Reader) fast(in []byte) (int, error) {
 			}
 			hold >>= distBits
 			n -= distBits
-			e = dists[e.base()+uint(hold)&(1<<e.extra()-1)]
+			e = dists[e.base()+uint(hold)&(1<<e.width()-1)]
 			if e.special() {
 				err = ErrCorrupt
 				break
 			}
 		}
+		dist := e.value(hold)
 		hold >>= e & 63
-		n -= e.width()
-		dist := int(e.base() + uint(hold)&(1<<e.extra()-1))
-		hold >>= e.extra()
-		n -= e.extra()
+		n -= e.total()
 		if dist > wr {
 			err = ErrCorrupt
 			break
 		}
-		repeat(buf, wr, length, dist)
+		if from := wr - dist; dist >= 16 {
+			for i := 0; i < length; i += 16 {
+				*(*[16]byte)(buf[wr+i:]) = *(*[16]byte)(buf[from+i:])
+			}
+		} else {
+			repeat(buf[from:wr+length+8], length, dist)
+		}
 		wr += length
 	}
 	pos -= int(n >> 3)
@@ -310,25 +313,23 @@ func (r *Reader) fast(in []byte) (int, error) {
 	return pos, err
 }
 
-// repeat writes length bytes at wr that are dist bytes before, and up to 7 more.
-func repeat(buf *[window + chunk + slack]byte, wr, length, dist int) {
-	to, from := buf[wr:wr+length+8], buf[wr-dist:]
+// repeat writes length bytes behind the first dist of b that repeat those, and
+// up to 7 more.
+func repeat(b []byte, length, dist int) {
+	to := b[dist:]
 	switch {
-	case dist >= 8 && length <= 64:
-		from = from[:len(to)]
-		for i := 0; i < length; i += 8 {
-			binary.LittleEndian.PutUint64(to[i:], binary.LittleEndian.Uint64(from[i:]))
-		}
-	case dist >= length:
-		copy(to[:length], from)
 	case dist == 1:
-		v := uint64(from[0]) * 0x0101010101010101
+		v := uint64(b[0]) * 0x0101010101010101
 		for i := 0; i < length; i += 8 {
 			binary.LittleEndian.PutUint64(to[i:], v)
 		}
+	case dist >= 8:
+		for i := 0; i < length; i += 8 {
+			binary.LittleEndian.PutUint64(to[i:], binary.LittleEndian.Uint64(b[i:]))
+		}
 	default:
 		for i := range to[:length] {
-			to[i] = from[i]
+			to[i] = b[i]
 		}
 	}
 }

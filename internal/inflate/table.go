@@ -3,12 +3,12 @@ package inflate
 import "math/bits"
 
 // An entry of a table. The low 6 bits are how many bits of the input it is for,
-// without extra bits.
+// those from the 9th how many of them are the code; extra bits are the rest.
 //
-//	literal     1<<31 | byte << 16
-//	base        base << 16 | extra bits << 8
-//	further     special | further | offset of the table << 16 | index bits << 8
-//	end         special | end
+//	literal     1<<31 | byte << 16 | width << 8 | width
+//	base        base << 16 | width << 8 | width + extra bits
+//	further     special | further | offset of the table << 16 | index bits << 8 | width
+//	end         special | end | width << 8 | width
 //	invalid     special
 type entry uint32
 
@@ -19,10 +19,19 @@ const (
 	end     entry = 1 << 13
 )
 
-func (e entry) width() uint   { return uint(e) & 63 }
-func (e entry) extra() uint   { return uint(e>>8) & 15 }
+func (e entry) total() uint   { return uint(e) & 63 }
+func (e entry) width() uint   { return uint(e>>8) & 15 }
 func (e entry) base() uint    { return uint(e>>16) & 0x7fff }
 func (e entry) special() bool { return e&special != 0 }
+
+// of is the entry of a symbol whose code has that width.
+func (e entry) of(width uint) entry { return e + entry(width<<8|width) }
+
+// value is the base with what the extra bits add, hold being the bits with
+// those of the code lowest.
+func (e entry) value(hold uint64) int {
+	return int(e.base() + uint(hold&(1<<e.total()-1))>>e.width())
+}
 
 // Limits of RFC 1951, section 3.2.
 const (
@@ -41,7 +50,7 @@ const (
 	distSize   = 402
 )
 
-// Base and extra bits of lengths, from symbol 257, and of distances.
+// What symbols stand for, as entries without a code: base and extra bits of lengths, from symbol 257, and of distances.
 var (
 	lengthSymbols, distSymbols = symbols()
 )
@@ -51,14 +60,14 @@ func symbols() (lengthSymbols [maxLengths - 257]entry, distSymbols [maxDists]ent
 	base := uint(3)
 	for i := range lengthSymbols[:28] {
 		extra := uint(max(0, i/4-1))
-		lengthSymbols[i] = entry(base<<16 | extra<<8)
+		lengthSymbols[i] = entry(base<<16 | extra)
 		base += 1 << extra
 	}
 	lengthSymbols[28] = 258 << 16
 	base = 1
 	for i := range distSymbols {
 		extra := uint(max(0, i/2-1))
-		distSymbols[i] = entry(base<<16 | extra<<8)
+		distSymbols[i] = entry(base<<16 | extra)
 		base += 1 << extra
 	}
 	return lengthSymbols, distSymbols
@@ -140,7 +149,7 @@ func fill(table []entry, index uint, count [maxWidth + 1]int, sorted []uint16, s
 		reversed := uint(bits.Reverse16(uint16(code)) >> (16 - width))
 		if width <= index {
 			for i := reversed; i < 1<<index; i += 1 << width {
-				table[i] = e | entry(width)
+				table[i] = e.of(width)
 			}
 		} else {
 			if prefix := int(reversed & (1<<index - 1)); prefix != opened {
@@ -155,7 +164,7 @@ func fill(table []entry, index uint, count [maxWidth + 1]int, sorted []uint16, s
 				used += 1 << subBits
 			}
 			for i := reversed >> index; i < 1<<subBits; i += 1 << (width - index) {
-				sub[i] = e | entry(width-index)
+				sub[i] = e.of(width - index)
 			}
 		}
 		code++
