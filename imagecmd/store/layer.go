@@ -1,7 +1,6 @@
 package store
 
 import (
-	"archive/tar"
 	"context"
 	"encoding/json"
 	"errors"
@@ -183,40 +182,4 @@ func (c *ctxReader) Read(b []byte) (int, error) {
 		return 0, context.Cause(c.ctx)
 	}
 	return c.r.Read(b)
-}
-
-// contentSize is what the files of a tar hold together, in bytes: Docker's
-// size of a layer, which it measures on the extracted tree. Names that occur
-// twice count once; symlinks count their targets' length, as they do there.
-func contentSize(path string) (int64, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	sizes := map[string]int64{}
-	for r := tar.NewReader(f); ; {
-		h, err := r.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return 0, fmt.Errorf("%w: %w", layerpack.ErrInvalid, err)
-		}
-		n := int64(0)
-		switch h.Typeflag {
-		case tar.TypeReg, tar.TypeGNUSparse:
-			n = h.Size
-		case tar.TypeSymlink:
-			n = int64(len(h.Linkname))
-		}
-		if n != 0 || sizes[h.Name] != 0 {
-			sizes[h.Name] = n
-		}
-	}
-	var sum int64
-	for _, n := range sizes {
-		sum += n
-	}
-	return sum, nil
 }

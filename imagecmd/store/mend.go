@@ -123,7 +123,7 @@ func measureLayer(l cow.Layer) (layerInfo, error) {
 		return info, err
 	}
 	info.TarSize, info.TOCSize = tar.Size(), toc.Size()
-	info.Size, err = contentSize(l.Tar())
+	info.Size, err = layerpack.ContentSize(l)
 	return info, err
 }
 
