@@ -41,8 +41,9 @@ func Timed(ctx context.Context, program string, args ...string) (time.Duration, 
 }
 
 // Can tells whether a program has a command, by asking for its help.
-func Can(ctx context.Context, program string, command ...string) bool {
-	return exec.CommandContext(ctx, program, append(command, "--help")...).Run() == nil
+func Can(ctx context.Context, program, command string) bool {
+	help, err := exec.CommandContext(ctx, program, command, "--help").Output()
+	return err == nil && bytes.Contains(help, []byte(filepath.Base(program)+" "+command+" "))
 }
 
 // Peak runs a program and gives the most memory that it held resident, in KiB:

@@ -50,14 +50,15 @@ type RequestCount struct {
 }
 
 // A Target is a ratio of medians and what it must not exceed; or, with
-// Difference, a difference of medians.
+// Difference, a difference of medians; or, with Most, the median itself.
 type Target struct {
 	Workload   string        `json:"workload"`
 	Contestant string        `json:"contestant"`
-	Against    string        `json:"against"`
-	Base       string        `json:"base,omitempty"` // workload of Against, if it is another
+	Against    string        `json:"against,omitempty"` // none: see Most
+	Base       string        `json:"base,omitempty"`    // workload of Against, if it is another
 	Max        float64       `json:"max_ratio,omitempty"`
 	Difference time.Duration `json:"max_difference_ns,omitempty"`
+	Most       time.Duration `json:"max_ns,omitempty"`
 	Got        float64       `json:"ratio"`
 	GotDiff    time.Duration `json:"difference_ns"`
 	Met        bool          `json:"met"`
@@ -83,6 +84,11 @@ func (r *Report) Add(workload string, ops int, samples map[string]Samples, order
 // not measured is left out and noted.
 func (r *Report) Judge(t Target) {
 	a, okA := r.index[key{t.Workload, t.Contestant}]
+	if t.Most > 0 && okA {
+		t.Met = r.Results[a].Samples.Median() <= t.Most
+		r.Targets = append(r.Targets, t)
+		return
+	}
 	base := t.Workload
 	if t.Base != "" {
 		base = t.Base
@@ -143,6 +149,10 @@ func (r *Report) Write(w io.Writer, base string) error {
 		fmt.Fprintf(w, "count: %s: %d%s\n", c.What, c.Value, verdict(c.Max != nil, c.met(), func() string { return fmt.Sprintf("at most %d", *c.Max) }))
 	}
 	for _, x := range r.Targets {
+		if x.Most > 0 {
+			fmt.Fprintf(w, "target: %s: %s%s\n", x.Workload, x.Contestant, verdict(true, x.Met, func() string { return "at most " + x.Most.String() }))
+			continue
+		}
 		if x.Difference > 0 {
 			fmt.Fprintf(w, "target: %s: %s is %s more than %s%s\n", x.Workload, x.Contestant, x.GotDiff.Round(time.Microsecond), x.Against,
 				verdict(true, x.Met, func() string { return "less than " + x.Difference.String() }))
