@@ -33,9 +33,20 @@ func commandError(err error, cmd *exec.Cmd, talk *bytes.Buffer) error {
 
 // Timed runs a program from start to end.
 func Timed(ctx context.Context, program string, args ...string) (time.Duration, error) {
+	return TimedInput(ctx, os.DevNull, program, args...)
+}
+
+// TimedInput runs a program from start to end with a file as its standard input.
+func TimedInput(ctx context.Context, input, program string, args ...string) (time.Duration, error) {
+	f, err := os.Open(input)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
 	cmd, talk := command(ctx, program, args...)
+	cmd.Stdin = f
 	start := time.Now()
-	err := cmd.Run()
+	err = cmd.Run()
 	d := time.Since(start)
 	return d, commandError(err, cmd, talk)
 }

@@ -47,16 +47,16 @@ type changer struct {
 	g      *bench.Ground
 	driver *unionfs.Driver
 	chain  cow.Chain
-	bytes  *repeated // what new files hold: the image's own tars, over and over
+	bytes  bench.Repeated // what new files hold: the image's own tars
 }
 
 // changes compares what comes out of snapshots of the image.
-func (o options) changes(ctx context.Context, r *bench.Report, g *bench.Ground, img debianroot.DevImage) error {
+func (o options) changes(ctx context.Context, r *bench.Report, g *bench.Ground, img debianroot.DevImage) (err error) {
 	c, err := newChanger(ctx, g, img)
 	if err != nil {
 		return err
 	}
-	defer c.bytes.close()
+	defer func() { err = errors.Join(err, c.bytes.Close()) }()
 	for _, w := range []struct {
 		workload string
 		change   func(root string) error
@@ -115,9 +115,8 @@ func newChanger(ctx context.Context, g *bench.Ground, img debianroot.DevImage) (
 	if c.chain, err = bench.PackChain(ctx, dir, layers...); err != nil {
 		return nil, err
 	}
-	c.bytes = new(repeated)
 	for _, l := range c.chain.Layers {
-		c.bytes.paths = append(c.bytes.paths, l.Tar())
+		c.bytes.Paths = append(c.bytes.Paths, l.Tar())
 	}
 	return c, nil
 }
@@ -224,7 +223,7 @@ func largeName(i int) string { return fmt.Sprintf("new%02d", i) }
 
 func (c *changer) writeLarge(root string) error {
 	for i := range largeFiles {
-		if err := c.write(filepath.Join(root, largeName(i)), largeSize); err != nil {
+		if err := c.bytes.WriteFile(filepath.Join(root, largeName(i)), largeSize); err != nil {
 			return err
 		}
 	}
@@ -238,51 +237,10 @@ func (c *changer) writeSmall(root string) error {
 			return err
 		}
 		for i := range smallPer {
-			if err := c.write(filepath.Join(dir, fmt.Sprintf("file%02d", i)), smallSize); err != nil {
+			if err := c.bytes.WriteFile(filepath.Join(dir, fmt.Sprintf("file%02d", i)), smallSize); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-func (c *changer) write(path string, n int64) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	_, err = io.CopyN(f, c.bytes, n)
-	return errors.Join(err, f.Close())
-}
-
-// repeated reads files one after the other, and again from the first.
-type repeated struct {
-	paths []string
-	next  int
-	f     *os.File
-}
-
-func (r *repeated) Read(p []byte) (int, error) {
-	for {
-		if r.f == nil {
-			f, err := os.Open(r.paths[r.next%len(r.paths)])
-			if err != nil {
-				return 0, err
-			}
-			r.f, r.next = f, r.next+1
-		}
-		n, err := r.f.Read(p)
-		if err != io.EOF {
-			return n, err
-		}
-		r.close()
-	}
-}
-
-// close closes the file that is being read.
-func (r *repeated) close() {
-	if r.f != nil {
-		r.f.Close()
-		r.f = nil
-	}
 }

@@ -55,7 +55,7 @@ func (o options) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
-	layer, err := o.layer()
+	layer, err := bench.BusyboxLayer(o.busybox)
 	if err != nil {
 		return err
 	}
@@ -87,26 +87,6 @@ func (o options) run(ctx context.Context) (err error) {
 		return errors.New("the target was missed")
 	}
 	return nil
-}
-
-// layer is the only one of the image.
-func (o options) layer() (imagegen.Layer, error) {
-	b, err := os.ReadFile(o.busybox)
-	if err != nil {
-		return nil, err
-	}
-	l := imagegen.Layer{
-		imagegen.Dir("."), imagegen.Dir("bin"), imagegen.File("bin/busybox", string(b), imagegen.Mode(0o755)),
-		imagegen.Dir("etc"), imagegen.File("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"), imagegen.File("etc/group", "root:x:0:\n"),
-		imagegen.Dir("root", imagegen.Mode(0o700)), imagegen.Dir("tmp", imagegen.Mode(0o1777)),
-	}
-	for _, d := range []string{"proc", "sys", "dev"} {
-		l = append(l, imagegen.Dir(d))
-	}
-	for _, n := range []string{"sh", "true", "cat", "ls"} {
-		l = append(l, imagegen.Symlink("bin/"+n, "busybox"))
-	}
-	return l, nil
 }
 
 func (o options) jobs(ctx context.Context, g *bench.Ground, layer imagegen.Layer) ([]bench.Job, []string, error) {

@@ -1,0 +1,93 @@
+// Command bench-images measures the image commands, whole programs from start
+// to end, against podman and skopeo: an image of 8 layers and 50,000 files from
+// and to an archive and a registry and removed, lists of a store of many images,
+// and the commit of new data. It needs root, podman, skopeo, docker-registry, a
+// busybox and what the image is built with, and exits with 1 if a target is
+// missed. Commands that cfs doesn't have are noted.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/cfs-project/cfs/bench"
+	"github.com/cfs-project/cfs/internal/debianroot"
+)
+
+// The contestants.
+const (
+	cfs    = "cfs"
+	podman = "podman"
+	skopeo = "skopeo"
+	pgzip  = "pgzip"
+)
+
+type options struct {
+	bench.Flags
+	cfs, busybox string
+	slow         int
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.cfs, "cfs", "bin/cfs", "the program to measure")
+	flag.StringVar(&o.busybox, "busybox", "/bin/busybox", "a static busybox")
+	flag.IntVar(&o.slow, "slow-runs", 3, "measured rounds, if fewer, of what takes podman many seconds")
+	o.Register()
+	bench.Main("bench-images", func(ctx context.Context) error { return o.run(ctx) })
+}
+
+func (o options) run(ctx context.Context) (err error) {
+	if o.cfs, err = filepath.Abs(o.cfs); err != nil {
+		return err
+	}
+	o.slow = min(o.slow, o.Runs)
+	img, err := debianroot.Dev(ctx)
+	if err != nil {
+		return err
+	}
+	g, err := bench.NewGround(ctx, o.Ground)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, g.Close()) }()
+	r := &bench.Report{Name: "bench-images", Conditions: bench.Here()}
+	r.Conditions.Filesystem, r.Conditions.Rounds = g.Describe(), o.Runs
+	t := img.Total()
+	r.Conditions.Tree = fmt.Sprintf("%d layers, %d entries, tars of %d MB; lists: %d small images", len(img.Layers), t.Entries, t.Bytes/1e6, manyImages)
+	r.Conditions.Cache = "warm"
+	r.Notes = append(r.Notes, fmt.Sprintf("archives, pulls, rmi and commit: %d rounds", o.slow))
+	for _, part := range []func(context.Context, *bench.Report, *bench.Ground, debianroot.DevImage) error{o.archives, o.registry, o.lists, o.commit} {
+		if err := part(ctx, r, g, img); err != nil {
+			return err
+		}
+	}
+	if err := r.Write(os.Stdout, podman); err != nil {
+		return err
+	}
+	if o.JSON != "" {
+		if err := r.WriteJSON(o.JSON); err != nil {
+			return err
+		}
+	}
+	if !r.Met() {
+		return errors.New("a target was missed")
+	}
+	return nil
+}
+
+// can tells whether cfs has the commands, and notes which it lacks.
+func (o options) can(ctx context.Context, r *bench.Report, commands ...string) bool {
+	all := true
+	for _, c := range commands {
+		if !bench.Can(ctx, o.cfs, c) {
+			r.Notes = append(r.Notes, "cfs has no "+c)
+			all = false
+		}
+	}
+	return all
+}
