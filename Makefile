@@ -11,7 +11,7 @@ FUZZTIME    ?= 20s
 RUNS        ?= 7
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test unit lint fuzz bench-union bench-packed bench-index bench-run bench-layers man install clean
+.PHONY: help deps build demo test unit lint fuzz bench-union bench-packed bench-index bench-run bench-layers bench-images man install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench-index: ## packing a layer against decompressing and hashing alone
 
 bench-layers: build ## an image of 50,000 files in, changes out, against podman, umoci and pgzip (root)
 	$(GO) run ./bench/cmd/bench-layers -runs $(RUNS)
+
+bench-images: build ## image commands against podman and skopeo, with a registry (root)
+	$(GO) run ./bench/cmd/bench-images -runs $(RUNS)
 
 bench-run: build ## cfs run against crun on the same bundle
 	$(GO) run ./bench/cmd/bench-run -runs $(RUNS)

@@ -1,9 +1,9 @@
 // Command bench-images measures the image commands, whole programs from start
 // to end, against podman and skopeo: an image of 8 layers and 50,000 files from
 // and to an archive and a registry and removed, lists of a store of many images,
-// and the commit of new data. It needs root, podman, skopeo, docker-registry, a
-// busybox and what the image is built with, and exits with 1 if a target is
-// missed. Commands that cfs doesn't have are noted.
+// and the commit of new data. It needs root, skopeo, docker-registry, a busybox
+// and what the image is built with, and exits with 1 if a target is missed.
+// That podman is not installed, or cfs lacks a command, is noted.
 package main
 
 import (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -18,11 +19,11 @@ type tool struct {
 	reset func() error // removes the store
 }
 
-// tools are cfs and podman, their stores below dir.
+// tools are cfs and, if it is installed, podman, their stores below dir.
 func (o options) tools(dir string) []tool {
 	store := filepath.Join(dir, "cfs")
 	p := bench.Podman{Dir: filepath.Join(dir, "podman")}
-	return []tool{
+	tools := []tool{
 		{name: cfs, reset: func() error { return os.RemoveAll(store) }, run: func(ctx context.Context, args ...string) (time.Duration, error) {
 			return bench.Timed(ctx, o.cfs, append([]string{"--root", store}, args...)...)
 		}},
@@ -30,6 +31,10 @@ func (o options) tools(dir string) []tool {
 			return p.Timed(ctx, args...)
 		}},
 	}
+	if _, err := exec.LookPath("podman"); err != nil {
+		return tools[:1]
+	}
+	return tools
 }
 
 // resetAll removes all stores.
