@@ -55,7 +55,7 @@ func (o options) loads(ctx context.Context, r *bench.Report, g *bench.Ground, im
 			}},
 			{Contestant: cfs, Run: func(ctx context.Context) (time.Duration, error) { return o.load(ctx, g, layout) }},
 		}
-		if l.peers {
+		if l.peers && o.peers {
 			jobs = append(jobs, peers(g, layout)...)
 		}
 		samples, err := bench.Compare(ctx, o.Runs, false, jobs...)

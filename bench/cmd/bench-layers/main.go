@@ -19,12 +19,14 @@ import (
 
 type options struct {
 	bench.Flags
-	cfs string
+	cfs   string
+	peers bool
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.cfs, "cfs", "bin/cfs", "the program to measure")
+	flag.BoolVar(&o.peers, "peers", true, "measure podman and umoci, too, which take most of the time")
 	o.Register()
 	bench.Main("bench-layers", func(ctx context.Context) error { return o.run(ctx) })
 }
