@@ -31,7 +31,7 @@ func (l Layer) TOC() string { return filepath.Join(l.Dir, TOCName) }
 type Chain struct {
 	ID     digest.Digest // OCI image spec, "Layer ChainID"; empty for no layers
 	Layers []Layer       // bottom first
-	Index  string        // path of the merged index, an EROFS image without data
+	Index  string        // path of the merged index, an EROFS image whose data are in the tars
 }
 
 // A Snapshot is a chain with a place for changes on top of it.

@@ -29,6 +29,6 @@ type Dirent struct {
 
 // An Extent is a run of a file's bytes.
 type Extent struct {
-	Layer    int   // whose tar holds it, bottom = 0; -1: a hole, which reads as zeros
-	Off, Len int64 // byte offset in that tar, and bytes
+	Layer    int   // whose tar holds it, bottom = 0; -1: a hole, which reads as zeros; len(Layers()): the index itself
+	Off, Len int64 // byte offset in that file, and bytes
 }

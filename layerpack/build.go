@@ -21,18 +21,29 @@ const maxLayers = 1<<16 - 2
 // bytes. It fails with ErrInvalid where a layer asks for what can't be in an
 // image, such as a hard link to a file that no layer has.
 func BuildIndex(ctx context.Context, dst string, layers []cow.Layer) error {
-	m, refs, err := mergeChain(ctx, layers)
+	err := writeFile(dst, func(w io.Writer) error { return writeIndex(ctx, w, layers) })
 	if err != nil {
-		return fmt.Errorf("build index: %w", err)
-	}
-	im, err := layout(m.root, refs)
-	if err != nil {
-		return fmt.Errorf("build index: %w", err)
-	}
-	if err := writeFile(dst, im.write); err != nil {
 		return fmt.Errorf("build index: %w", err)
 	}
 	return nil
+}
+
+// writeIndex writes the index of layers, bottom first, to w.
+func writeIndex(ctx context.Context, w io.Writer, layers []cow.Layer) error {
+	m, refs, err := mergeChain(ctx, layers)
+	defer func() {
+		for _, r := range refs {
+			r.data.(*lazyFile).Close()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	im, err := layout(m.root, refs, blockBits)
+	if err != nil {
+		return err
+	}
+	return im.write(ctx, w)
 }
 
 // mergeChain merges layers, bottom first.
@@ -43,8 +54,8 @@ func mergeChain(ctx context.Context, layers []cow.Layer) (*merger, []tarRef, err
 	m := newMerger()
 	refs := make([]tarRef, 0, len(layers))
 	for i, l := range layers {
-		if err := l.DiffID.Validate(); err != nil || l.DiffID.Algorithm() != digest.SHA256 {
-			return nil, nil, fmt.Errorf("%w: layer %d has the diff ID %q", ErrInvalid, i, l.DiffID)
+		if err := checkDiffID(l); err != nil {
+			return nil, nil, fmt.Errorf("layer %d: %w", i, err)
 		}
 		t, err := openTOC(l)
 		if err != nil {
@@ -53,9 +64,17 @@ func mergeChain(ctx context.Context, layers []cow.Layer) (*merger, []tarRef, err
 		if err := m.apply(ctx, i, t); err != nil {
 			return nil, nil, fmt.Errorf("layer %s: %w", l.DiffID, err)
 		}
-		refs = append(refs, tarRef{l.DiffID.Encoded(), uint32((t.tarSize + blockSize - 1) >> blockBits)})
+		refs = append(refs, tarRef{l.DiffID.Encoded(), t.tarSize, &lazyFile{path: l.Tar()}})
 	}
 	return m, refs, nil
+}
+
+// checkDiffID refuses a layer whose tar can't be verified.
+func checkDiffID(l cow.Layer) error {
+	if err := l.DiffID.Validate(); err != nil || l.DiffID.Algorithm() != digest.SHA256 {
+		return fmt.Errorf("%w: the diff ID %q", ErrInvalid, l.DiffID)
+	}
+	return nil
 }
 
 // openTOC reads a layer's table of contents, and compares it with its tar.
@@ -104,4 +123,26 @@ func syncDir(path string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// lazyFile is a file that is opened when it is first read.
+type lazyFile struct {
+	path string
+	f    *os.File
+}
+
+func (l *lazyFile) ReadAt(b []byte, off int64) (int, error) {
+	if l.f == nil {
+		var err error
+		if l.f, err = os.Open(l.path); err != nil {
+			return 0, err
+		}
+	}
+	return l.f.ReadAt(b, off)
+}
+
+func (l *lazyFile) Close() {
+	if l.f != nil {
+		l.f.Close()
+	}
 }

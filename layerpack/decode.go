@@ -2,17 +2,22 @@ package layerpack
 
 import (
 	"bufio"
+	"compress/bzip2"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/therootcompany/xz"
 )
 
-// maxWindow bounds the memory a zstd stream may ask for, in bytes: what zstd(1)
-// accepts when it isn't told otherwise.
-const maxWindow = 128 << 20
+// Bounds of the memory that a stream may ask for, in bytes.
+const (
+	maxWindow     = 128 << 20 // of zstd: what zstd(1) accepts when it isn't told otherwise
+	maxDictionary = 64 << 20  // of xz: what xz -9 asks for
+)
 
 // magics are the first bytes of what layers come in. Those without a
 // compression are known, but not read.
@@ -24,8 +29,8 @@ var magics = [...]struct {
 }{
 	{"\x1f\x8b", "gzip", Gzip, true},
 	{"\x28\xb5\x2f\xfd", "zstd", Zstd, true},
-	{"BZh", "bzip2", 0, false},
-	{"\xfd7zXZ\x00", "xz", 0, false},
+	{"BZh", "bzip2", Bzip2, true},
+	{"\xfd7zXZ\x00", "xz", XZ, true},
 	{"\x5d\x00\x00", "lzma", 0, false},
 	{"\x04\x22\x4d\x18", "lz4", 0, false},
 	{"\x1f\x9d", "compress", 0, false},
@@ -33,14 +38,17 @@ var magics = [...]struct {
 	{"PK\x03\x04", "zip", 0, false},
 }
 
-// detect tells from its first bytes what r is, or why it is no layer.
-func detect(r *bufio.Reader) (Compression, error) {
+// Detect tells how the layer in r is compressed, from its first bytes, which
+// it leaves in r. Nothing at all is a tar, which some write for a layer that
+// changes nothing. ErrInvalid: it is neither a tar nor in a compression that is
+// understood.
+func Detect(r *bufio.Reader) (Compression, error) {
 	b, err := r.Peek(blockSize)
 	if err != nil && err != io.EOF {
 		return 0, err
 	}
 	if len(b) == 0 {
-		return 0, fmt.Errorf("%w: it is empty", ErrInvalid)
+		return Plain, nil
 	}
 	// A tar first: a name may begin with any magic.
 	if len(b) == blockSize && (tarBlock(b).zero() || tarBlock(b).summed()) {
@@ -53,7 +61,7 @@ func detect(r *bufio.Reader) (Compression, error) {
 		if m.known {
 			return m.c, nil
 		}
-		return 0, fmt.Errorf("%w: %s layers are not supported yet", ErrInvalid, m.name)
+		return 0, fmt.Errorf("%w: %s layers are not supported", ErrInvalid, m.name)
 	}
 	// zstd streams may begin with a skippable frame.
 	if len(b) >= 4 && b[0]&0xf0 == 0x50 && string(b[1:4]) == "\x2a\x4d\x18" {
@@ -62,9 +70,11 @@ func detect(r *bufio.Reader) (Compression, error) {
 	return 0, fmt.Errorf("%w: neither a tar nor a compressed one", ErrInvalid)
 }
 
-// decoder gives the tar in r, which it reads to the end. Its Close frees
-// memory and is not about the data.
-func decoder(r *bufio.Reader, c Compression) (io.ReadCloser, error) {
+// Decompress gives the tar in r, of the compression that [Detect] told, and
+// reads r to its end: all gzip members, zstd frames, bzip2 or xz streams. It
+// bounds memory, not what comes out. A stream that ends early gives
+// io.ErrUnexpectedEOF, wrapped. Its Close frees memory and is not about the data.
+func Decompress(r *bufio.Reader, c Compression) (io.ReadCloser, error) {
 	switch c {
 	case Gzip:
 		return &gunzip{src: r}, nil
@@ -74,6 +84,10 @@ func decoder(r *bufio.Reader, c Compression) (io.ReadCloser, error) {
 			return nil, fmt.Errorf("zstd: %w", err)
 		}
 		return zstdReader{z}, nil
+	case Bzip2:
+		return io.NopCloser(&checked{bzip2.NewReader(r), c}), nil
+	case XZ:
+		return io.NopCloser(&checked{&unxz{src: r}, c}), nil
 	}
 	return io.NopCloser(r), nil
 }
@@ -88,6 +102,40 @@ func (z zstdReader) Read(p []byte) (int, error) {
 func (z zstdReader) Close() error {
 	z.Decoder.Close()
 	return nil
+}
+
+// checked has a decoder's errors say which it is.
+type checked struct {
+	io.Reader
+	c Compression
+}
+
+func (d *checked) Read(p []byte) (int, error) {
+	n, err := d.Reader.Read(p)
+	return n, streamError(d.c.String(), err)
+}
+
+// unxz reads all streams of an xz file, each with a bounded dictionary. It
+// reads nothing before it is read from.
+type unxz struct {
+	src io.Reader
+	z   *xz.Reader
+}
+
+func (u *unxz) Read(p []byte) (n int, err error) {
+	if u.z == nil {
+		u.z, err = xz.NewReader(u.src, maxDictionary)
+	}
+	if err == nil {
+		n, err = u.z.Read(p)
+	}
+	switch err {
+	case xz.ErrBuf:
+		err = io.ErrUnexpectedEOF
+	case xz.ErrMemlimit:
+		err = fmt.Errorf("it needs a dictionary of more than %d MiB", maxDictionary>>20)
+	}
+	return n, err
 }
 
 // gunzip reads all members of a gzip stream. Whatever follows the last one and
@@ -157,13 +205,15 @@ func noEOF(err error) error {
 	return err
 }
 
-// streamError says of a decoder's error what it means for the layer.
+// streamError says of which format a decoder's error is.
 func streamError(format string, err error) error {
 	switch {
 	case err == nil || err == io.EOF:
 		return err
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: the %s stream is truncated", ErrInvalid, format)
+		return fmt.Errorf("the %s stream is truncated: %w", format, io.ErrUnexpectedEOF)
+	case strings.HasPrefix(err.Error(), format):
+		return err
 	}
-	return fmt.Errorf("%w: %s: %w", ErrInvalid, format, err)
+	return fmt.Errorf("%s: %w", format, err)
 }

@@ -5,7 +5,7 @@
 //	compressed layer ──Pack──► layer.tar   the tar, byte for byte
 //	                           layer.toc   its entries, with the offset of each one's data
 //
-//	layer.toc, bottom first ──BuildIndex──► image.erofs   the merged tree, without data
+//	layer.toc, bottom first ──BuildIndex──► image.erofs   the merged tree, its data in the tars
 //	                                           │
 //	                 ┌─────────────────────────┤
 //	             OpenIndex                mount -t erofs -o device=<tar of each layer>
@@ -17,14 +17,24 @@
 // # Vocabulary
 //
 //   - table of contents: the members of one tar, in its order, as they say
-//     themselves. Nothing is resolved: it depends on the tar alone.
+//     themselves, with a checksum of each. Nothing is resolved: it depends on
+//     the tar alone.
 //   - merge: the chain's tables of contents applied to an empty root, bottom
 //     first, by the rules of the OCI image spec (layer.md): the tree that
 //     unpacking all layers would leave. It happens once, when an image arrives.
 //   - index: the merged tree as an EROFS image of 512-byte blocks whose chunks
 //     point into the tars, which are its extra devices. The order of the devices
-//     is the order of the chain.
+//     is the order of the chain. What no block of a tar holds is in the index
+//     itself (image_chunks.go).
 //   - entry, node, inode: a member of a tar, of the merge, of an index.
+//
+// # What comes in
+//
+// Plain tars, and those in gzip, zstd (zstd:chunked too), bzip2 or xz, in any
+// number of members, frames or streams; a layer of no bytes. Of tars: v7,
+// ustar, PAX and GNU's formats, with base-256 numbers, extended attributes of
+// star and libarchive, and sparse files of all kinds. What eStargz adds to a
+// layer is in its tar, and so in its diff ID, and in no index (tar_stargz.go).
 //
 // # Rules for hostile layers
 //
@@ -45,8 +55,27 @@
 //   - Extended attributes of namespaces that Linux doesn't have (such as
 //     com.apple.) are in the table of contents, not in the index.
 //
-// Decompression is bounded in proportion and in total (ErrBomb), and all counts
-// and lengths in a tar have bounds.
+// Decompression is bounded in proportion and in total (ErrBomb), as is the
+// memory that a stream may ask for, and all counts and lengths in a tar have
+// bounds.
+//
+// # Damage and repair
+//
+// The diff ID is what is trusted. [Verify] holds a tar against it and names the
+// entries that are damaged by the table of contents' checksums; [VerifyIndex]
+// holds an index against the tables of contents. A tar comes from its blob
+// again, a table of contents from its tar ([Restore]), an index from those
+// ([BuildIndex]). Both have a version; of another they count as damaged.
+//
+// # Indexes for others
+//
+// An index is an EROFS image of blocks of 512 bytes, which Linux mounts since
+// 6.4, and from files since 6.12. It uses extended inodes, inline data, chunk
+// indexes and a device table, one slot a tar, in the chain's order, each with
+// the diff ID's digits as its tag; no compression, no shared attributes. Its
+// volume name is its version. erofs-utils read blocks smaller than a page since
+// 1.6; older ones accept what the same writer writes in blocks of 4096, which
+// is how the tests ask them.
 //
 // # Invariants
 //
@@ -61,5 +90,5 @@
 //
 // options.go and attr.go for the words; tar_scan.go, tar_header.go for the way
 // in; pipeline.go for Pack; merge.go for the rules; image_layout.go for what an
-// index looks like; index.go for reading it; extract.go.
+// index looks like; index.go for reading it; extract.go; verify.go.
 package layerpack

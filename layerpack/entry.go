@@ -24,12 +24,15 @@ type entry struct {
 	mtime        int64
 	size         int64 // of a file, bytes, holes included
 	off          int64 // of a file's data in the tar
+	end          int64 // of the member in the tar, its padding included
 	major, minor uint32
 	name         string
 	target       string // of a link
 	xattrs       []xattr
 	sparse       []run
-	holes        bool // the file is sparse
+	sum          uint32 // CRC-32C of the member: its headers, its data, its padding
+	holes        bool   // the file is sparse
+	stargz       bool   // it may be one of eStargz's own
 }
 
 // Bounds of what an entry may say. The kernel's dev_t has 12 and 20 bits, and

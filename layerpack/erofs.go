@@ -37,8 +37,12 @@ const (
 	chunkIndexSize = 8
 	chunkIndexed   = 0x20 // i_u: entries are chunk indexes, not block numbers
 	chunkBitsMask  = 0x1f
-	maxChunkBits   = blockBits + chunkBitsMask
 	nullBlock      = 0xFFFFFFFF // a hole
+
+	// volumeName names the version of what an index holds, which is made again
+	// where it is another: 2 leaves out what is eStargz's own, and may hold data.
+	volumeName = "cfs index 2"
+	volumeSize = 16
 
 	direntSize      = 12
 	xattrHeaderSize = 12

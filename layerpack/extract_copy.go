@@ -15,9 +15,7 @@ func (x *extraction) content(fd int, n *node) error {
 	if n.size == 0 {
 		return nil
 	}
-	runs := []run{{0, n.size, n.off}}
 	if n.ext != nil && n.ext.holes {
-		runs = n.ext.sparse
 		if err := again(func() error { return unix.Ftruncate(fd, n.size) }); err != nil {
 			return fmt.Errorf("truncate to %d bytes: %w", n.size, err)
 		}
@@ -26,7 +24,7 @@ func (x *extraction) content(fd int, n *node) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range runs {
+	for _, r := range n.dataRuns() {
 		if err := x.copy(fd, r.off, tar, r.tar, r.len); err != nil {
 			return fmt.Errorf("copy %d bytes from %s at %d: %w", r.len, tar.Name(), r.tar, err)
 		}

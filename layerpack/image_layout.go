@@ -2,7 +2,7 @@ package layerpack
 
 import (
 	"fmt"
-	"math/bits"
+	"io"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -16,27 +16,26 @@ import (
 //	meta    inodes, the root first, then the children of one directory after
 //	        the other, depth first; each followed by its extended attributes
 //	        and by its link target, short directory or chunk indexes
-//	data    the directories and link targets that don't fit behind their inode
+//	data    the directories and link targets that don't fit behind their inode,
+//	        then the composed chunks of sparse files
 //
 // Metadata that is used together lies together: a directory's children are one
 // run of inodes.
-
-// maxChunkIndexes bounds the chunk indexes of an image: only sparse files need
-// more than one a TiB, and a hostile one could ask for billions.
-const maxChunkIndexes = 1 << 24
 
 // A place is where an inode goes.
 type place struct {
 	*node
 	xattrSize int
 	inline    bool
-	block     uint32 // of plain data
+	block     uint32 // of plain data, or of the composed chunks
 	chunkBits int
 	chunks    int64
+	composed  int64 // blocks of its composed chunks
 }
 
 // image is a merged tree with a place for everything.
 type image struct {
+	bits   int // of a block: blockBits, but for tests of the format
 	layers []tarRef
 	places []place // in the order of the image
 	meta   uint64  // offset, bytes
@@ -44,19 +43,23 @@ type image struct {
 	blocks uint32  // all of the image's
 	data   []int32 // places whose data has blocks of its own, in order
 	chunks int64
+
+	composed       []int32 // places with composed chunks, in order
+	composedBlocks int64   // of them all
+	storedBytes    int64   // of them all, in their tars
 }
 
 // tarRef is one layer as the device table names it.
 type tarRef struct {
-	hex    string // 64 digits of the diff ID
-	blocks uint32
+	hex  string      // 64 digits of the diff ID
+	size int64       // of the tar, bytes
+	data io.ReaderAt // the tar, for what must be composed
 }
 
 // layout finds a place for root and all below it.
-func layout(root *node, layers []tarRef) (*image, error) {
-	im := &image{layers: layers, next: nidSize} // nid 0 stays free
-	im.meta = align(uint64(slotsOffset+len(layers)*slotSize), blockSize)
-	im.meta = max(im.meta, superOffset+blockSize)
+func layout(root *node, layers []tarRef, bits int) (*image, error) {
+	im := &image{bits: bits, layers: layers, next: nidSize} // nid 0 stays free
+	im.meta = align(im.headSize(), im.block())
 	if err := im.directory(root); err != nil {
 		return nil, err
 	}
@@ -66,18 +69,29 @@ func layout(root *node, layers []tarRef) (*image, error) {
 	if err := im.children(root); err != nil {
 		return nil, err
 	}
-	at := align(im.meta+im.next, blockSize) >> blockBits
+	at := im.count(im.meta + im.next)
 	for _, k := range im.data {
 		p := &im.places[k]
 		p.block = uint32(at)
-		at += uint64(p.plainSize()+blockSize-1) >> blockBits
+		at += im.count(uint64(p.plainSize()))
 		if at >= nullBlock {
+			return nil, fmt.Errorf("%w: the index is larger than 2 TiB", ErrInvalid)
+		}
+	}
+	for _, k := range im.composed {
+		p := &im.places[k]
+		p.block = uint32(at)
+		if at += uint64(p.composed); at >= nullBlock {
 			return nil, fmt.Errorf("%w: the index is larger than 2 TiB", ErrInvalid)
 		}
 	}
 	im.blocks = uint32(at)
 	return im, nil
 }
+
+// block is the size of a block, count the blocks that n bytes take.
+func (im *image) block() uint64         { return 1 << im.bits }
+func (im *image) count(n uint64) uint64 { return (n + im.block() - 1) >> im.bits }
 
 // children places what dir holds, then what its subdirectories hold.
 func (im *image) children(dir *node) error {
@@ -114,12 +128,12 @@ func (im *image) directory(n *node) error {
 	full, used := int64(0), 0
 	for name := range dirNames(d.sorted) {
 		need := direntSize + len(name)
-		if used+need > blockSize {
+		if used+need > int(im.block()) {
 			full, used = full+1, 0
 		}
 		used += need
 	}
-	d.size = full<<blockBits + int64(used)
+	d.size = full<<im.bits + int64(used)
 	return nil
 }
 
@@ -167,21 +181,24 @@ func (im *image) place(n *node) error {
 	head := uint64(inodeSize + p.xattrSize)
 	tail := uint64(p.plainSize())
 	at := align(im.next, nidSize)
-	if at&(blockSize-1)+inodeSize > blockSize {
-		at = align(at, blockSize)
+	if at&(im.block()-1)+inodeSize > im.block() {
+		at = align(at, im.block())
 	}
 	switch {
 	case n.mode&unix.S_IFMT == unix.S_IFREG && n.size > 0:
-		if err := p.chunk(); err != nil {
-			return err
-		}
+		im.chunk(&p)
 		if im.chunks += p.chunks; im.chunks > maxChunkIndexes {
 			return fmt.Errorf("%w: sparse files in too many pieces", ErrBomb)
+		}
+		if p.composed > 0 {
+			if err := im.compose(&p); err != nil {
+				return err
+			}
 		}
 		head = align(head, chunkIndexSize)
 		tail = uint64(p.chunks) * chunkIndexSize
 	case tail > 0:
-		if fit, ok := inlineAt(at, head, tail); ok {
+		if fit, ok := im.inlineAt(at, head, tail); ok {
 			p.inline, at = true, fit
 		} else {
 			im.data, tail = append(im.data, int32(len(im.places))), 0
@@ -195,47 +212,15 @@ func (im *image) place(n *node) error {
 
 // inlineAt is the first offset from at on where an inode with its attributes
 // can lie so that tail doesn't cross the end of a block.
-func inlineAt(at, head, tail uint64) (uint64, bool) {
-	for end := at + blockSize; at < end; at += nidSize {
-		t := (at + head) & (blockSize - 1)
-		if at&(blockSize-1)+inodeSize <= blockSize && t+tail <= blockSize {
+func (im *image) inlineAt(at, head, tail uint64) (uint64, bool) {
+	block := im.block()
+	for end := at + block; at < end; at += nidSize {
+		t := (at + head) & (block - 1)
+		if at&(block-1)+inodeSize <= block && t+tail <= block {
 			return at, true
 		}
 	}
 	return 0, false
-}
-
-// chunk chooses the size of a file's chunks: the largest that every change
-// between data and hole, or from one run to a run elsewhere, is a multiple of.
-func (p *place) chunk() error {
-	p.chunkBits = max(blockBits, bits.Len64(uint64(p.size-1)))
-	if p.ext != nil && p.ext.holes {
-		for at := range breaks(p.ext.sparse, p.size) {
-			p.chunkBits = min(p.chunkBits, bits.TrailingZeros64(uint64(at)))
-		}
-	}
-	p.chunkBits = min(p.chunkBits, maxChunkBits)
-	if p.chunkBits < blockBits {
-		return fmt.Errorf("%w: sparse data that doesn't lie on blocks of %d bytes is not supported", ErrInvalid, blockSize)
-	}
-	p.chunks = (p.size-1)>>p.chunkBits + 1
-	return nil
-}
-
-// breaks are the offsets within a sparse file at which its data doesn't go on
-// where it did before.
-func breaks(runs []run, size int64) func(func(int64) bool) {
-	return func(yield func(int64) bool) {
-		for i, r := range runs {
-			if r.off > 0 && !(i > 0 && runs[i-1].off+runs[i-1].len == r.off && runs[i-1].tar+runs[i-1].len == r.tar) && !yield(r.off) {
-				return
-			}
-			end := r.off + r.len
-			if end < size && !(i+1 < len(runs) && runs[i+1].off == end) && !yield(end) {
-				return
-			}
-		}
-	}
 }
 
 // xattrRoom is the size of the attributes behind an inode, header included.

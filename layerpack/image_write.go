@@ -2,6 +2,7 @@ package layerpack
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"io"
 
@@ -9,8 +10,8 @@ import (
 )
 
 // write writes the image, front to back.
-func (im *image) write(to io.Writer) error {
-	w := &imageWriter{w: bufio.NewWriterSize(to, 256<<10)}
+func (im *image) write(ctx context.Context, to io.Writer) error {
+	w := &imageWriter{im: im, w: bufio.NewWriterSize(to, 256<<10)}
 	w.bytes(im.head())
 	w.pad(im.meta)
 	var chunks []byte
@@ -21,7 +22,7 @@ func (im *image) write(to io.Writer) error {
 		switch {
 		case p.chunks > 0:
 			w.pad(align(w.at, chunkIndexSize))
-			chunks = p.appendChunks(chunks[:0])
+			chunks = im.appendChunks(p, chunks[:0])
 			w.bytes(chunks)
 		case p.inline:
 			w.plain(p)
@@ -29,53 +30,71 @@ func (im *image) write(to io.Writer) error {
 	}
 	for _, k := range im.data {
 		p := &im.places[k]
-		w.pad(uint64(p.block) << blockBits)
+		w.pad(uint64(p.block) << im.bits)
 		w.plain(p)
 	}
-	w.pad(uint64(im.blocks) << blockBits)
+	for _, k := range im.composed {
+		p := &im.places[k]
+		w.pad(uint64(p.block) << im.bits)
+		w.composed(ctx, p, im.layers[p.layer].data)
+	}
+	w.pad(uint64(im.blocks) << im.bits)
 	if w.err == nil {
 		w.err = w.w.Flush()
 	}
 	return w.err
 }
 
-// head is the superblock and the device table, with the hole before them.
+// headSize is the size of the superblock's block and the device table, with
+// the hole before them.
+func (im *image) headSize() uint64 {
+	return max(superOffset+blockSize, im.block(), uint64(slotsOffset+len(im.layers)*slotSize))
+}
+
+// head is these.
 func (im *image) head() []byte {
-	b := make([]byte, max(superOffset+blockSize, slotsOffset+len(im.layers)*slotSize))
+	b := make([]byte, im.headSize())
 	sb := b[superOffset:]
 	le.PutUint32(sb[sbMagic:], superMagic)
 	le.PutUint32(sb[sbCompat:], compatChecksum|compatMtime)
-	sb[sbBlockBits] = blockBits
+	sb[sbBlockBits] = byte(im.bits)
 	le.PutUint16(sb[sbRootNID:], uint16(im.places[0].nid))
 	le.PutUint64(sb[sbInodes:], uint64(len(im.places)))
 	le.PutUint32(sb[sbBlocks:], im.blocks)
-	le.PutUint32(sb[sbMetaBlock:], uint32(im.meta>>blockBits))
-	copy(sb[sbVolume:sbVolume+16], "cfs")
+	le.PutUint32(sb[sbMetaBlock:], uint32(im.meta>>im.bits))
+	copy(sb[sbVolume:sbVolume+volumeSize], volumeName)
 	id := sha256.New()
 	incompat := uint32(incompatChunks)
 	for k, l := range im.layers {
 		incompat |= incompatDevTable
 		s := b[slotsOffset+k*slotSize:]
 		copy(s[:64], l.hex)
-		le.PutUint32(s[64:], l.blocks)
+		le.PutUint32(s[64:], uint32(im.count(uint64(l.size))))
 		io.WriteString(id, l.hex)
 	}
 	copy(sb[sbUUID:sbUUID+16], id.Sum(nil))
 	le.PutUint32(sb[sbIncompat:], incompat)
 	le.PutUint16(sb[sbDevices:], uint16(len(im.layers)))
 	le.PutUint16(sb[sbSlots:], slotsOffset/slotSize)
-	le.PutUint32(sb[sbChecksum:], superChecksum(sb[:blockSize]))
+	covered := im.block() // the superblock's block, from the superblock on
+	if covered > superOffset {
+		covered -= superOffset
+	}
+	le.PutUint32(sb[sbChecksum:], superChecksum(sb[:covered]))
 	return b
 }
 
 // imageWriter keeps the offset, and the first error.
 type imageWriter struct {
+	im  *image
 	w   *bufio.Writer
 	at  uint64
 	err error
 
 	zeros [blockSize]byte // never written to
 	buf   [inodeSize]byte
+	room  [4096]byte // of the largest block
+	data  []byte
 }
 
 func (w *imageWriter) bytes(b []byte) {
@@ -107,7 +126,7 @@ func (w *imageWriter) inode(p *place) {
 	switch p.mode & unix.S_IFMT {
 	case unix.S_IFREG:
 		if size = p.size; size > 0 {
-			layout, u = layoutChunks, uint32(chunkIndexed|(p.chunkBits-blockBits))
+			layout, u = layoutChunks, uint32(chunkIndexed|(p.chunkBits-w.im.bits))
 		}
 	case unix.S_IFCHR, unix.S_IFBLK:
 		u = p.dev
@@ -161,8 +180,10 @@ func (w *imageWriter) plain(p *place) {
 func (w *imageWriter) directory(n *node) {
 	var batch []kid
 	used := 0
+	block := int(w.im.block())
 	flush := func(last bool) {
-		var b [blockSize]byte
+		b := w.room[:block]
+		clear(b)
 		at := len(batch) * direntSize
 		for j, k := range batch {
 			le.PutUint64(b[j*direntSize:], uint64(k.nid))
@@ -171,7 +192,7 @@ func (w *imageWriter) directory(n *node) {
 			at += copy(b[at:], k.name)
 		}
 		if !last {
-			at = blockSize
+			at = block
 		}
 		w.bytes(b[:at])
 		batch, used = batch[:0], 0
@@ -187,33 +208,10 @@ func (w *imageWriter) directory(n *node) {
 			k.node = n.dir.parent
 		}
 		need := direntSize + len(name)
-		if used+need > blockSize {
+		if used+need > block {
 			flush(false)
 		}
 		batch, used = append(batch, k), used+need
 	}
 	flush(true)
-}
-
-// appendChunks appends the chunk indexes of a file to b.
-func (p *place) appendChunks(b []byte) []byte {
-	runs := []run{{0, p.size, p.off}}
-	if p.ext != nil && p.ext.holes {
-		runs = p.ext.sparse
-	}
-	device := uint16(p.layer + 1)
-	for k, r := int64(0), 0; k < p.chunks; k++ {
-		from := k << p.chunkBits
-		for r < len(runs) && runs[r].off+runs[r].len <= from {
-			r++
-		}
-		var c [chunkIndexSize]byte
-		le.PutUint32(c[4:], nullBlock)
-		if r < len(runs) && runs[r].off <= from {
-			le.PutUint16(c[2:], device)
-			le.PutUint32(c[4:], uint32((runs[r].tar+from-runs[r].off)>>blockBits))
-		}
-		b = append(b, c[:]...)
-	}
-	return b
 }

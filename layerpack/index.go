@@ -3,6 +3,7 @@ package layerpack
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -18,6 +19,7 @@ import (
 type Index struct {
 	// All immutable after OpenIndex.
 	m      []byte
+	f      *os.File // what is mapped
 	path   string
 	meta   uint64 // byte offset of nid 0
 	root   NID
@@ -42,7 +44,16 @@ func OpenIndex(path string) (*Index, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open index: %w", err)
 	}
-	defer f.Close()
+	x, err := mapIndex(f, path)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return x, nil
+}
+
+// mapIndex maps f, which it takes over unless it fails.
+func mapIndex(f *os.File, path string) (*Index, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("open index: %w", err)
@@ -59,6 +70,7 @@ func OpenIndex(path string) (*Index, error) {
 		unix.Munmap(m)
 		return nil, err
 	}
+	x.f = f
 	return x, nil
 }
 
@@ -75,6 +87,8 @@ func newIndex(m []byte, path string) (*Index, error) {
 		return nil, x.corrupt("not an EROFS image")
 	case le.Uint32(sb[sbCompat:])&compatChecksum == 0 || le.Uint32(sb[sbChecksum:]) != superChecksum(sb):
 		return nil, x.corrupt("the superblock's checksum is wrong")
+	case text(sb[sbVolume:sbVolume+volumeSize]) != volumeName:
+		return nil, x.corrupt("its version, %q, is another than %q", text(sb[sbVolume:sbVolume+volumeSize]), volumeName)
 	case sb[sbBlockBits] != blockBits:
 		return nil, x.corrupt("blocks of %d bits", sb[sbBlockBits])
 	case le.Uint32(sb[sbIncompat:])&^(incompatChunks|incompatDevTable) != 0:
@@ -115,8 +129,11 @@ func (x *Index) Close() error {
 	if m == nil {
 		return nil
 	}
-	return unix.Munmap(m)
+	return errors.Join(unix.Munmap(m), x.f.Close())
 }
+
+// File is the index itself, until Close: some sparse files have their data in it.
+func (x *Index) File() *os.File { return x.f }
 
 // Root is the root directory.
 func (x *Index) Root() NID { return x.root }

@@ -42,9 +42,16 @@ func (x *Index) Extents(n NID, off, length int64, buf []Extent) ([]Extent, error
 		}
 		e := Extent{Layer: -1, Len: till - off}
 		if block := le.Uint32(c[4:]); block != nullBlock {
-			e.Layer = int(le.Uint16(c[2:])) - 1
 			e.Off = int64(block)<<blockBits + off - from
-			if e.Layer < 0 || e.Layer >= len(x.tars) || e.Off+e.Len > x.tars[e.Layer] {
+			room := int64(len(x.m))
+			if device := int(le.Uint16(c[2:])); device == 0 {
+				e.Layer = len(x.tars)
+			} else if e.Layer = device - 1; e.Layer < len(x.tars) {
+				room = x.tars[e.Layer]
+			} else {
+				room = 0
+			}
+			if e.Off+e.Len > room {
 				return buf[:first], x.corrupt("file %d points outside of its layer", n)
 			}
 		}

@@ -148,6 +148,7 @@ func TestDamageIsFound(t *testing.T) {
 		"superblock":       patchedRaw(good, func(b []byte) { b[1024+50]++ }),
 		"device table":     patchedRaw(good, func(b []byte) { b[1152]++ }),
 		"bigger blocks":    reseal(good, func(b []byte) { b[1024+sbBlockBits] = 12 }),
+		"other version":    reseal(good, func(b []byte) { b[1024+sbVolume+10]++ }),
 		"unknown features": reseal(good, func(b []byte) { b[1024+sbIncompat] |= 1 }),
 		"no such root":     reseal(good, func(b []byte) { b[1024+sbRootNID+1] = 0xff }),
 		"far devices":      reseal(good, func(b []byte) { b[1024+sbSlots+1] = 0xff }),

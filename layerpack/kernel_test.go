@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -111,5 +112,39 @@ func TestKernelSeesTheSameTree(t *testing.T) {
 	diff(t, "the reader's tree against the kernel's", want, got)
 	if len(got) < 520 {
 		t.Errorf("only %d paths", len(got))
+	}
+}
+
+// TestTimesAreKept: whatever a tar can say, to the nanosecond.
+func TestTimesAreKept(t *testing.T) {
+	want := make(map[string]time.Time)
+	var entries []tar.Header
+	for _, s := range []int64{-1 << 33, -1 << 31, -86400, -1, 0, 1<<31 - 1, 1 << 31, 1 << 32, 15032385535, 253402300800} {
+		for _, ns := range []int64{0, 1, 999999999} {
+			name := fmt.Sprintf("%d.%d", s, ns)
+			want[name] = time.Unix(s, ns)
+			h := file(name, "")
+			h.Format, h.ModTime = tar.FormatPAX, want[name]
+			entries = append(entries, h)
+		}
+	}
+	layers := packChain(t, tarOf(t, entries...))
+	x, path := buildOpen(t, layers)
+	got := indexView(t, x, layers)
+	for name, at := range want {
+		if v := got[name]; v.Mtime != at.Unix() || int(v.MtimeNsec) != at.Nanosecond() {
+			t.Errorf("%s has the time %d.%d", name, v.Mtime, v.MtimeNsec)
+		}
+	}
+	diff(t, "the kernel's erofs against the index", without(got, dropLayer), hostView(t, mountEROFS(t, path, layers)))
+}
+
+// TestKernelReadsUnpaddedTars: a tar that ends with its last byte of data is
+// shorter than its last block.
+func TestKernelReadsUnpaddedTars(t *testing.T) {
+	for _, n := range []int{1, 511, 513, 5000, 100_000} {
+		layers := packChain(t, tarOf(t, file("f", strings.Repeat("x", n)))[:512+n])
+		x, path := buildOpen(t, layers)
+		diff(t, "the kernel's erofs against the index", without(indexView(t, x, layers), dropLayer), hostView(t, mountEROFS(t, path, layers)))
 	}
 }

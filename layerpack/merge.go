@@ -54,6 +54,9 @@ func (m *merger) each(ctx context.Context, t toc, fn func(*entry) error) error {
 		if n++; n&1023 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if t.stargz && e.stargz {
+			return nil
+		}
 		if err := fn(e); err != nil {
 			return fmt.Errorf("%w: entry %q: %w", ErrInvalid, e.name, err)
 		}

@@ -18,10 +18,12 @@ import (
 type model struct {
 	fs    map[string]*mnode
 	layer int
+	ids   int
 }
 
 type mnode struct {
 	view
+	id   int  // the same in a clone; names of one inode have one
 	kind byte // tar type; tar.TypeDir, tar.TypeSymlink, ...
 }
 
@@ -30,7 +32,7 @@ func newModel() *model {
 }
 
 func (m *model) clone() *model {
-	c := &model{fs: make(map[string]*mnode), layer: m.layer}
+	c := &model{fs: make(map[string]*mnode), layer: m.layer, ids: m.ids}
 	same := make(map[*mnode]*mnode)
 	for p, n := range m.fs {
 		if same[n] == nil {
@@ -214,7 +216,8 @@ func (m *model) entry(h tar.Header) error {
 		return err
 	}
 	at := join(to, base)
-	n := &mnode{view: v, kind: h.Typeflag}
+	m.ids++
+	n := &mnode{view: v, id: m.ids, kind: h.Typeflag}
 	switch h.Typeflag {
 	case tar.TypeDir:
 		n.Mode |= unix.S_IFDIR

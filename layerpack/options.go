@@ -47,6 +47,8 @@ const (
 	Plain Compression = iota
 	Gzip
 	Zstd
+	Bzip2
+	XZ
 )
 
 func (c Compression) String() string {
@@ -55,6 +57,10 @@ func (c Compression) String() string {
 		return "gzip"
 	case Zstd:
 		return "zstd"
+	case Bzip2:
+		return "bzip2"
+	case XZ:
+		return "xz"
 	}
 	return "plain"
 }

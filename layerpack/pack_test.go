@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -42,6 +43,31 @@ func zst(t testing.TB, b []byte) []byte {
 	return w.EncodeAll(b, nil)
 }
 
+// piped is b as a program compresses it.
+func piped(t testing.TB, b []byte, program string, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command(program, append(args, "-c")...)
+	cmd.Stdin = bytes.NewReader(b)
+	out, err := cmd.Output()
+	if errors.Is(err, exec.ErrNotFound) {
+		t.Skipf("NOT RUN: needs %s", program)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", program, err)
+	}
+	return out
+}
+
+// zstdChunked is b as containers/storage's zstd:chunked has it: a frame a file,
+// its manifest in a skippable frame, and one of 64 bytes as the footer.
+func zstdChunked(t testing.TB, b []byte) []byte {
+	frame := func(body []byte) []byte {
+		return append(le.AppendUint32([]byte("\x50\x2a\x4d\x18"), uint32(len(body))), body...)
+	}
+	manifest := zst(t, []byte(`{"version":1,"entries":[]}`))
+	return cat(zst(t, b[:512]), zst(t, b[512:1024]), zst(t, b[1024:]), frame(manifest), frame(make([]byte, 64)))
+}
+
 func cat(bs ...[]byte) []byte { return bytes.Join(bs, nil) }
 
 func names(t testing.TB, dir string) (all []string) {
@@ -74,6 +100,14 @@ func TestPack(t *testing.T) {
 		{"gzip and garbage", cat(gz(t, plain), []byte("garbage"), noise), Gzip},
 		{"zstd", zst(t, plain), Zstd},
 		{"zstd in frames", cat(skippable, zst(t, plain[:half]), skippable, zst(t, plain[half:]), skippable), Zstd},
+		{"zstd:chunked", zstdChunked(t, plain), Zstd},
+		{"bzip2", piped(t, plain, "bzip2"), Bzip2},
+		{"bzip2 in streams", cat(piped(t, plain[:half], "bzip2"), piped(t, nil, "bzip2"), piped(t, plain[half:], "bzip2")), Bzip2},
+		{"xz", piped(t, plain, "xz"), XZ},
+		{"xz with a filter for programs", piped(t, plain, "xz", "--x86", "--lzma2=preset=1"), XZ},
+		{"xz in blocks", piped(t, plain, "xz", "--block-size=100000"), XZ},
+		{"xz as for a large dictionary", piped(t, plain, "xz", "-9"), XZ},
+		{"xz in streams", cat(piped(t, plain[:half], "xz"), make([]byte, 8), piped(t, nil, "xz"), piped(t, plain[half:], "xz", "--check=sha256")), XZ},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dst := t.TempDir()
@@ -129,10 +163,15 @@ func TestPackFails(t *testing.T) {
 		is   error
 		says string
 	}{
-		{"nothing", bytes.NewReader(nil), PackOptions{}, ErrInvalid, "empty"},
 		{"text", strings.NewReader("hello"), PackOptions{}, ErrInvalid, "neither a tar"},
-		{"bzip2", strings.NewReader("BZh91AY&SY"), PackOptions{}, ErrInvalid, "bzip2 layers are not supported yet"},
-		{"xz", strings.NewReader("\xfd7zXZ\x00\x00"), PackOptions{}, ErrInvalid, "xz layers are not supported yet"},
+		{"lzma", strings.NewReader("\x5d\x00\x00\x80\x00"), PackOptions{}, ErrInvalid, "lzma layers are not supported"},
+		{"truncated bzip2", bytes.NewReader(piped(t, plain, "bzip2")[:40]), PackOptions{}, ErrInvalid, "bzip2 stream is truncated"},
+		{"damaged bzip2", bytes.NewReader(patchedRaw(piped(t, plain, "bzip2"), func(b []byte) { b[200] ^= 1 })), PackOptions{}, ErrInvalid, "bzip2 data invalid"},
+		{"truncated xz", bytes.NewReader(piped(t, plain, "xz")[:300]), PackOptions{}, ErrInvalid, "xz stream is truncated"},
+		{"truncated xz header", bytes.NewReader(piped(t, plain, "xz")[:9]), PackOptions{}, ErrInvalid, "xz stream is truncated"},
+		{"damaged xz", bytes.NewReader(patchedRaw(piped(t, plain, "xz"), func(b []byte) { b[200] ^= 1 })), PackOptions{}, ErrInvalid, "xz: data is corrupt"},
+		{"xz with a huge dictionary", bytes.NewReader(piped(t, plain, "xz", "--lzma2=dict=65MiB")), PackOptions{}, ErrInvalid, "dictionary of more than 64 MiB"},
+		{"second xz stream with a huge dictionary", bytes.NewReader(cat(piped(t, plain[:600], "xz"), piped(t, plain[600:], "xz", "--lzma2=dict=1GiB"))), PackOptions{}, ErrInvalid, "dictionary of more than 64 MiB"},
 		{"blob digest", bytes.NewReader(plain), PackOptions{Blob: other}, ErrDigest, digest.FromBytes(plain).String()},
 		{"diff ID", bytes.NewReader(gz(t, plain)), PackOptions{DiffID: other}, ErrDigest, "should be " + other.String() + ", and is " + digest.FromBytes(plain).String()},
 		{"unknown algorithm", bytes.NewReader(plain), PackOptions{Blob: "md5:d41d8cd98f00b204e9800998ecf8427e"}, nil, "can't be verified"},

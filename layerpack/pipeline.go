@@ -166,12 +166,12 @@ func (p *pipeline) decode() error {
 }
 
 func (p *pipeline) decodeFrom(src *bufio.Reader) error {
-	c, err := detect(src)
+	c, err := Detect(src)
 	if err != nil {
 		return err
 	}
 	p.out.Compression = c
-	d, err := decoder(src, c)
+	d, err := Decompress(src, c)
 	if err != nil {
 		return err
 	}
@@ -192,12 +192,12 @@ func (p *pipeline) decodeFrom(src *bufio.Reader) error {
 				return err
 			}
 		}
-		// ErrUnexpectedEOF is ReadFull's own: a decoder's is ErrInvalid.
+		// ErrUnexpectedEOF is ReadFull's own: a decoder wraps its.
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
 			return nil
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 	}
 }
@@ -246,7 +246,7 @@ func (p *pipeline) write() error {
 		return err
 	}
 	p.out.Entries = s.count
-	return t.finish(s.pos)
+	return t.finish(s)
 }
 
 // startWriteback lets the disk work while the layer still arrives, so that the

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -23,7 +25,10 @@ type chainMaker struct{ *rand.Rand }
 
 func (r chainMaker) pick(of ...string) string { return of[r.IntN(len(of))] }
 
-func (r chainMaker) path() string {
+func (r chainMaker) path(narrow bool) string {
+	if narrow {
+		return r.pick("a", "a/b", "a/b", "a/b/c", "d", "d/b", "l/b", "l", "l/b/c")
+	}
 	n := 1 + r.IntN(4)
 	var parts []string
 	for range n {
@@ -45,10 +50,18 @@ func (r chainMaker) path() string {
 	return p
 }
 
-func (r chainMaker) entry() tar.Header {
-	p := r.path()
+func (r chainMaker) entry(narrow bool) tar.Header {
+	p := r.path(narrow)
 	var h tar.Header
-	switch k := r.IntN(20); {
+	most := 20
+	if narrow {
+		most = 26
+	}
+	switch k := r.IntN(most); {
+	case k >= 22:
+		return hard(p, r.path(narrow))
+	case k >= 20:
+		return file(r.pick("a", "d", "l")+"/.wh..wh..opq", "")
 	case k < 6:
 		h = file(p, fmt.Sprint("data ", r.IntN(1000), strings.Repeat("z", r.IntN(3)*700)))
 	case k < 10:
@@ -56,7 +69,7 @@ func (r chainMaker) entry() tar.Header {
 	case k < 13:
 		h = link(p, r.pick("a", "b", "/a", "/lib", "..", "../..", "../../../c", "c/m", "/", ".", "l", "/nowhere/x", "../b/../l"))
 	case k < 15:
-		return hard(p, r.path())
+		return hard(p, r.path(narrow))
 	case k < 16:
 		h = node0(p, tar.TypeFifo, 0, 0)
 	case k < 18:
@@ -91,20 +104,35 @@ func (r chainMaker) odd(p string) tar.Header {
 	return dir(p + "/../")
 }
 
-// chain makes the layers of one chain. What the model refuses is mostly left
-// out; if it stays, wrong is true.
-func (r chainMaker) chain() (tars [][]tar.Header, want *model, wrong bool) {
-	want = newModel()
-	for range 1 + r.IntN(5) {
+// chain makes the layers of one chain, and the image as it is below the first
+// and after each. What the model refuses is mostly left out; if it stays, wrong
+// is true.
+func (r chainMaker) chain() (tars [][]tar.Header, states []*model, wrong bool) {
+	return r.chainOf(false)
+}
+
+// narrowChain makes one of few names and many layers, which undo each other's
+// work.
+func (r chainMaker) narrowChain() (tars [][]tar.Header, states []*model, wrong bool) {
+	return r.chainOf(true)
+}
+
+func (r chainMaker) chainOf(narrow bool) (tars [][]tar.Header, states []*model, wrong bool) {
+	layers, entries := 1+r.IntN(5), 14
+	if narrow {
+		layers, entries = 2+r.IntN(8), 4
+	}
+	states = append(states, newModel())
+	for i := range layers {
 		var layer []tar.Header
-		for range 1 + r.IntN(14) {
-			layer = append(layer, r.entry())
+		for range 1 + r.IntN(entries) {
+			layer = append(layer, r.entry(narrow))
 		}
 		for {
-			next := want.clone()
+			next := states[i].clone()
 			bad, err := next.apply(layer)
 			if err == nil {
-				want = next
+				states = append(states, next)
 				break
 			}
 			if r.IntN(40) == 0 {
@@ -114,18 +142,95 @@ func (r chainMaker) chain() (tars [][]tar.Header, want *model, wrong bool) {
 		}
 		tars = append(tars, layer)
 	}
-	return tars, want, false
+	return tars, states, false
 }
+
+// situations are the hard cases that a chain has, for the test to know that it
+// meets them.
+func situations(tars [][]tar.Header, states []*model) map[string]bool {
+	found := make(map[string]bool)
+	kinds := make(map[string]string) // of each path, layer by layer; - where it is not
+	opaque := make(map[string]int)
+	for i, layer := range tars {
+		below, above := states[i].fs, states[i+1].fs
+		for _, h := range layer {
+			p, _ := clean(h.Name)
+			dir, base := path.Split(p)
+			dir = strings.TrimSuffix(dir, "/")
+			for at := dir; at != "" && at != "."; at = path.Dir(at) {
+				if n := below[at]; n != nil && n.kind == tar.TypeSymlink {
+					found["symlinked parent"] = true
+				}
+			}
+			switch {
+			case base == whiteout.OpaqueName:
+				if opaque[dir]++; opaque[dir] > 1 {
+					found["opaque twice"] = true
+				}
+			case strings.HasPrefix(base, whiteout.Prefix) && !strings.HasPrefix(base, whiteout.MetaPrefix):
+				if n := below[join(dir, base[len(whiteout.Prefix):])]; n != nil && n.kind == tar.TypeDir {
+					found["whiteout of a directory"] = true
+				}
+			}
+		}
+		names := func(fs map[string]*mnode) map[int]int {
+			count := make(map[int]int)
+			for _, n := range fs {
+				if n.kind != tar.TypeDir {
+					count[n.id]++
+				}
+			}
+			return count
+		}
+		left := names(above)
+		for id, n := range names(below) {
+			if n > 1 && left[id] > 0 && left[id] < n {
+				found["hard link that outlives a name"] = true
+			}
+		}
+		for p, n := range below {
+			if now := above[p]; now != nil && now.kind != n.kind {
+				found["type change"] = true
+			}
+		}
+		for p, n := range above {
+			kinds[p] += string(rune(n.kind))
+		}
+		for p := range kinds {
+			if above[p] == nil {
+				kinds[p] += "-"
+			}
+		}
+	}
+	for _, k := range kinds {
+		if turn.MatchString(k) {
+			found["directory, file and directory again"] = true
+		}
+	}
+	return found
+}
+
+var turn = regexp.MustCompile(fmt.Sprintf("%c.*%c.*%c", tar.TypeDir, tar.TypeReg, tar.TypeDir))
 
 // TestMergeIsTheModel compares the index with a naive reading of the rules,
 // and, where the machine allows it, with what the kernel makes of the index
 // and of the extracted trees.
 func TestMergeIsTheModel(t *testing.T) {
-	const seeds = 300
+	const seeds = 480
 	refused := 0
+	met := make(map[string]int)
 	for seed := range uint64(seeds) {
 		r := chainMaker{rand.New(rand.NewPCG(seed, 7))}
-		tars, want, wrong := r.chain()
+		chain := r.chain
+		if seed%16 >= 8 {
+			chain = r.narrowChain
+		}
+		tars, states, wrong := chain()
+		if !wrong {
+			for s := range situations(tars, states) {
+				met[s]++
+			}
+		}
 		ok := t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 			var layers []cow.Layer
 			base := t.TempDir()
@@ -160,7 +265,7 @@ func TestMergeIsTheModel(t *testing.T) {
 			}
 			defer x.Close()
 			got := indexView(t, x, layers)
-			diff(t, "the index against the model", want.view(func() []string { return order(t, x) }), got)
+			diff(t, "the index against the model", states[len(states)-1].view(func() []string { return order(t, x) }), got)
 			if seed%8 == 0 && os.Getuid() == 0 {
 				at := mountEROFS(t, path, layers)
 				diff(t, "the kernel's tree against the index", without(got, dropLayer), hostView(t, at))
@@ -181,6 +286,11 @@ func TestMergeIsTheModel(t *testing.T) {
 	}
 	if refused < seeds/20 {
 		t.Errorf("only %d of %d chains were to be refused", refused, seeds)
+	}
+	for _, s := range []string{"whiteout of a directory", "directory, file and directory again", "opaque twice", "hard link that outlives a name", "type change", "symlinked parent"} {
+		if met[s] < seeds/40 {
+			t.Errorf("only %d of %d chains have a %s", met[s], seeds, s)
+		}
 	}
 }
 

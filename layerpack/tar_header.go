@@ -200,7 +200,7 @@ func (s *scanner) sparseDone(pairs []int64) error {
 	return s.done()
 }
 
-// done hands the entry out.
+// done has the entry handed out once its data has passed.
 func (s *scanner) done() error {
 	if err := checkEntry(&s.e); err != nil {
 		return s.invalid(s.e.name, err)
@@ -208,6 +208,19 @@ func (s *scanner) done() error {
 	if s.count++; s.count > maxEntries {
 		return fmt.Errorf("%w: more than %d entries", ErrBomb, maxEntries)
 	}
+	s.stargz.begin(&s.e)
+	if s.skip > 0 {
+		s.held = true
+		return nil
+	}
+	return s.release()
+}
+
+// release hands the entry out.
+func (s *scanner) release() error {
+	s.held = false
+	s.e.end, s.e.sum, s.sum = s.pos+s.skip, s.sum, 0
+	s.e.stargz = s.stargz.end()
 	err := s.emit(&s.e)
 	s.failed = err != nil
 	return err

@@ -3,12 +3,14 @@ package layerpack
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 )
 
 // scanner finds the entries of a tar that is written to it piece by piece. It
 // keeps nothing of the data, and knows the offset of each byte: that is why it
 // isn't archive/tar, which also can't read names that are not UTF-8 from
-// extended headers.
+// extended headers. An entry is handed out when its data has passed: then its
+// checksum is known.
 //
 // Rules where readers differ: global extended headers count (POSIX; docker
 // skips them); a link or directory has no data whatever its size says (as
@@ -39,6 +41,10 @@ type scanner struct {
 	stored int64 // its data in the tar
 	pairs  []int64
 	sparse mapParser
+
+	held   bool   // e is complete but for its data, which is passing
+	sum    uint32 // of what came after the last entry
+	stargz stargz
 }
 
 type scanState uint8
@@ -56,21 +62,24 @@ const (
 func (s *scanner) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
-		if s.skip > 0 {
-			k := min(s.skip, int64(len(p)))
-			s.advance(k)
-			p = p[k:]
-			continue
-		}
 		var err error
-		switch s.state {
-		case scanEnd:
-			s.pos += int64(len(p))
+		switch {
+		case s.skip > 0:
+			k := min(s.skip, int64(len(p)))
+			s.stargz.see(p[:k])
+			s.took(p[:k])
+			s.skip -= k
+			p = p[k:]
+			if s.skip == 0 && s.held {
+				err = s.release()
+			}
+		case s.state == scanEnd:
+			s.took(p)
 			p = nil
-		case scanMeta:
+		case s.state == scanMeta:
 			k := min(s.want-int64(len(s.data)), int64(len(p)))
 			s.data = append(s.data, p[:k]...)
-			s.pos += k
+			s.took(p[:k])
 			p = p[k:]
 			if int64(len(s.data)) == s.want {
 				err = s.metaDone()
@@ -79,10 +88,11 @@ func (s *scanner) Write(p []byte) (int, error) {
 			b := p
 			if s.have == 0 && len(p) >= blockSize {
 				b, p = p[:blockSize], p[blockSize:]
-				s.pos += blockSize
+				s.took(b)
 			} else {
 				k := copy(s.block[s.have:], p)
-				s.have, s.pos, p = s.have+k, s.pos+int64(k), p[k:]
+				s.took(p[:k])
+				s.have, p = s.have+k, p[k:]
 				if s.have < blockSize {
 					return n, nil
 				}
@@ -97,11 +107,14 @@ func (s *scanner) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// took moves on over b.
+func (s *scanner) took(b []byte) {
+	s.pos += int64(len(b))
+	s.sum = crc32.Update(s.sum, castagnoli, b)
+}
+
 // pass has the next size bytes and their padding passed over.
 func (s *scanner) pass(size int64) { s.skip, s.pad = padded(size), padded(size)-size }
-
-// advance passes over k bytes, at most s.skip, unseen.
-func (s *scanner) advance(k int64) { s.skip, s.pos = s.skip-k, s.pos+k }
 
 // finish tells whether the tar may end here.
 func (s *scanner) finish() error {
@@ -112,6 +125,8 @@ func (s *scanner) finish() error {
 		return fmt.Errorf("%w: the tar is truncated at byte %d", ErrInvalid, s.pos)
 	case s.pending():
 		return fmt.Errorf("%w: the tar ends after an extended header", ErrInvalid)
+	case s.held:
+		return s.release()
 	}
 	return nil
 }

@@ -96,11 +96,6 @@ func runsOf(pairs []int64, size, off, stored int64) ([]run, error) {
 	if stored != 0 {
 		return nil, fmt.Errorf("sparse map leaves %d bytes of data over", stored)
 	}
-	for at := range breaks(runs, size) {
-		if at%blockSize != 0 {
-			return nil, fmt.Errorf("sparse data at %d, not on a block of %d bytes, is not supported", at, blockSize)
-		}
-	}
 	return runs, nil
 }
 

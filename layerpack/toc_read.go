@@ -13,6 +13,8 @@ type toc struct {
 	body    string // the entries, encoded
 	entries int
 	tarSize int64
+	endSum  uint32 // CRC-32C of the tar behind the last entry
+	stargz  bool   // entries of eStargz's own are no files
 }
 
 // readTOC reads and verifies the table of contents at path.
@@ -37,37 +39,60 @@ func parseTOC(b []byte) (toc, error) {
 		return toc{}, fmt.Errorf("%w: version %d is not understood", ErrCorrupt, v)
 	}
 	foot := b[len(b)-tocFooter:]
-	if crc32.Checksum(b[:len(b)-4], castagnoli) != le.Uint32(foot[16:]) {
+	if crc32.Checksum(b[:len(b)-4], castagnoli) != le.Uint32(foot[tocFooter-4:]) {
 		return toc{}, fmt.Errorf("%w: the checksum is wrong", ErrCorrupt)
 	}
 	body := b[len(tocMagic) : len(b)-tocFooter]
 	t := toc{body: unsafe.String(unsafe.SliceData(body), len(body))}
-	n, size := le.Uint64(foot), le.Uint64(foot[8:])
-	if n > uint64(len(body)) || size > math.MaxInt64 || size>>blockBits >= nullBlock {
+	n, size, flags := le.Uint64(foot), le.Uint64(foot[8:]), le.Uint32(foot[20:])
+	if n > uint64(len(body)) || flags&^tocStargz != 0 || size > math.MaxInt64 || size>>blockBits >= nullBlock {
 		return toc{}, fmt.Errorf("%w: %d entries of %d bytes", ErrCorrupt, n, size)
 	}
 	t.entries, t.tarSize = int(n), int64(size)
+	t.endSum, t.stargz = le.Uint32(foot[16:]), flags != 0
 	return t, nil
 }
 
 // each calls fn for each entry, in the order of the tar. The entry is only
 // valid during the call; its slices and strings stay so.
 func (t toc) each(fn func(*entry) error) error {
-	c := cursor{s: t.body}
-	var e entry
-	for i := range t.entries {
-		e = entry{}
-		if !c.entry(&e, t.tarSize) {
-			return fmt.Errorf("%w: entry %d is damaged", ErrCorrupt, i)
+	c := t.cursor()
+	for {
+		e, err := c.next()
+		if e == nil || err != nil {
+			return err
 		}
-		if err := fn(&e); err != nil {
+		if err := fn(e); err != nil {
 			return err
 		}
 	}
-	if len(c.s) != 0 {
-		return fmt.Errorf("%w: %d bytes after the last entry", ErrCorrupt, len(c.s))
+}
+
+// tocCursor goes through the entries of a table of contents.
+type tocCursor struct {
+	toc
+	cursor
+	n int // entries that were read
+	e entry
+}
+
+func (t toc) cursor() *tocCursor { return &tocCursor{toc: t, cursor: cursor{s: t.body}} }
+
+// next is the next entry, valid until the one after it; nil at the end.
+func (c *tocCursor) next() (*entry, error) {
+	if c.n == c.entries {
+		if len(c.s) != 0 {
+			return nil, fmt.Errorf("%w: %d bytes after the last entry", ErrCorrupt, len(c.s))
+		}
+		return nil, nil
 	}
-	return nil
+	start := c.e.end
+	c.e = entry{}
+	if !c.entry(&c.e, start, c.tarSize) {
+		return nil, fmt.Errorf("%w: entry %d is damaged", ErrCorrupt, c.n)
+	}
+	c.n++
+	return &c.e, nil
 }
 
 // cursor takes values off the front of s. Once one of them doesn't fit, bad is
@@ -105,14 +130,16 @@ func (c *cursor) string() string {
 	return s
 }
 
-// entry reads one entry of a tar of tarSize bytes.
-func (c *cursor) entry(e *entry, tarSize int64) bool {
-	if len(c.s) == 0 {
+// entry reads one entry of a tar of tarSize bytes, whose member begins at start.
+func (c *cursor) entry(e *entry, start, tarSize int64) bool {
+	if len(c.s) < 5 {
 		return false
 	}
 	k := c.s[0]
-	c.s = c.s[1:]
-	e.kind, e.holes = kind(k&^(tocXattrs|tocSparse)), k&tocSparse != 0
+	e.sum = uint32(c.s[1]) | uint32(c.s[2])<<8 | uint32(c.s[3])<<16 | uint32(c.s[4])<<24
+	c.s = c.s[5:]
+	e.kind, e.holes, e.stargz = kind(k&^(tocXattrs|tocSparse|tocStargz)), k&tocSparse != 0, k&tocStargz != 0
+	e.end = start + int64(c.uvarint(uint64(padded(tarSize)-start)>>blockBits))<<blockBits
 	if e.kind >= kinds || e.holes && e.kind != kindFile {
 		return false
 	}
@@ -126,8 +153,7 @@ func (c *cursor) entry(e *entry, tarSize int64) bool {
 	switch e.kind {
 	case kindFile:
 		e.size = int64(c.uvarint(math.MaxInt64))
-		e.off = int64(c.uvarint(uint64(tarSize)>>blockBits)) << blockBits
-		if !c.data(e, tarSize) {
+		if !c.data(e, start, tarSize) {
 			return false
 		}
 	case kindHardLink, kindSymlink:
@@ -150,22 +176,32 @@ func (c *cursor) entry(e *entry, tarSize int64) bool {
 	return !c.bad
 }
 
-// data reads a file's runs, and checks that all lies in the tar.
-func (c *cursor) data(e *entry, tarSize int64) bool {
-	if !e.holes {
-		return e.size <= tarSize-e.off
-	}
-	n := c.uvarint(uint64(len(c.s)))
-	e.sparse = make([]run, 0, min(n, 1024))
-	end, tar := int64(0), e.off
-	for range n {
-		off := int64(c.uvarint(uint64(e.size-end))) + end
-		length := int64(c.uvarint(uint64(e.size - off)))
-		if c.bad || length > tarSize-tar {
-			return false
+// data reads a file's runs, and checks that all lies in the member and the tar.
+func (c *cursor) data(e *entry, start, tarSize int64) bool {
+	stored := e.size
+	if e.holes {
+		n := c.uvarint(uint64(len(c.s)))
+		e.sparse = make([]run, 0, min(n, 1024))
+		end := int64(0)
+		stored = 0
+		for range n {
+			off := int64(c.uvarint(uint64(e.size-end))) + end
+			length := int64(c.uvarint(uint64(e.size - off)))
+			if c.bad || length == 0 {
+				return false
+			}
+			e.sparse = append(e.sparse, run{off, length, stored})
+			end, stored = off+length, stored+length
 		}
-		e.sparse = append(e.sparse, run{off, length, tar})
-		end, tar = off+length, tar+length
+	}
+	if stored > tarSize || padded(stored) > e.end-start {
+		return false
+	}
+	if e.off = e.end - padded(stored); stored > tarSize-e.off {
+		return false
+	}
+	for i := range e.sparse {
+		e.sparse[i].tar += e.off
 	}
 	return true
 }

@@ -14,23 +14,31 @@ import (
 //	          the entries in the order of the tar
 //	8         number of entries
 //	8         size of the tar, bytes
+//	4         CRC-32C of what the tar has behind the last entry
+//	4         tocStargz or 0
 //	4         CRC-32C of all before it
 //
 // with little-endian numbers, and an entry is
 //
-//	1         kind, and tocXattrs and tocSparse
-//	varints   mode, uid, gid, mtime (zigzag), nsec
+//	1         kind, and tocXattrs, tocSparse and tocStargz
+//	4         CRC-32C of the member: all of the tar from the end of the
+//	          member before to the end of its own padding
+//	varints   length of that / 512, mode, uid, gid, mtime (zigzag), nsec
 //	string    name
-//	          file: size, offset of the data / 512;
+//	          file: size, whose data ends with the member;
 //	            sparse: number of runs, then hole before it and length of each
 //	          hard and symbolic link: string target
 //	          device: major, minor
 //	          with tocXattrs: number, then string name, string value of each
 //
-// where a string is its length and its bytes.
+// where a string is its length and its bytes. The members and what is behind
+// the last one are the whole tar, so that damage anywhere in it has a name.
+//
+// Version 2 brought the checksums.
 const (
-	tocMagic  = "cfs-toc\x01"
-	tocFooter = 8 + 8 + 4
+	tocMagic  = "cfs-toc\x02"
+	tocFooter = 8 + 8 + 4 + 4 + 4
+	tocStargz = 0x20 // an entry of eStargz's own; in the footer: leave those out
 	tocXattrs = 0x40
 	tocSparse = 0x80
 )
@@ -40,6 +48,7 @@ type tocWriter struct {
 	w       *bufio.Writer
 	sum     uint32
 	entries uint64
+	end     int64 // of the last member in the tar
 	size    int64 // bytes
 	buf     []byte
 }
@@ -79,7 +88,13 @@ func (t *tocWriter) add(e *entry) error {
 	if e.holes {
 		k |= tocSparse
 	}
+	if e.stargz {
+		k |= tocStargz
+	}
 	b := append(t.buf, k)
+	b = le.AppendUint32(b, e.sum)
+	b = binary.AppendUvarint(b, uint64(e.end-t.end)>>blockBits)
+	t.end = e.end
 	b = binary.AppendUvarint(b, uint64(e.mode))
 	b = binary.AppendUvarint(b, uint64(e.uid))
 	b = binary.AppendUvarint(b, uint64(e.gid))
@@ -89,7 +104,6 @@ func (t *tocWriter) add(e *entry) error {
 	switch e.kind {
 	case kindFile:
 		b = binary.AppendUvarint(b, uint64(e.size))
-		b = binary.AppendUvarint(b, uint64(e.off)>>blockBits)
 		if e.holes {
 			b = binary.AppendUvarint(b, uint64(len(e.sparse)))
 			end := int64(0)
@@ -115,10 +129,16 @@ func (t *tocWriter) add(e *entry) error {
 	return t.write(b)
 }
 
-// finish writes the footer.
-func (t *tocWriter) finish(tarSize int64) error {
+// finish writes the footer: s has seen the tar to its end.
+func (t *tocWriter) finish(s *scanner) error {
 	b := le.AppendUint64(t.buf, t.entries)
-	b = le.AppendUint64(b, uint64(tarSize))
+	b = le.AppendUint64(b, uint64(s.pos))
+	b = le.AppendUint32(b, s.sum)
+	flags := uint32(0)
+	if s.stargz.last {
+		flags = tocStargz
+	}
+	b = le.AppendUint32(b, flags)
 	b = le.AppendUint32(b, crc32.Update(t.sum, castagnoli, b))
 	if err := t.write(b); err != nil {
 		return err

@@ -70,6 +70,17 @@ func (n *node) target() string {
 	return n.ext.target
 }
 
+// dataRuns is where in its tar a regular file's data is.
+func (n *node) dataRuns() []run {
+	switch {
+	case n.ext != nil && n.ext.holes:
+		return n.ext.sparse
+	case n.size == 0:
+		return nil
+	}
+	return []run{{0, n.size, n.off}}
+}
+
 // set gives the directory a child, in place of what had the name.
 func (d *directory) set(name string, n *node) {
 	if d.kids == nil {

@@ -27,6 +27,7 @@ func indexView(t testing.TB, x *Index, layers []cow.Layer) map[string]view {
 		defer f.Close()
 		tars = append(tars, f)
 	}
+	tars = append(tars, x.File())
 	all := make(map[string]view)
 	first := make(map[NID]string)
 	err := x.Walk(func(path []byte, d *Dirent, a *Attr) error {

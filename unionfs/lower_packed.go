@@ -14,12 +14,13 @@ import (
 )
 
 // packed is a lower made of packed layers: the merged index answers for names
-// and attributes, the tars hold the data. One descriptor a layer, no more.
+// and attributes, the tars hold the data, and the index that of some sparse
+// files. One descriptor a layer and one of the index, no more.
 type packed struct {
 	index *layerpack.Index
 	tars  []*os.File // bottom first
-	fds   []int
-	bufs  sync.Pool // *[]layerpack.Extent
+	fds   []int      // of the tars, then of the index: the numbers of extents
+	bufs  sync.Pool  // *[]layerpack.Extent
 }
 
 func newPacked(index *layerpack.Index, tars []*os.File) *packed {
@@ -27,6 +28,7 @@ func newPacked(index *layerpack.Index, tars []*os.File) *packed {
 	for _, t := range tars {
 		p.fds = append(p.fds, int(t.Fd()))
 	}
+	p.fds = append(p.fds, int(index.File().Fd()))
 	p.bufs.New = func() any { s := make([]layerpack.Extent, 0, 16); return &s }
 	return p
 }
@@ -207,7 +209,7 @@ func (p *packed) layer(r lowerRef) string {
 }
 
 func (p *packed) statfs(out *fuse.StatfsOut) error {
-	if len(p.fds) == 0 {
+	if len(p.tars) == 0 {
 		out.Bsize, out.Frsize, out.NameLen = 4096, 4096, 255
 		return nil
 	}

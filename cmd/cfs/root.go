@@ -58,12 +58,12 @@ Start here:
 		Args:  groupArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	image.AddCommand(newImages(t, g, "ls"), newRemoveImages(t, g, "rm"), newLoad(t, g), newImport(t, g))
+	image.AddCommand(newImages(t, g, "ls"), newRemoveImages(t, g, "rm"), newLoad(t, g), newSave(t, g), newImport(t, g))
 	cmd.AddCommand(
 		newRun(t, g), newPs(t, g), newRm(t, g),
 		newMount(t, g), newUmount(t, g), newUnion(t, "union"),
-		newLoad(t, g), newImport(t, g), newImages(t, g, "images"), newRemoveImages(t, g, "rmi"), image,
-		newInfo(t, g), newMan(),
+		newLoad(t, g), newSave(t, g), newImport(t, g), newImages(t, g, "images"), newRemoveImages(t, g, "rmi"), image,
+		newFsck(t, g), newInfo(t, g), newMan(),
 	)
 	return cmd
 }

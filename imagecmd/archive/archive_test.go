@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+
 	it "github.com/cfs-project/cfs/imagecmd/internal/imagetest"
 	"github.com/cfs-project/cfs/imagecmd/store"
 )
@@ -45,6 +47,14 @@ func TestSymlinkTarget(t *testing.T) {
 type memory map[string]string
 
 func (m memory) Close() error { return nil }
+
+func (m memory) Top() ([]string, error) {
+	t := newTable()
+	for name := range m {
+		t.files[name] = File{}
+	}
+	return t.Top()
+}
 
 func (m memory) File(name string) (File, error) {
 	key, err := cleanName(name)
@@ -130,5 +140,58 @@ func FuzzOpen(f *testing.F) {
 		}
 		defer files.Close()
 		_, _ = Images(context.Background(), files)
+	})
+}
+
+// Whatever an archive of Docker before 1.10 holds, its images are chains that end,
+// of as many layers as they have names for, and their configs are ones.
+func FuzzV1(f *testing.F) {
+	v := &it.V1{}
+	base := v.Add(f, "", it.Tar(f))
+	top := v.Add(f, base, it.Tar(f))
+	v.Tag(top, "x/y", "1")
+	repositories, first, second := "", "", ""
+	for _, e := range v.Entries(f) {
+		switch e.Name {
+		case "repositories":
+			repositories = e.Data
+		case base + "/json":
+			first = e.Data
+		case top + "/json":
+			second = e.Data
+		}
+	}
+	f.Add(repositories, first, second)
+	f.Add("", first, second)
+	f.Add(`{"x":{"1":"`+top+`"}}`, `{"parent":"`+top+`"}`, second)
+	f.Add(`{"x":null,"Y":{}}`, `{}`, `{"created":"2015-01-01T00:00:00Z","container_config":{"Cmd":[""]}}`)
+	f.Fuzz(func(t *testing.T, repositories, first, second string) {
+		m := memory{base + "/json": first, base + "/layer.tar": "", top + "/json": second, top + "/layer.tar": ""}
+		if repositories != "" {
+			m["repositories"] = repositories
+		}
+		images, err := Images(context.Background(), m)
+		if err != nil {
+			if !errors.Is(err, ErrInvalid) {
+				t.Fatal(err)
+			}
+			return
+		}
+		for _, i := range images {
+			if len(i.Layers) < 1 || len(i.Layers) > 2 {
+				t.Fatalf("%d layers", len(i.Layers))
+			}
+			diffIDs := make([]digest.Digest, len(i.Layers))
+			for n := range diffIDs {
+				diffIDs[n] = digest.FromString("layer")
+			}
+			raw, err := i.MakeConfig(diffIDs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := store.ParseConfig(raw, len(diffIDs)); err != nil && !errors.Is(err, store.ErrInvalid) {
+				t.Fatal(err)
+			}
+		}
 	})
 }

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -37,6 +38,19 @@ func (d *dir) File(name string) (File, error) {
 		return File{}, err
 	}
 	return File{Size: fi.Size(), open: func() (io.ReadCloser, error) { return d.open(name) }}, nil
+}
+
+func (d *dir) Top() ([]string, error) {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(MaxEntries)
+	if errors.Is(err, io.EOF) {
+		err = nil // there are none
+	}
+	return names, err
 }
 
 // open never waits for a FIFO's writer, and gives regular files only.

@@ -1,5 +1,5 @@
 // Package archive reads image archives: what `docker save`, skopeo, podman and
-// umoci write, as a tar, compressed or not, or as a directory.
+// umoci write, as a tar, compressed or not, or as a directory; and writes them.
 //
 //	file ──► plain tar: read where it lies          ┐
 //	file ──► compressed ┐                           │
@@ -7,6 +7,9 @@
 //	                       in memory, large ones    │
 //	                       spooled in the store     │
 //	directory ─► opened below its root only         ┘
+//
+//	[]Saved ─► LayoutFiles, DockerFiles ┐
+//	blobs of the store ─────────────────┴► []Member ─► WriteTar, WriteDir
 //
 // # Vocabulary
 //
@@ -16,6 +19,10 @@
 //   - layout: an OCI image layout, index.json and blobs/<algorithm>/<hex>. An
 //     archive that is both, as Docker writes since 25, is read as a layout, as
 //     that has the digests of the manifests; its manifest.json then adds names.
+//     That is what is written as a docker-archive.
+//   - v1: the archives of Docker before 1.10, which have neither: an image for
+//     every layer, <id>/json and <id>/layer.tar, and the names in repositories.
+//     Their IDs are no digests; their images get the ones that Docker gives them.
 //
 // # Names
 //
@@ -34,6 +41,7 @@
 //   - Documents are bounded (store.MaxDocument), entries are (MaxEntries), and
 //     what decompression yields is.
 //   - A large file of a stream is written once: its spool becomes the blob.
+//   - The same members are written as the same bytes: sorted, root's, of one time.
 //
 // Imports the store for its spools and its readers of documents.
 package archive

@@ -12,7 +12,10 @@ import (
 	"github.com/cfs-project/cfs/imagecmd/store"
 )
 
-const dockerManifestName = "manifest.json"
+const (
+	dockerManifestName = "manifest.json"
+	repositoriesName   = "repositories"
+)
 
 // A dockerImage is one element of a docker-archive's manifest.json.
 type dockerImage struct {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -40,6 +42,8 @@ type Files interface {
 	// File finds a file, through links within the archive. fs.ErrNotExist,
 	// wrapped, when there is none.
 	File(name string) (File, error)
+	// Top lists the names at the top of the archive, in no order.
+	Top() ([]string, error)
 	// Close ends the use of every File and removes what was spooled.
 	Close() error
 }
@@ -93,7 +97,7 @@ func (b Blobs) Blob(d ocispec.Descriptor) (File, error) {
 	if err := d.Digest.Validate(); err != nil {
 		return File{}, fmt.Errorf("%w: digest %.100q: %w", ErrInvalid, string(d.Digest), err)
 	}
-	f, err := b.Files.File(path.Join(ocispec.ImageBlobsDir, d.Digest.Algorithm().String(), d.Digest.Encoded()))
+	f, err := b.Files.File(BlobName(d.Digest))
 	if err != nil {
 		return File{}, fmt.Errorf("blob %s: %w", d.Digest, err)
 	}
@@ -157,6 +161,19 @@ func (t *table) find(name string) (File, error) {
 		key = next
 	}
 	return File{}, fmt.Errorf("%w: %s: too many links", ErrInvalid, name)
+}
+
+func (t *table) Top() ([]string, error) {
+	seen := map[string]bool{}
+	for name := range t.files {
+		first, _, _ := strings.Cut(name, "/")
+		seen[first] = true
+	}
+	for name := range t.links {
+		first, _, _ := strings.Cut(name, "/")
+		seen[first] = true
+	}
+	return slices.Collect(maps.Keys(seen)), nil
 }
 
 // symlinkTarget is the key that a symlink leads to.

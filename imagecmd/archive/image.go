@@ -24,12 +24,16 @@ type Image struct {
 	RawConfig []byte        // docker-archive
 	Config    ocispec.Image // docker-archive
 	Layers    []Layer       // docker-archive; bottom first, one a diff ID of Config
+	// MakeConfig stands for the config where an archive has none, as it was
+	// written by Docker before 1.10; the diff IDs, bottom first, are the layers'.
+	MakeConfig func(diffIDs []digest.Digest) ([]byte, error)
 }
 
 // A Layer is one layer of a docker-archive.
 type Layer struct {
 	File File
 	Blob digest.Digest // what its name says of its bytes; "" nothing
+	ID   string        // what Docker before 1.10 called it; "" nothing
 }
 
 // Images lists the images of an archive, in its order.
@@ -47,8 +51,7 @@ func Images(ctx context.Context, fsys Files) ([]Image, error) {
 	}
 	raw, err := document(fsys, dockerManifestName)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: it has neither %s nor %s (a root filesystem is made an image with import)",
-			ErrInvalid, dockerManifestName, ocispec.ImageIndexFile)
+		return v1Images(fsys)
 	}
 	if err != nil {
 		return nil, err

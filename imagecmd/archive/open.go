@@ -19,6 +19,8 @@ var ErrEmpty = errors.New("empty input")
 type Options struct {
 	Store        *store.Store // takes the spools of streams
 	MaxExpansion int64        // of a compressed archive, see [Decompress]
+	// Progress is told the bytes read of a stream so far; may be nil.
+	Progress func(n int64)
 }
 
 // Open reads the archive at path, a file or a directory. The caller closes it.
@@ -86,7 +88,7 @@ func openFileAt(ctx context.Context, f *os.File, o Options) (Files, error) {
 }
 
 func read(ctx context.Context, r io.Reader, o Options) (Files, error) {
-	in := &counter{r: r}
+	in := &counter{r: r, told: o.Progress}
 	rc, _, err := Decompress(in, o.MaxExpansion)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/cfs-project/cfs/internal/durable"
 )
 
 // Document reads a manifest, index or config of the store; see [Source].
@@ -101,7 +103,7 @@ func (s *Store) linkBlob(ctx context.Context, file string, d digest.Digest, size
 	for {
 		err := os.Link(file, path)
 		if err == nil {
-			if err = syncDir(filepath.Dir(path)); err != nil {
+			if err = durable.SyncDir(filepath.Dir(path)); err != nil {
 				return nil, err
 			}
 		} else if !errors.Is(err, fs.ErrExist) {

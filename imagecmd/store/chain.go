@@ -17,6 +17,7 @@ import (
 
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/imagecmd/internal/parallel"
+	"github.com/cfs-project/cfs/internal/durable"
 	"github.com/cfs-project/cfs/layerpack"
 )
 
@@ -48,7 +49,7 @@ func (s *Store) Chain(ctx context.Context, img Image) (chain cow.Chain, release 
 		}
 	}
 	if err != nil {
-		return cow.Chain{}, nil, fmt.Errorf("image %s: %w", shortID(img.ID), err)
+		return cow.Chain{}, nil, damagedHint(fmt.Errorf("image %s: %w", shortID(img.ID), err))
 	}
 	return chain, sync.OnceFunc(in.Close), nil
 }
@@ -69,17 +70,32 @@ func (s *Store) prepareForChain(ctx context.Context) error {
 	return err
 }
 
+// chain leases the layers of a chain and its merged index. Where that must be made
+// and a table of contents turns out to be damaged, all of them are read and mended.
 func (s *Store) chain(ctx context.Context, in *Ingest, diffIDs []digest.Digest, layers []ocispec.Descriptor) (cow.Chain, error) {
 	if len(diffIDs) != len(layers) {
 		return cow.Chain{}, fmt.Errorf("%w: %d diff_ids for %d layers", ErrInvalid, len(diffIDs), len(layers))
 	}
-	chain := cow.Chain{Layers: make([]cow.Layer, len(diffIDs))}
-	if len(diffIDs) > 0 {
-		chain.ID = identity.ChainID(diffIDs)
+	first := &Ingest{s: s}
+	chain, err := s.leaseChain(ctx, first, diffIDs, layers, nil)
+	if err == nil {
+		for _, f := range first.leases {
+			in.hold(f)
+		}
+		return chain, nil
 	}
+	first.Close() // a layer that we hold ourselves can't be taken away
+	if !errors.Is(err, layerpack.ErrCorrupt) {
+		return chain, err
+	}
+	return s.leaseChain(ctx, in, diffIDs, layers, layerpack.CheckTOC)
+}
+
+func (s *Store) leaseChain(ctx context.Context, in *Ingest, diffIDs []digest.Digest, layers []ocispec.Descriptor, good func(cow.Layer) error) (cow.Chain, error) {
+	chain := cow.Chain{ID: chainID(diffIDs), Layers: make([]cow.Layer, len(diffIDs))}
 	err := parallel.Do(ctx, packers, len(diffIDs), func(ctx context.Context, i int) error {
-		chain.Layers[i] = cow.Layer{DiffID: diffIDs[i], Dir: s.layerPath(diffIDs[i])}
-		f, err := s.leaseLayer(ctx, diffIDs[i])
+		chain.Layers[i] = s.layer(diffIDs[i])
+		f, err := s.leaseLayer(ctx, diffIDs[i], good)
 		if err == nil {
 			in.hold(f)
 			return nil
@@ -159,7 +175,7 @@ func (s *Store) buildIndex(ctx context.Context, chain cow.Chain, path string) er
 	if err := renameNew(built, path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 // checkIndex holds an index against the chain it is for.
@@ -177,4 +193,12 @@ func checkIndex(path string, chain cow.Chain) error {
 		return fmt.Errorf("%s: %w: it is of other layers", path, layerpack.ErrCorrupt)
 	}
 	return nil
+}
+
+// chainID is the identity of a chain; "" of one without layers.
+func chainID(diffIDs []digest.Digest) digest.Digest {
+	if len(diffIDs) == 0 {
+		return ""
+	}
+	return identity.ChainID(diffIDs)
 }

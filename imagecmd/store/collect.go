@@ -11,6 +11,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/cfs-project/cfs/internal/durable"
 )
 
 // marks are objects, by what names them.
@@ -85,11 +87,7 @@ func (m *marks) chain(s *Store, diffIDs []digest.Digest) {
 		m.layers[filepath.Base(s.layerPath(d))] = true
 		m.prefixes[identity.ChainID(diffIDs[:i+1])] = true
 	}
-	id := digest.Digest("")
-	if len(diffIDs) > 0 {
-		id = identity.ChainID(diffIDs)
-	}
-	m.indexes[filepath.Base(s.chainPath(id))] = true
+	m.indexes[filepath.Base(s.chainPath(chainID(diffIDs)))] = true
 }
 
 // collect removes, under the index lock, what no line of x and no container
@@ -173,7 +171,7 @@ func (s *Store) collectDir(dir string, bin *trashBin, dead func(os.DirEntry) boo
 	if !gone {
 		return nil
 	}
-	return syncDir(dir)
+	return durable.SyncDir(dir)
 }
 
 // A trashBin holds what has lost its name, to be deleted without a lock held

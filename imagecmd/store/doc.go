@@ -15,8 +15,8 @@
 //	cow.Chain, leased until released
 //
 // Below the same root live containers/<id>/ (see [Container]), drivers/<name>/
-// (see [Store.DriverHome]) and tmp/, where everything is written before it gets
-// its name.
+// (see [Store.DriverHome]), tmp/, where everything is written before it gets
+// its name, and damaged/, where [Store.Check] puts what is lost.
 //
 // # Vocabulary
 //
@@ -40,6 +40,19 @@
 // "docker.io/library/debian:latest" are one name. Where several lines claim one
 // name the last counts, as the newest is appended. A ref.name that is no valid
 // reference makes its image nameless.
+//
+// # Damage
+//
+// What is read of a document is verified every time; of blobs and layers the size
+// is, and their bytes when they come in, when they are saved, and by
+// [Store.Check]. What is made of a tar, its table of contents, layer.json and the
+// merged indexes (of these the head), is checked where it is needed, and made again
+// where it is missing, of another version or damaged:
+//
+//	merged index ◄── tables of contents ◄── layer.tar ◄── a compressed blob
+//	                                             ▲│
+//	                                             │▼
+//	                                        a plain blob
 //
 // # Invariants
 //

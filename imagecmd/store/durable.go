@@ -9,17 +9,9 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
-)
 
-// syncDir makes the names in a directory durable.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
+	"github.com/cfs-project/cfs/internal/durable"
+)
 
 // renameNew renames without replacing: fs.ErrExist when to is there.
 func renameNew(from, to string) error {
@@ -78,5 +70,5 @@ func (s *Store) replaceFile(ctx context.Context, path string, data []byte) error
 	}
 	t.done = true
 	t.f.Close()
-	return syncDir(filepath.Dir(path))
+	return durable.SyncDir(filepath.Dir(path))
 }

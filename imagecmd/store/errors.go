@@ -3,6 +3,8 @@ package store
 import (
 	"errors"
 	"fmt"
+
+	"github.com/cfs-project/cfs/internal/hint"
 )
 
 // The sentinels of the package; what it returns wraps at most one of them.
@@ -39,4 +41,13 @@ func (e *conflict) Is(target error) bool { return target == ErrConflict }
 
 func conflictf(format string, args ...any) error {
 	return &conflict{fmt.Sprintf(format, args...)}
+}
+
+// damagedHint adds to an error that comes from damage of the store what can be
+// done about it.
+func damagedHint(err error) error {
+	if !isDamage(err) && !errors.Is(err, ErrInvalid) {
+		return err
+	}
+	return hint.With(err, "'cfs fsck --repair' mends what it can, and says what must be loaded or pulled again")
 }

@@ -101,7 +101,7 @@ func (s *Store) imagesOf(ctx context.Context, x *index) ([]Image, error) {
 		}
 		return strings.Compare(string(a.ID), string(b.ID))
 	})
-	return out, errors.Join(broken...)
+	return out, damagedHint(errors.Join(broken...))
 }
 
 // A readResult is what was read of a target, or why it could not be.

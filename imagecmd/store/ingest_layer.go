@@ -20,8 +20,8 @@ import (
 // LayerSource is where a layer comes from. Spool or Open is set.
 type LayerSource struct {
 	DiffID digest.Digest // the tar's; "" = not known
-	Blob   digest.Digest // of the bytes as they come; "" = not known
-	Size   int64         // of the bytes as they come; < 0 = not known
+	Blob   digest.Digest // of the bytes as they come, where something names it; "" = not known
+	Size   int64         // of Blob; < 0 = not known
 	Spool  *Spool
 	Open   func() (io.ReadCloser, error) // not called when the layer is here
 	// MaxExpansion bounds the unpacking; 0 = the store's.
@@ -30,7 +30,9 @@ type LayerSource struct {
 	Progress func(n int64)
 }
 
-// A Layer is what Layer brought.
+// A Layer is what Layer brought. Its blob is what came, byte for byte, but for
+// a compression of which OCI knows none, bzip2 or xz: then it is the tar, or,
+// where the source names its Blob, what came, without a media type.
 type Layer struct {
 	Descriptor ocispec.Descriptor // of the blob, with an OCI media type
 	DiffID     digest.Digest
@@ -53,7 +55,7 @@ func (in *Ingest) Layer(ctx context.Context, src LayerSource) (Layer, error) {
 	case err != nil:
 	case src.Blob != "" && l.Descriptor.Digest != src.Blob:
 		err = fmt.Errorf("%w: its blob is %s", layerpack.ErrDigest, l.Descriptor.Digest)
-	case src.Size >= 0 && l.Descriptor.Size != src.Size:
+	case src.Size >= 0 && src.Blob != "" && l.Descriptor.Size != src.Size:
 		err = fmt.Errorf("%w: its blob has %d bytes instead of %d", ErrInvalid, l.Descriptor.Size, src.Size)
 	}
 	return l, layerError(src, err)
@@ -109,11 +111,15 @@ func (in *Ingest) spooledLayer(ctx context.Context, src LayerSource) (Layer, err
 		src.Spool, src.Open = nil, func() (io.ReadCloser, error) { return io.NopCloser(p.NewReader()), nil }
 		return in.layer(ctx, src)
 	}
-	compressed, err := isCompressed(bufio.NewReader(p.NewReader()))
+	c, err := layerpack.Detect(bufio.NewReader(p.NewReader()))
 	if err != nil {
 		return Layer{}, err
 	}
-	if !compressed {
+	if c != layerpack.Plain && src.keepsTar(c) {
+		src.Spool, src.Open = nil, func() (io.ReadCloser, error) { return io.NopCloser(p.NewReader()), nil }
+		return in.layer(ctx, src)
+	}
+	if c == layerpack.Plain {
 		if src.DiffID != "" && src.DiffID != p.Digest {
 			return Layer{}, fmt.Errorf("%w: it is %s", layerpack.ErrDigest, p.Digest)
 		}
@@ -130,53 +136,46 @@ func (in *Ingest) spooledLayer(ctx context.Context, src LayerSource) (Layer, err
 
 // packedLayer packs a leased blob of the store, if that has not been done.
 func (in *Ingest) packedLayer(ctx context.Context, src LayerSource, blob *os.File, verified bool) (Layer, error) {
-	compressed, err := isCompressed(bufio.NewReader(io.NewSectionReader(blob, 0, 16)))
+	fi, err := blob.Stat()
 	if err != nil {
 		return Layer{}, err
 	}
-	fi, err := blob.Stat()
+	c, err := layerpack.Detect(bufio.NewReader(io.NewSectionReader(blob, 0, fi.Size())))
 	if err != nil {
 		return Layer{}, err
 	}
 	s := in.s.with(src)
 	if src.DiffID == "" {
 		return in.unknownLayer(ctx, src, func(dir string) (layerpack.Packed, error) {
-			return s.packBlob(ctx, dir, src.Blob, "", verified)
+			return s.packBlob(ctx, dir, src, verified)
 		})
 	}
 	f, err := s.buildLayer(ctx, src.DiffID, func(dir string) (layerpack.Packed, error) {
-		return s.packBlob(ctx, dir, src.Blob, src.DiffID, verified)
+		return s.packBlob(ctx, dir, src, verified)
 	})
 	if err != nil {
 		return Layer{}, err
 	}
 	in.hold(f)
-	l := Layer{DiffID: src.DiffID, Descriptor: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: src.Blob, Size: fi.Size()}}
-	if compressed {
-		l.Descriptor.MediaType, err = compressedType(blob)
-	}
-	return l, err
+	return Layer{DiffID: src.DiffID, Descriptor: ocispec.Descriptor{MediaType: mediaType(c), Digest: src.Blob, Size: fi.Size()}}, nil
 }
 
-func compressedType(f io.ReaderAt) (string, error) {
-	var b [1]byte
-	if _, err := f.ReadAt(b[:], 0); err != nil {
-		return "", err
-	}
-	if b[0] == 0x1f {
-		return ocispec.MediaTypeImageLayerGzip, nil
-	}
-	return ocispec.MediaTypeImageLayerZstd, nil
-}
-
+// mediaType is OCI's for a layer in a compression; "" if it has none.
 func mediaType(c layerpack.Compression) string {
 	switch c {
+	case layerpack.Plain:
+		return ocispec.MediaTypeImageLayer
 	case layerpack.Gzip:
 		return ocispec.MediaTypeImageLayerGzip
 	case layerpack.Zstd:
 		return ocispec.MediaTypeImageLayerZstd
 	}
-	return ocispec.MediaTypeImageLayer
+	return ""
+}
+
+// keepsTar tells that the blob of what comes, compressed as c, is its tar.
+func (src *LayerSource) keepsTar(c layerpack.Compression) bool {
+	return c == layerpack.Plain || mediaType(c) == "" && src.Blob == ""
 }
 
 // with is the store with the bounds of one source.
@@ -189,8 +188,8 @@ func (s *Store) with(src LayerSource) *Store {
 	return &c
 }
 
-// streamedLayer packs a layer as it arrives. A plain one is written once and
-// linked as the blob; a compressed one goes to the blob on its way.
+// streamedLayer packs a layer as it arrives. Where the tar is the blob it is
+// written once and linked; else what comes goes to the blob on its way.
 func (in *Ingest) streamedLayer(ctx context.Context, src LayerSource) (Layer, error) {
 	s := in.s.with(src)
 	rc, err := src.Open()
@@ -199,11 +198,11 @@ func (in *Ingest) streamedLayer(ctx context.Context, src LayerSource) (Layer, er
 	}
 	defer rc.Close()
 	r := bufio.NewReaderSize(rc, 256<<10)
-	compressed, err := isCompressed(r)
+	c, err := layerpack.Detect(r)
 	if err != nil {
 		return Layer{}, err
 	}
-	if !compressed && src.DiffID == "" {
+	if c == layerpack.Plain && src.DiffID == "" {
 		src.DiffID = src.Blob
 	}
 	var packed *layerpack.Packed
@@ -211,7 +210,7 @@ func (in *Ingest) streamedLayer(ctx context.Context, src LayerSource) (Layer, er
 		o := s.packOptions()
 		o.Blob, o.DiffID, o.Progress = src.Blob, src.DiffID, src.Progress
 		var t *temp
-		if compressed {
+		if !src.keepsTar(c) {
 			if t, err = s.tempFile("blob"); err != nil {
 				return layerpack.Packed{}, err
 			}
@@ -221,6 +220,9 @@ func (in *Ingest) streamedLayer(ctx context.Context, src LayerSource) (Layer, er
 		p, err := layerpack.Pack(ctx, r, dir, o)
 		if err != nil {
 			return p, err
+		}
+		if t == nil {
+			p.Compression, p.Blob, p.BlobSize = layerpack.Plain, p.DiffID, p.TarSize
 		}
 		if err := in.keepBlob(ctx, t, dir, p); err != nil {
 			return p, err
@@ -238,17 +240,15 @@ func (in *Ingest) streamedLayer(ctx context.Context, src LayerSource) (Layer, er
 	in.hold(f)
 	if packed == nil {
 		// The layer is here; its blob, in this compression, is not.
-		return in.blobOfLayer(ctx, src, r, compressed)
+		return in.blobOfLayer(ctx, src, r, c)
 	}
 	return Layer{DiffID: packed.DiffID, Descriptor: ocispec.Descriptor{MediaType: mediaType(packed.Compression), Digest: packed.Blob, Size: packed.BlobSize}}, nil
 }
 
-// keepBlob makes the blob of a layer that was just packed in dir.
+// keepBlob makes the blob of a layer that is packed in dir: of t, or, if that is
+// nil, of its tar.
 func (in *Ingest) keepBlob(ctx context.Context, t *temp, dir string, p layerpack.Packed) error {
 	if t == nil {
-		if p.Compression != layerpack.Plain {
-			return fmt.Errorf("%w: compressed, and not at its beginning", layerpack.ErrInvalid)
-		}
 		tarPath := filepath.Join(dir, cow.TarName)
 		if err := os.Chmod(tarPath, 0o644); err != nil {
 			return err
@@ -292,7 +292,7 @@ func (in *Ingest) unknownLayer(ctx context.Context, src LayerSource, fill func(d
 	}
 	f, err := in.s.finishLayer(t, p)
 	if errors.Is(err, fs.ErrExist) {
-		f, err = in.s.leaseLayer(ctx, p.DiffID)
+		f, err = in.s.leaseLayer(ctx, p.DiffID, nil)
 	}
 	if err != nil {
 		return Layer{}, err
@@ -302,20 +302,16 @@ func (in *Ingest) unknownLayer(ctx context.Context, src LayerSource, fill func(d
 }
 
 // blobOfLayer keeps the blob of a layer that is already packed.
-func (in *Ingest) blobOfLayer(ctx context.Context, src LayerSource, r io.Reader, compressed bool) (Layer, error) {
-	if !compressed {
-		f, err := in.s.linkBlob(ctx, in.s.layerTar(src.DiffID), src.DiffID, -1)
-		if err == nil {
-			in.hold(f)
-			fi, err := f.Stat()
-			if err != nil {
-				return Layer{}, err
-			}
-			return Layer{DiffID: src.DiffID, Descriptor: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: src.DiffID, Size: fi.Size()}}, nil
-		}
-		if !isNoLink(err) {
+func (in *Ingest) blobOfLayer(ctx context.Context, src LayerSource, r *bufio.Reader, c layerpack.Compression) (Layer, error) {
+	if src.keepsTar(c) {
+		tar := in.s.layerTar(src.DiffID)
+		fi, err := os.Stat(tar)
+		if err != nil {
 			return Layer{}, err
 		}
+		p := layerpack.Packed{Blob: src.DiffID, DiffID: src.DiffID, BlobSize: fi.Size(), TarSize: fi.Size()}
+		err = in.keepBlob(ctx, nil, filepath.Dir(tar), p)
+		return Layer{DiffID: src.DiffID, Descriptor: ocispec.Descriptor{MediaType: mediaType(layerpack.Plain), Digest: p.Blob, Size: p.BlobSize}}, err
 	}
 	p, err := in.s.Spool(ctx, r)
 	if err != nil {
@@ -328,9 +324,8 @@ func (in *Ingest) blobOfLayer(ctx context.Context, src LayerSource, r io.Reader,
 		if err := in.Blob(ctx, d, p.NewReader()); err != nil {
 			return Layer{}, err
 		}
-		t, err := compressedType(p.t.f)
-		d.MediaType = t
-		return Layer{DiffID: src.DiffID, Descriptor: d}, err
+		d.MediaType = mediaType(c)
+		return Layer{DiffID: src.DiffID, Descriptor: d}, nil
 	}
 	return in.spooledLayer(ctx, src)
 }

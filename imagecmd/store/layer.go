@@ -2,8 +2,6 @@ package store
 
 import (
 	"archive/tar"
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,8 +24,8 @@ const infoName = "layer.json"
 type layerInfo struct {
 	DiffID  digest.Digest `json:"diffID"`
 	TarSize int64         `json:"tarSize"` // bytes of layer.tar
+	TOCSize int64         `json:"tocSize"` // bytes of layer.toc
 	Size    int64         `json:"size"`    // bytes of its files, which is what Docker calls a layer's size
-	Entries int           `json:"entries"`
 }
 
 func (s *Store) readLayerInfo(diffID digest.Digest) (layerInfo, error) {
@@ -37,41 +35,9 @@ func (s *Store) readLayerInfo(diffID digest.Digest) (layerInfo, error) {
 		return info, err
 	}
 	if err := json.Unmarshal(raw, &info); err != nil || info.DiffID != diffID {
-		return info, fmt.Errorf("layer %s: damaged %s", diffID, infoName)
+		return info, fmt.Errorf("%w: damaged %s", layerpack.ErrCorrupt, infoName)
 	}
 	return info, nil
-}
-
-// leaseLayer leases a packed layer; fs.ErrNotExist means that it must be packed.
-// A directory that lacks one of its files, which only other hands do, is taken away.
-func (s *Store) leaseLayer(ctx context.Context, diffID digest.Digest) (*os.File, error) {
-	path := s.layerPath(diffID)
-	f, err := lease(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range []string{cow.TarName, cow.TOCName, infoName} {
-		if _, err := os.Lstat(filepath.Join(path, name)); err == nil {
-			continue
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			f.Close()
-			return nil, err
-		}
-		f.Close()
-		took, err := seize(path)
-		if err != nil {
-			return nil, err
-		}
-		if took == nil {
-			return nil, fmt.Errorf("layer %s is damaged, its %s is gone, and it is in use", diffID, name)
-		}
-		err = s.trash(took, path)
-		if err == nil {
-			err = fmt.Errorf("layer %s lacks its %s: %w", diffID, name, fs.ErrNotExist)
-		}
-		return nil, err
-	}
-	return f, nil
 }
 
 // trash removes an object that was seized: its name goes at once, with a
@@ -90,7 +56,7 @@ func (s *Store) trash(f *os.File, path string) error {
 // leaves layer.tar and layer.toc in it, verified and synced.
 func (s *Store) buildLayer(ctx context.Context, diffID digest.Digest, fill func(dir string) (layerpack.Packed, error)) (*os.File, error) {
 	for {
-		f, err := s.leaseLayer(ctx, diffID)
+		f, err := s.leaseLayer(ctx, diffID, nil)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return f, err
 		}
@@ -118,16 +84,11 @@ func (s *Store) buildLayer(ctx context.Context, diffID digest.Digest, fill func(
 
 // finishLayer completes a filled temp directory and publishes it.
 func (s *Store) finishLayer(t *temp, p layerpack.Packed) (*os.File, error) {
-	info := layerInfo{DiffID: p.DiffID, TarSize: p.TarSize, Entries: p.Entries}
-	var err error
-	if info.Size, err = contentSize(filepath.Join(t.path, cow.TarName)); err != nil {
+	info, err := measureLayer(cow.Layer{DiffID: p.DiffID, Dir: t.path})
+	if err != nil {
 		return nil, fmt.Errorf("layer %s: %w", p.DiffID, err)
 	}
-	raw, err := json.Marshal(info)
-	if err != nil {
-		return nil, err
-	}
-	if err := writeSynced(filepath.Join(t.path, infoName), raw); err != nil {
+	if err := writeInfo(t.path, info); err != nil {
 		return nil, err
 	}
 	if err := t.f.Sync(); err != nil {
@@ -148,27 +109,27 @@ func writeSynced(path string, data []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// packBlob fills dir from a blob of this store, which the caller has leased.
+// packBlob fills dir from src.Blob, which the caller has leased.
 // verified says that the blob's bytes were hashed on their way in.
-func (s *Store) packBlob(ctx context.Context, dir string, blob, diffID digest.Digest, verified bool) (layerpack.Packed, error) {
-	path := s.blobPath(blob)
+func (s *Store) packBlob(ctx context.Context, dir string, src LayerSource, verified bool) (layerpack.Packed, error) {
+	path := s.blobPath(src.Blob)
 	f, err := openObject(path)
 	if err != nil {
 		return layerpack.Packed{}, err
 	}
 	defer f.Close()
-	if blob == diffID {
+	if src.Blob == src.DiffID {
 		// The blob is the tar: one file, two names.
 		err := os.Link(path, filepath.Join(dir, cow.TarName))
 		if err == nil {
-			return s.scanPlain(ctx, f, dir, diffID, verified)
+			return s.scanPlain(ctx, f, dir, src, verified)
 		}
 		if !isNoLink(err) {
 			return layerpack.Packed{}, err
 		}
 	}
 	o := s.packOptions()
-	o.Blob, o.DiffID = blob, diffID
+	o.Blob, o.DiffID, o.Progress = src.Blob, src.DiffID, src.Progress
 	return layerpack.Pack(ctx, f, dir, o)
 }
 
@@ -177,10 +138,14 @@ func (s *Store) packOptions() layerpack.PackOptions {
 }
 
 // scanPlain makes the table of contents of a linked layer.tar.
-func (s *Store) scanPlain(ctx context.Context, f *os.File, dir string, diffID digest.Digest, verified bool) (layerpack.Packed, error) {
+func (s *Store) scanPlain(ctx context.Context, f *os.File, dir string, src LayerSource, verified bool) (layerpack.Packed, error) {
+	diffID := src.DiffID
 	fi, err := f.Stat()
 	if err != nil {
 		return layerpack.Packed{}, err
+	}
+	if src.Progress != nil {
+		src.Progress(fi.Size()) // it was read before, and only its headers are now
 	}
 	if fi.Size() > layerpack.DefaultMaxSize {
 		return layerpack.Packed{}, fmt.Errorf("layer %s: %w: %d bytes", diffID, layerpack.ErrBomb, fi.Size())
@@ -254,16 +219,4 @@ func contentSize(path string) (int64, error) {
 		sum += n
 	}
 	return sum, nil
-}
-
-// isCompressed looks at the first bytes of a layer without taking them: true
-// for gzip and zstd, with which the blob and its tar are two things.
-func isCompressed(r *bufio.Reader) (bool, error) {
-	b, err := r.Peek(4)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, err
-	}
-	return bytes.HasPrefix(b, []byte{0x1f, 0x8b}) ||
-		bytes.HasPrefix(b, []byte{0x28, 0xb5, 0x2f, 0xfd}) ||
-		len(b) == 4 && b[0]&0xf0 == 0x50 && bytes.Equal(b[1:], []byte{0x2a, 0x4d, 0x18}), nil // a skippable zstd frame
 }

@@ -125,7 +125,7 @@ func (s *Store) locked(ctx context.Context, fn func(x *index, write func() error
 // as a nameless one; one that gets a name needs no nameless line. ref nil only
 // keeps the target.
 func (x *index) claim(target ocispec.Descriptor, ref reference.Named) (before *ocispec.Descriptor) {
-	target.Annotations = nameAnnotations(target.Annotations, ref)
+	target = NamedDescriptor(target, ref)
 	var kept []line
 	var losers []line
 	have := false
@@ -148,9 +148,8 @@ func (x *index) claim(target ocispec.Descriptor, ref reference.Named) (before *o
 	}
 	x.Manifests = kept
 	for _, l := range losers {
-		d := l.Descriptor
+		d := NamedDescriptor(l.Descriptor, nil)
 		before = &d
-		d.Annotations = nameAnnotations(d.Annotations, nil)
 		x.keep(d)
 	}
 	if !have {
@@ -167,6 +166,13 @@ func (x *index) keep(d ocispec.Descriptor) {
 		}
 	}
 	x.Manifests = append(x.Manifests, line{Descriptor: d})
+}
+
+// NamedDescriptor is a line of a layout's index.json as this store writes it: a
+// target under a name, in place of the one it had; nil for a nameless one.
+func NamedDescriptor(target ocispec.Descriptor, name reference.Named) ocispec.Descriptor {
+	target.Annotations = nameAnnotations(target.Annotations, name)
+	return target
 }
 
 // nameAnnotations copies annotations with the name replaced, or taken out.

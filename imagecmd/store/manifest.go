@@ -254,13 +254,13 @@ func readTarget(ctx context.Context, src Source, target ocispec.Descriptor, p oc
 	if err != nil {
 		return Manifest{}, fmt.Errorf("%s: %w", target.Digest, err)
 	}
-	mismatch := fmt.Errorf("%w: %s has none for %s", ErrPlatform, target.Digest, platformString(p))
+	mismatch := fmt.Errorf("%w: %s has none for %s", ErrPlatform, target.Digest, FormatPlatform(p))
 	if at := pickPlatform(p, x.Manifests); at >= 0 {
 		m, err := readTarget(ctx, src, x.Manifests[at], p, depth+1)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return m, err
 		}
-		mismatch = fmt.Errorf("%w: of %s that for %s is not here: %w", ErrPlatform, target.Digest, platformString(p), err)
+		mismatch = fmt.Errorf("%w: of %s that for %s is not here: %w", ErrPlatform, target.Digest, FormatPlatform(p), err)
 	}
 	for _, d := range x.Manifests {
 		if isAttestation(d) || !isManifest(d.MediaType) {

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"fmt"
+	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -70,6 +73,48 @@ func normalPlatform(p ocispec.Platform) ocispec.Platform {
 	return p
 }
 
+// ParsePlatform reads a platform as people write it: OS/ARCH[/VARIANT], or an OS
+// or an architecture alone, which is then the host's otherwise.
+func ParsePlatform(s string) (ocispec.Platform, error) {
+	parts := strings.Split(s, "/")
+	for _, p := range parts {
+		if !platformPart.MatchString(p) {
+			return ocispec.Platform{}, fmt.Errorf("invalid platform %q: it is OS/ARCH[/VARIANT], such as linux/arm64", s)
+		}
+	}
+	host := HostPlatform()
+	switch len(parts) {
+	case 1:
+		p := normalPlatform(ocispec.Platform{OS: host.OS, Architecture: parts[0]})
+		if slices.Contains(systems, strings.ToLower(s)) {
+			p = normalPlatform(ocispec.Platform{OS: s, Architecture: host.Architecture, Variant: host.Variant})
+		}
+		return p, nil
+	case 2:
+		return normalPlatform(ocispec.Platform{OS: parts[0], Architecture: parts[1]}), nil
+	case 3:
+		return normalPlatform(ocispec.Platform{OS: parts[0], Architecture: parts[1], Variant: parts[2]}), nil
+	}
+	return ocispec.Platform{}, fmt.Errorf("invalid platform %q: it is OS/ARCH[/VARIANT], such as linux/arm64", s)
+}
+
+var platformPart = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+
+// systems are the operating systems that images are made for.
+var systems = []string{"linux", "windows", "freebsd", "darwin"}
+
+// For is nil if the image runs on a machine of that platform, by the index that it
+// was chosen from and by its own config; else ErrPlatform.
+func (m Manifest) For(p ocispec.Platform) error {
+	if m.Mismatch != nil {
+		return m.Mismatch
+	}
+	if rank(normalPlatform(p), m.Config.Platform) < 0 {
+		return fmt.Errorf("%w: it is for %s, not %s", ErrPlatform, FormatPlatform(m.Config.Platform), FormatPlatform(p))
+	}
+	return nil
+}
+
 // rank tells how well an image built for have suits a machine that is want:
 // negative not at all, else the higher the better.
 func rank(want, have ocispec.Platform) int {
@@ -129,7 +174,8 @@ func isAttestation(d ocispec.Descriptor) bool {
 		d.Platform != nil && d.Platform.OS == "unknown" && d.Platform.Architecture == "unknown"
 }
 
-func platformString(p ocispec.Platform) string {
+// FormatPlatform is a platform as people write it: "linux/arm64/v8".
+func FormatPlatform(p ocispec.Platform) string {
 	s := p.OS + "/" + p.Architecture
 	if p.Variant != "" {
 		s += "/" + p.Variant

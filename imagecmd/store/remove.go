@@ -38,7 +38,9 @@ func (s *Store) Remove(ctx context.Context, name string, o RemoveOptions) (Remov
 	}
 	// Not in an empty store: it must not be made to say that something is missing.
 	if _, err := s.Resolve(ctx, name); err != nil {
-		return done, err
+		if x, xerr := s.readIndex(); xerr != nil || x.lineOf(name) < 0 {
+			return done, err
+		}
 	}
 	if err := s.prepare(ctx); err != nil {
 		return done, err
@@ -67,6 +69,9 @@ type removal struct {
 func (r *removal) run(name string) error {
 	images, broken := r.s.imagesOf(r.ctx, r.x)
 	img, ref, err := resolve(images, name)
+	if at := r.x.lineOf(name); errors.Is(err, ErrNotFound) && at >= 0 {
+		return r.unreadable(at)
+	}
 	if err != nil {
 		return errors.Join(err, broken)
 	}
@@ -241,8 +246,7 @@ func (x *index) unname(names []string, img Image) (lost []digest.Digest) {
 		}
 	}
 	if len(lost) == len(img.targets) {
-		d := img.Target
-		d.Annotations = nameAnnotations(d.Annotations, nil)
+		d := NamedDescriptor(img.Target, nil)
 		x.keep(d)
 		lost = slices.DeleteFunc(lost, func(t digest.Digest) bool { return t == d.Digest })
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 
 	it "github.com/cfs-project/cfs/imagecmd/internal/imagetest"
+	"github.com/cfs-project/cfs/internal/hint"
 )
 
 // addContainer writes the config.json of a container of an image.
@@ -257,4 +259,41 @@ func TestRemoveDuringIngest(t *testing.T) {
 	in.Close()
 	_, release = chain(st, t, "again")
 	release()
+}
+
+// What can't be read can be removed, by its name or, without one, by its digest.
+func TestRemoveUnreadable(t *testing.T) {
+	st := newStore(t)
+	ctx := context.Background()
+	for _, names := range [][]string{{"x:1", "x:2"}, nil} {
+		bring(st, t, it.Simple(t, "kept"), nil, "kept")
+		img := it.Simple(t, "damaged")
+		target := bring(st, t, img, it.Gzip, names...)
+		if err := os.Remove(st.blobPath(img.ID())); err != nil {
+			t.Fatal(err)
+		}
+		if images, err := st.Images(ctx); err == nil || len(images) != 1 || hint.Of(err) == "" {
+			t.Fatal(images, err)
+		}
+		asked := names
+		if names == nil {
+			asked = []string{string(target)}
+		}
+		for _, name := range asked {
+			done, err := st.Remove(ctx, name, RemoveOptions{})
+			if diff := cmp.Diff(Removed{Untagged: []string{name}}, done); diff != "" || err != nil {
+				t.Errorf("%v %s", err, diff)
+			}
+		}
+		if _, err := os.Stat(st.blobPath(target)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the manifest: %v", err)
+		}
+		if images, err := st.Images(ctx); err != nil || len(images) != 1 {
+			t.Error(images, err)
+		}
+		if _, err := st.Remove(ctx, asked[0], RemoveOptions{}); !errors.Is(err, ErrNotFound) {
+			t.Errorf("again: %v", err)
+		}
+		wholeStore(t, st)
+	}
 }

@@ -54,7 +54,7 @@ func bring(st *Store, t testing.TB, img it.Image, pack func(testing.TB, []byte) 
 		}
 		l, err := in.Layer(ctx, LayerSource{
 			DiffID: digest.FromBytes(raw), Blob: digest.FromBytes(b), Size: int64(len(b)),
-			Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil },
+			Open: reader(b),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -268,4 +268,9 @@ func TestSweepTakesOnlyWhatNobodyHolds(t *testing.T) {
 	if left, _ := os.ReadDir(st.tmp()); len(left) != 0 {
 		t.Errorf("left: %v", left)
 	}
+}
+
+// reader opens b.
+func reader(b []byte) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/durable"
 )
 
 // A temp is a file or directory below tmp/, locked exclusively through f. It
@@ -122,7 +124,7 @@ func (t *temp) publish(path string) (*os.File, error) {
 		return nil, err
 	}
 	t.done = true
-	err := syncDir(filepath.Dir(path))
+	err := durable.SyncDir(filepath.Dir(path))
 	if err == nil {
 		_, err = flock(t.f, unix.LOCK_SH)
 	}

@@ -35,6 +35,7 @@ func indexRecord(t *testing.T, c cow.Chain) *treediff.Record {
 		defer f.Close()
 		tars = append(tars, f)
 	}
+	tars = append(tars, x.File())
 	r := new(treediff.Record)
 	var ids []uint64
 	err = x.Walk(func(path []byte, d *layerpack.Dirent, a *layerpack.Attr) error {
