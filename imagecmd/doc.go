@@ -10,6 +10,10 @@
 // "conflict: unable to delete …"), without "Error response from daemon: ";
 // the program puts its own name before it.
 //
+// What a container has changed is read through a reading (reading.go): as a
+// stream, which for ordinary users a stage in a user namespace writes, with what
+// runs in the container paused. Diff, Commit and Export are its readers.
+//
 // Everything that is known of archives is in archive, of names, locks and
 // removal in store, and of the built-in image's own process in hello.
 package imagecmd

@@ -22,6 +22,7 @@ func Stages() stage.Table {
 		removeStage:  removeMain,
 		pruneStage:   pruneMain,
 		probeStage:   probeMain,
+		readStage:    readMain,
 	}
 }
 
