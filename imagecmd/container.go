@@ -36,6 +36,12 @@ var (
 	ErrRunning = errors.New("container is running")
 )
 
+// noContainer is Docker's sentence for a missing container.
+type noContainer struct{ name string }
+
+func (e *noContainer) Error() string        { return "No such container: " + e.name }
+func (e *noContainer) Is(target error) bool { return target == ErrNoContainer }
+
 // A Container is what is fixed about a container when it is made: the image it
 // stands on, and how it was asked to run. A mount that `cfs mount` made is a
 // container that no process runs in.
@@ -47,6 +53,10 @@ type Container struct {
 	Layers     []digest.Digest `json:"layers"`               // diff IDs of the chain it stands on, bottom first
 	Driver     string          `json:"driver,omitempty"`     // the driver asked for; empty: the first that works
 	Command    []string        `json:"command,omitempty"`    // argv of the process
+	Cmd        []string        `json:"cmd,omitempty"`        // what of it the person said, in place of the image's Cmd
+	Env        []string        `json:"env,omitempty"`        // environment of the process, before what the runtime adds
+	User       string          `json:"user,omitempty"`       // USER[:GROUP] of the process
+	Cwd        string          `json:"cwd,omitempty"`        // its working directory
 	Created    time.Time       `json:"created"`              //
 	AutoRemove bool            `json:"autoRemove,omitempty"` // goes with its process or mount
 	MountedAt  string          `json:"mountedAt,omitempty"`  // target of `cfs mount`, else empty
@@ -141,6 +151,12 @@ func (c *Container) take(how int) error {
 // remove deletes the container, which this process holds. The configuration
 // goes last: until then the container is there to be removed again.
 func (c *Container) remove(ctx context.Context, drivers []cow.Driver) error {
+	// Whoever reads the change, for a commit perhaps, gets all of it.
+	if lock, err := c.lockReading(unix.LOCK_EX); err == nil {
+		defer lock.Close()
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing container %s: %w", c.ShortID(), err)
+	}
 	for _, d := range drivers {
 		if err := d.Remove(ctx, cow.Snapshot{Dir: c.dir}); err != nil {
 			return fmt.Errorf("removing container %s: %w", c.ShortID(), err)

@@ -140,7 +140,7 @@ func (cs Containers) Find(name string) (*Container, error) {
 		}
 	}
 	if found == nil {
-		return nil, fmt.Errorf("%w: %s", ErrNoContainer, name)
+		return nil, &noContainer{name}
 	}
 	return found, nil
 }

@@ -13,6 +13,10 @@
 // Rows of lists are structs with the names of Docker's fields; internal/format
 // makes tables, JSON and templates' text of them.
 //
+// What a container has changed is read through a reading (reading.go): as a
+// stream, which for ordinary users a stage in a user namespace writes, with what
+// runs in the container paused. Diff, Commit and Export are its readers.
+//
 // Everything that is known of archives is in archive, of names, locks and
 // removal in store, and of the built-in image's own process in hello.
 package imagecmd

@@ -2,15 +2,12 @@ package imagecmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strconv"
 	"time"
 
-	"github.com/distribution/reference"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -21,13 +18,15 @@ import (
 // ImportOptions says what Import makes an image of.
 type ImportOptions struct {
 	// Input is a tar of a root filesystem, plain or compressed with gzip, zstd,
-	// xz or bzip2; "" or "-" is Stdin.
+	// xz or bzip2: a file, an HTTP URL, or, "" or "-", Stdin.
 	Input string
 	Stdin io.Reader
 	// Name is the image's; "" leaves it nameless.
 	Name string
-	// Message is its history's comment; "" is Docker's "Imported from -".
+	// Message is its history's comment; "" is Docker's, which says where it came from.
 	Message string
+	// Changes are Dockerfile instructions that make its configuration, see change.
+	Changes []string
 	// Created is its time; zero is SOURCE_DATE_EPOCH where that is set, else now.
 	Created time.Time
 	// Platform is what it runs on; nil is this host, without a CPU variant.
@@ -36,50 +35,76 @@ type ImportOptions struct {
 	MaxExpansion int64
 }
 
-// imported is the config of an imported image: the specification's fields with
-// the comment that Docker keeps beside them.
-type imported struct {
-	ocispec.Image
-	Comment string `json:"comment,omitempty"`
-}
-
 // Import makes a one-layer image of a tar and prints its ID. The layer is kept
 // as the uncompressed tar: the same tar at the same time is the same image.
 func Import(ctx context.Context, st *store.Store, o ImportOptions, out io.Writer) error {
-	names, err := importName(o.Name)
+	names, err := newName(o.Name)
+	if errors.Is(err, errDigestName) {
+		return errors.New("cannot import digest reference") // Docker's words here
+	}
 	if err != nil {
 		return err
 	}
-	created, err := importTime(o.Created)
-	if err != nil {
-		return err
-	}
-	src := o.Stdin
-	if o.Input != "" && o.Input != "-" {
-		f, err := os.Open(o.Input)
+	created := o.Created.UTC()
+	if created.IsZero() {
+		epoch, err := sourceDateEpoch()
 		if err != nil {
 			return err
 		}
-		defer f.Close()
-		src = f
+		created = timeOr(epoch)
 	}
-	id, err := importTar(ctx, st, src, created, names, o)
+	n := newImage{Names: names, Config: o.config(st, created)}
+	if err := change(&n.Config.Config, o.Changes); err != nil {
+		return err
+	}
+	src, err := o.open(ctx)
 	if err != nil {
-		return fmt.Errorf("import %s: %w", importSource(o.Input), err)
+		return err
+	}
+	defer src.Close()
+	id, err := n.importTar(ctx, st, src, o.MaxExpansion)
+	if err != nil {
+		return fmt.Errorf("import %s: %w", o.source(), err)
 	}
 	fmt.Fprintln(out, id)
 	return nil
 }
 
-func importSource(input string) string {
-	if input == "" || input == "-" {
+func (o ImportOptions) fromStdin() bool { return o.Input == "" || o.Input == "-" }
+
+// source is what is said of where the tar came from.
+func (o ImportOptions) source() string {
+	if o.fromStdin() {
 		return "from stdin"
 	}
-	return input
+	return o.Input
 }
 
-func importTar(ctx context.Context, st *store.Store, src io.Reader, created time.Time, names []reference.Named, o ImportOptions) (digest.Digest, error) {
-	tar, _, err := archive.Decompress(src, o.MaxExpansion)
+// config is the configuration of an imported image, without its layer.
+func (o ImportOptions) config(st *store.Store, created time.Time) imageConfig {
+	comment := o.Message
+	if comment == "" {
+		comment = "Imported from -" // Docker's client sends files as it sends stdin
+		if isURL(o.Input) {
+			comment = "Imported from " + o.Input
+		}
+	}
+	platform := st.Platform()
+	platform.Variant = ""
+	if o.Platform != nil {
+		platform = *o.Platform
+	}
+	return imageConfig{Comment: comment, DockerOCIImage: dockerspec.DockerOCIImage{Image: ocispec.Image{
+		Created:  &created,
+		Platform: platform,
+		RootFS:   ocispec.RootFS{Type: "layers"},
+		History:  []ocispec.History{{Created: &created, Comment: comment}},
+	}}}
+}
+
+// importTar brings the layer in and makes the image.
+func (n newImage) importTar(ctx context.Context, st *store.Store, src io.Reader, maxExpansion int64) (digest.Digest, error) {
+	tar, _, err := archive.Decompress(src, maxExpansion)
 	if err != nil {
 		return "", err
 	}
@@ -90,73 +115,13 @@ func importTar(ctx context.Context, st *store.Store, src io.Reader, created time
 	}
 	defer in.Close()
 	layer, err := in.Layer(ctx, store.LayerSource{
-		Size: -1, MaxExpansion: o.MaxExpansion,
+		Size: -1, MaxExpansion: maxExpansion,
 		Open: func() (io.ReadCloser, error) { return tar, nil },
 	})
 	if err != nil {
 		return "", err
 	}
-	comment := o.Message
-	if comment == "" {
-		comment = "Imported from -" // Docker's client sends files as it sends stdin
-	}
-	platform := st.Platform()
-	platform.Variant = ""
-	if o.Platform != nil {
-		platform = *o.Platform
-	}
-	config := imported{Comment: comment, Image: ocispec.Image{
-		Created:  &created,
-		Platform: platform,
-		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{layer.DiffID}},
-		History:  []ocispec.History{{Created: &created, Comment: comment}},
-	}}
-	raw, err := json.Marshal(config)
-	if err != nil {
-		return "", err
-	}
-	desc, err := in.Bytes(ctx, ocispec.MediaTypeImageConfig, raw)
-	if err != nil {
-		return "", err
-	}
-	layers := []ocispec.Descriptor{layer.Descriptor}
-	target, err := putManifest(ctx, in, desc, layers)
-	if err != nil {
-		return "", err
-	}
-	if _, err := in.Chain(ctx, config.Image, layers); err != nil {
-		return "", err
-	}
-	_, err = in.Commit(ctx, target, names...)
-	return desc.Digest, err
-}
-
-func importName(name string) ([]reference.Named, error) {
-	if name == "" {
-		return nil, nil
-	}
-	ref, err := reference.ParseNormalizedNamed(name)
-	if err != nil {
-		return nil, err
-	}
-	if _, ok := ref.(reference.Canonical); ok {
-		return nil, errors.New("cannot import digest reference") // Docker's words
-	}
-	return []reference.Named{reference.TagNameOnly(ref)}, nil
-}
-
-// importTime is when an image that is made now was made: reproducible-builds.org's
-// SOURCE_DATE_EPOCH, in seconds, stands for the clock.
-func importTime(t time.Time) (time.Time, error) {
-	if !t.IsZero() {
-		return t.UTC(), nil
-	}
-	if s := os.Getenv("SOURCE_DATE_EPOCH"); s != "" {
-		n, err := strconv.ParseInt(s, 10, 64)
-		if err != nil {
-			return t, fmt.Errorf("SOURCE_DATE_EPOCH=%.40s is not a number of seconds", s)
-		}
-		return time.Unix(n, 0).UTC(), nil
-	}
-	return time.Now().UTC(), nil
+	n.Layers = []ocispec.Descriptor{layer.Descriptor}
+	n.Config.RootFS.DiffIDs = []digest.Digest{layer.DiffID}
+	return n.put(ctx, in)
 }

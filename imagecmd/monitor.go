@@ -122,5 +122,10 @@ func (c *Container) inRoot(l *stage.Link, d cow.Driver, req monitorRequest, stat
 			return runtime.StatusFailed, err
 		}
 	}
-	return c.process(l, rootfs, req, runtime.Options{Stdio: stdio, Prestarted: first})
+	stop := c.serveControl(rootfs)
+	defer stop()
+	return c.process(l, rootfs, req, runtime.Options{
+		Stdio: stdio, Prestarted: first,
+		Started: func(pid int) { c.writeLive(live{Driver: d.Name(), Init: pid}) },
+	})
 }

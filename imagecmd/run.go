@@ -80,6 +80,7 @@ func Run(ctx context.Context, st *store.Store, o RunOptions) (int, error) {
 	c, err := OpenContainers(st.Root()).Create(Container{
 		Name: o.Name, Image: o.Image, ImageID: image.ID, Layers: image.Config.RootFS.DiffIDs,
 		Driver: o.Driver, Command: proc.Args, AutoRemove: o.Remove,
+		Cmd: o.Command, Env: proc.Env, User: proc.User, Cwd: proc.Cwd,
 	})
 	if err != nil {
 		return runtime.StatusFailed, err

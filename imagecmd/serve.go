@@ -28,7 +28,9 @@ type serveRequest struct {
 }
 
 // Servers are the processes that outlive the command, for [background.Main].
-func Servers() background.Table { return background.Table{serveStage: serveMain} }
+func Servers() background.Table {
+	return background.Table{serveStage: serveMain, pauseServer: pauseMain}
+}
 
 // serveMain is the server of a mount. It ends when the mount is gone, or when
 // it is told to. The container's lock is handed over to it.

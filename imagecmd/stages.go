@@ -23,6 +23,7 @@ func Stages() stage.Table {
 		pruneStage:   pruneMain,
 		probeStage:   probeMain,
 		sizeStage:    sizeMain,
+		readStage:    readMain,
 	}
 }
 

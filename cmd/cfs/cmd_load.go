@@ -60,12 +60,21 @@ func platformFlag(cmd *cobra.Command, value string) (*ocispec.Platform, error) {
 
 func newImport(t *terminal, g *globals) *cobra.Command {
 	var o imagecmd.ImportOptions
+	var platform string
 	cmd := &cobra.Command{
-		Use:     "import FILE|- [NAME[:TAG]]",
-		Short:   "Make an image of one layer from a tar of a root filesystem",
-		Example: "  mmdebstrap --variant=minbase bookworm - | cfs import - debian",
-		Args:    between(1, 2),
+		Use:   "import FILE|URL|- [NAME[:TAG]]",
+		Short: "Make an image of one layer from a tar of a root filesystem",
+		Long: `Make an image of one layer from a tar, plain or compressed with gzip, zstd, xz
+or bzip2, and print its ID. The tar is kept as it is; with SOURCE_DATE_EPOCH set
+the same tar makes the same image.`,
+		Example: `  mmdebstrap --variant=minbase bookworm - | cfs import - debian
+  cfs import -c 'CMD ["sh"]' -c 'ENV LANG=C.UTF-8' -m 'from the archive' root.tar.xz box:1`,
+		Args: between(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if o.Platform, err = platformFlag(cmd, platform); err != nil {
+				return err
+			}
 			st, err := g.open()
 			if err != nil {
 				return err
@@ -78,7 +87,9 @@ func newImport(t *terminal, g *globals) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
+	f.StringArrayVarP(&o.Changes, "change", "c", nil, "apply a Dockerfile `INSTRUCTION` to the image, such as 'CMD [\"sh\"]'; may be repeated")
 	f.StringVarP(&o.Message, "message", "m", "", "a `TEXT` for the image's history")
+	f.StringVar(&platform, "platform", "", "the image is for `OS/ARCH[/VARIANT]`, not for this machine")
 	f.Int64Var(&o.MaxExpansion, "max-expansion", 0, "refuse a tar that unpacks to more than `N` times its size (0: 200, -1: no bound)")
 	return cmd
 }

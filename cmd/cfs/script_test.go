@@ -19,6 +19,7 @@ import (
 	"github.com/cfs-project/cfs/imagecmd"
 	"github.com/cfs-project/cfs/imagecmd/hello"
 	"github.com/cfs-project/cfs/internal/background"
+	"github.com/cfs-project/cfs/internal/testenv"
 	"github.com/cfs-project/cfs/runtime"
 )
 
@@ -34,11 +35,15 @@ const privateEnv = "CFS_TEST_PRIVATE"
 // a test leaves mounted can't outlive it, and ordinary users can be tried on
 // hosts that keep the device to root.
 func TestMain(m *testing.M) {
+	testenv.Main()
 	runtime.Main(imagecmd.Stages())
 	background.Main(imagecmd.Servers())
 	background.Main(unionServers())
 	if os.Geteuid() == 0 && os.Getenv(privateEnv) == "" && strings.HasSuffix(os.Args[0], ".test") {
 		os.Exit(inPrivateNamespace())
+	}
+	if testenv.Reexecuted() { // who may not read the test binary, which testscript would install
+		os.Exit(m.Run())
 	}
 	testscript.Main(m, map[string]func(){"cfs": main, hello.Name: main, "fuse-overlayfs": main, "mount.fuse.cfs": main, "docker": dockerMain})
 }

@@ -35,6 +35,7 @@ const (
 
 const (
 	userStage = "testenv-user" // argv[0]: root, about to become a user
+	testName  = "test"         // argv[0] of the test binary, once it is the user
 	userVar   = "CFS_TESTENV_USER"
 	dirVar    = "CFS_TESTENV_DIR"
 )
@@ -46,6 +47,10 @@ func Main() {
 		os.Exit(1)
 	}
 }
+
+// Reexecuted tells whether this process is that of a test in another user's name,
+// and not one that such a test has started.
+func Reexecuted() bool { return os.Getenv(userVar) != "" && os.Args[0] == testName }
 
 // EachUser runs f as a subtest named after each user. Needs root; as another user
 // only the subtest of that user is run.
@@ -157,7 +162,7 @@ func becomeUser() error {
 		return err
 	}
 	// Under another argv[0] this is the test binary as `go test` starts it.
-	return syscall.Exec("/proc/self/exe", append([]string{"test"}, os.Args[1:]...), os.Environ())
+	return syscall.Exec("/proc/self/exe", append([]string{testName}, os.Args[1:]...), os.Environ())
 }
 
 // appended puts a copy of a file of the machine with a line more over it.

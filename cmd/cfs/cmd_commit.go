@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cfs-project/cfs/imagecmd"
+	"github.com/cfs-project/cfs/layerpack"
+)
+
+func newCommit(t *terminal, g *globals) *cobra.Command {
+	o := imagecmd.CommitOptions{Note: t.leftOut}
+	compression := layerpack.Plain.String()
+	cmd := &cobra.Command{
+		Use:   "commit CONTAINER [NAME[:TAG]]",
+		Short: "Make an image of what a container has changed",
+		Long: `Make an image of a container: its image, with what the container has changed as
+one layer more, and the configuration it ran with. Prints the new image's ID.
+The container may run, and is paused while it is read, or be mounted.
+
+With SOURCE_DATE_EPOCH set the same change makes the same image, whenever and in
+whatever container it was made.`,
+		Example: `  cfs run --name work debian sh -c 'apt-get update && apt-get install -y gcc'
+  cfs commit -m 'with a compiler' -c 'CMD ["gcc", "--version"]' work debian:gcc`,
+		Args: between(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if o.Compression, err = compressionFlag(cmd, compression); err != nil {
+				return err
+			}
+			st, err := g.open()
+			if err != nil {
+				return err
+			}
+			o.Container = args[0]
+			if len(args) > 1 {
+				o.Name = args[1]
+			}
+			return imagecmd.Commit(cmd.Context(), st, o, t.out)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.Author, "author", "a", "", "the image's `AUTHOR`, such as 'Jo Doe <jo@example.org>'")
+	f.StringArrayVarP(&o.Changes, "change", "c", nil, "apply a Dockerfile `INSTRUCTION` to the image, such as 'ENV A=b'; may be repeated")
+	f.StringVarP(&o.Message, "message", "m", "", "a `TEXT` for the image's history")
+	f.BoolVarP(&o.Pause, "pause", "p", true, "stop the container's processes while it is read")
+	f.StringVar(&compression, "compression", compression, "keep the layer `HOW`: plain, gzip or zstd; cfs push compresses what is plain")
+	return cmd
+}
+
+// compressionFlag reads the value of --compression.
+func compressionFlag(cmd *cobra.Command, value string) (layerpack.Compression, error) {
+	for _, c := range []layerpack.Compression{layerpack.Plain, layerpack.Gzip, layerpack.Zstd} {
+		if c.String() == value {
+			return c, nil
+		}
+	}
+	return 0, &usageError{fmt.Errorf("unknown compression %q: it is plain, gzip or zstd", value), cmd.CommandPath()}
+}
+
+// leftOut tells of what a layer can't hold.
+func (t *terminal) leftOut(path, what string) { t.warn("%s: %s", path, what) }
