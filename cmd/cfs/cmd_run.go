@@ -12,7 +12,7 @@ import (
 
 func newRun(t *terminal, g *globals) *cobra.Command {
 	var o imagecmd.RunOptions
-	var security []string
+	var more runFlags
 	cmd := &cobra.Command{
 		Use:   "run [flags] IMAGE [COMMAND [ARG...]]",
 		Short: "Run a command in a new container",
@@ -23,41 +23,101 @@ sub-uids of /etc/subuid when there are any. A small init is process 1, forwards
 signals and reaps zombies, unless the command is an init itself (--init=false
 to make any command process 1).`,
 		Example: `  cfs run --rm -it debian bash
-  cfs run --rm --network none -e GREETING=hi debian sh -c 'echo $GREETING'`,
+  cfs run --rm --network none -e GREETING=hi debian sh -c 'echo $GREETING'
+  cfs run -d --name web nginx; cfs logs -f web`,
 		Args: atLeast(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Image, o.Command = args[0], args[1:]
-			o.Debug = g.debug
-			o.InitSet = cmd.Flags().Changed("init")
-			if err := parseSecurity(security, &o); err != nil {
-				return err
+			if err := more.read(cmd, args, &o); err != nil {
+				return &exitError{statusUsage, err}
 			}
+			o.Debug = g.debug
 			st, err := g.open()
 			if err != nil {
 				return &exitError{statusUsage, err}
 			}
-			status, err := imagecmd.Run(cmd.Context(), st, o)
-			if err != nil || status != 0 {
-				return &exitError{status, err}
-			}
-			return nil
+			return exited(imagecmd.Run(cmd.Context(), st, o))
 		},
 	}
+	more.register(cmd, &o)
+	cmd.Flags().BoolVarP(&o.Detach, "detach", "d", false, "let it run in the background and print its ID")
+	return cmd
+}
+
+func newCreate(t *terminal, g *globals) *cobra.Command {
+	var o imagecmd.RunOptions
+	var more runFlags
+	cmd := &cobra.Command{
+		Use:     "create [flags] IMAGE [COMMAND [ARG...]]",
+		Short:   "Make a container, to be started later",
+		Example: "  cfs create --name web nginx; cfs start web",
+		Args:    atLeast(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := more.read(cmd, args, &o); err != nil {
+				return err
+			}
+			st, err := g.open()
+			if err != nil {
+				return err
+			}
+			return imagecmd.Create(cmd.Context(), st, o, t.out)
+		},
+	}
+	more.register(cmd, &o)
+	return cmd
+}
+
+// runFlags are the flags of run and create that are read into something else.
+type runFlags struct {
+	security, labels, labelFiles, logOpts []string
+	entrypoint, logDriver, cidFile        string
+	stopTimeout                           int
+}
+
+func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
 	f := cmd.Flags()
 	flagsEnd(f)
 	f.BoolVar(&o.Remove, "rm", false, "remove the container when it ends")
 	f.BoolVarP(&o.Interactive, "interactive", "i", false, "keep standard input open")
 	f.BoolVarP(&o.TTY, "tty", "t", false, "give the process a terminal")
 	f.StringArrayVarP(&o.Env, "env", "e", nil, "set an environment variable `KEY=VALUE`; KEY alone takes the host's value")
+	f.StringArrayVar(&o.EnvFiles, "env-file", nil, "set the environment variables of a `FILE`, one a line")
+	f.StringVar(&r.entrypoint, "entrypoint", "", "run `COMMAND` instead of the image's entry point, which gets the arguments; empty: none")
 	f.StringVarP(&o.Workdir, "workdir", "w", "", "working directory `DIR` inside the container")
 	f.StringVarP(&o.User, "user", "u", "", "user, by name or ID: `USER[:GROUP]`")
 	f.StringVar(&o.Name, "name", "", "a `NAME` for the container")
+	f.StringVar(&r.cidFile, "cidfile", "", "write the container's ID to a new `FILE`")
+	f.StringArrayVarP(&r.labels, "label", "l", nil, "a label `KEY=VALUE` of the container")
+	f.StringArrayVar(&r.labelFiles, "label-file", nil, "read labels from a `FILE`, one a line")
 	f.StringVar(&o.Hostname, "hostname", "", "the container's host `NAME`")
 	f.StringVar(&o.Network, "network", "host", "network of the container: `none|host`")
 	f.BoolVar(&o.Init, "init", true, "run a small init as process 1")
-	f.StringArrayVar(&security, "security-opt", nil, "`no-new-privileges[=true|false]`: on by default, so that setuid programs give nothing; seccomp=unconfined|default|FILE: the system calls let through, by default those of Docker's profile")
+	f.StringVar(&o.StopSignal, "stop-signal", "", "the `SIGNAL` that cfs stop sends first")
+	f.IntVar(&r.stopTimeout, "stop-timeout", imagecmd.DefaultStopTimeout, "`SECONDS` after which cfs stop kills (-1: never)")
+	f.StringVar(&r.logDriver, "log-driver", "json-file", "how output is kept: `json-file|none`")
+	f.StringArrayVar(&r.logOpts, "log-opt", nil, "`max-size=SIZE` of a log file and max-file=NUMBER of them")
+	f.StringArrayVar(&r.security, "security-opt", nil, "`no-new-privileges[=true|false]`: on by default, so that setuid programs give nothing; seccomp=unconfined|default|FILE: the system calls let through, by default those of Docker's profile")
 	f.StringVar(&o.Driver, "driver", "", "storage driver `NAME` (CFS_DRIVER); default: the first that works here")
-	return cmd
+}
+
+// read takes in what the flags and arguments say.
+func (r *runFlags) read(cmd *cobra.Command, args []string, o *imagecmd.RunOptions) (err error) {
+	f := cmd.Flags()
+	o.Image, o.Command = args[0], args[1:]
+	o.InitSet = f.Changed("init")
+	o.CIDFile = r.cidFile
+	if f.Changed("entrypoint") {
+		o.Entrypoint = &r.entrypoint
+	}
+	if f.Changed("stop-timeout") {
+		o.StopTimeout = &r.stopTimeout
+	}
+	if o.Labels, err = imagecmd.ParseLabels(r.labelFiles, r.labels); err != nil {
+		return err
+	}
+	if o.Log, err = imagecmd.ParseLog(r.logDriver, r.logOpts); err != nil {
+		return err
+	}
+	return parseSecurity(r.security, o)
 }
 
 // parseSecurity reads Docker's --security-opt as far as cfs has it.

@@ -60,11 +60,12 @@ Start here:
 	}
 	image.AddCommand(newImages(t, g, "ls"), newRemoveImages(t, g, "rm"), newLoad(t, g), newImport(t, g))
 	cmd.AddCommand(
-		newRun(t, g), newPs(t, g), newRm(t, g),
+		newRun(t, g), newPs(t, g), newRm(t, g), newContainerGroup(t, g),
 		newMount(t, g), newUmount(t, g), newUnion(t, "union"),
 		newLoad(t, g), newImport(t, g), newImages(t, g, "images"), newRemoveImages(t, g, "rmi"), image,
 		newInfo(t, g), newMan(),
 	)
+	cmd.AddCommand(containerCommands(t, g)...)
 	return cmd
 }
 

@@ -10,6 +10,17 @@ import "golang.org/x/sys/unix"
 // can't be written is read all the same: a writer in the container must not hang
 // because the person's terminal is gone.
 func Until(dst, src, stop int) {
+	Each(src, stop, func(b []byte) bool {
+		if dst >= 0 && Write(dst, b) != nil {
+			dst = -1
+		}
+		return true
+	})
+}
+
+// Each hands what is read from src to fn, until fn returns false, src ends, or stop is
+// readable or closed by its other end; stop may be -1.
+func Each(src, stop int, fn func(b []byte) bool) {
 	buf := make([]byte, 32<<10)
 	for {
 		fds := []unix.PollFd{{Fd: int32(src), Events: unix.POLLIN}, {Fd: int32(stop), Events: unix.POLLIN}}
@@ -28,20 +39,27 @@ func Until(dst, src, stop int) {
 		if err != nil || n == 0 {
 			return
 		}
-		for b := buf[:n]; len(b) > 0 && dst >= 0; {
-			n, err := unix.Write(dst, b)
-			if err == unix.EINTR {
-				continue
-			}
-			if err == unix.EAGAIN { // somebody else made it non-blocking
-				unix.Poll([]unix.PollFd{{Fd: int32(dst), Events: unix.POLLOUT}}, -1)
-				continue
-			}
-			if err != nil {
-				dst = -1
-				break
-			}
-			b = b[n:]
+		if !fn(buf[:n]) {
+			return
 		}
 	}
+}
+
+// Write writes all of b.
+func Write(dst int, b []byte) error {
+	for len(b) > 0 {
+		n, err := unix.Write(dst, b)
+		if err == unix.EINTR {
+			continue
+		}
+		if err == unix.EAGAIN { // somebody else made it non-blocking
+			unix.Poll([]unix.PollFd{{Fd: int32(dst), Events: unix.POLLOUT}}, -1)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
 }

@@ -1,0 +1,83 @@
+package imagecmd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/cfs-project/cfs/imagecmd/internal/jsonlog"
+)
+
+// LogsOptions says what of a container's output is shown.
+type LogsOptions struct {
+	Follow       bool
+	Tail         string // a number of lines, or "all"
+	Since, Until string // a time, or an age such as 10m
+	Timestamps   bool
+	Now          time.Time // what ages are counted from; zero is the clock
+}
+
+// Logs writes what a container wrote, its errors to errs.
+func Logs(ctx context.Context, root, name string, o LogsOptions, out, errs io.Writer) error {
+	c, err := OpenContainers(root).Find(name)
+	if err != nil {
+		return err
+	}
+	if c.Options.Log.None {
+		return fmt.Errorf("container %s keeps no log: it was made with --log-driver none", c.Label())
+	}
+	if o.Now.IsZero() {
+		o.Now = time.Now()
+	}
+	ro := jsonlog.ReadOptions{Tail: -1, Follow: o.Follow, Ended: func() bool { return !c.Running() }}
+	if o.Tail != "" && o.Tail != "all" {
+		if ro.Tail, err = strconv.Atoi(o.Tail); err != nil {
+			return fmt.Errorf("invalid number of lines %q: a number, or all", o.Tail)
+		}
+	}
+	if ro.Since, err = parseTime(o.Since, o.Now); err != nil {
+		return fmt.Errorf("--since: %w", err)
+	}
+	if ro.Until, err = parseTime(o.Until, o.Now); err != nil {
+		return fmt.Errorf("--until: %w", err)
+	}
+	return jsonlog.Read(ctx, c.path(containerLog), ro, func(e jsonlog.Entry) error {
+		w := out
+		if e.Stream == "stderr" {
+			w = errs
+		}
+		line := e.Log
+		if o.Timestamps {
+			line = e.Time.Format("2006-01-02T15:04:05.000000000Z07:00") + " " + line
+		}
+		_, err := io.WriteString(w, line)
+		return err
+	})
+}
+
+// timeLayouts are the forms of a time that Docker's --since takes, local where they don't
+// say.
+var timeLayouts = []string{
+	time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02T15", "2006-01-02",
+}
+
+// parseTime reads a time, seconds since 1970, or an age before now.
+func parseTime(s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(s); err == nil {
+		return now.Add(-d), nil
+	}
+	for _, l := range timeLayouts {
+		if t, err := time.ParseInLocation(l, s, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	if f, err := strconv.ParseFloat(s, 64); err == nil {
+		return time.Unix(0, int64(f*1e9)), nil
+	}
+	return time.Time{}, fmt.Errorf("%q is neither a time nor an age such as 10m", s)
+}

@@ -1,0 +1,87 @@
+package imagecmd
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/docker/go-units"
+)
+
+// ParseLabels reads labels, KEY=VALUE or KEY alone, those of files first.
+func ParseLabels(files, labels []string) (map[string]string, error) {
+	var all []string
+	for _, name := range files {
+		lines, err := envFile(name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, lines...)
+	}
+	var out map[string]string
+	for _, l := range append(all, labels...) {
+		key, value, _ := strings.Cut(l, "=")
+		if key == "" {
+			return nil, fmt.Errorf("invalid label %q: a label is KEY=VALUE", l)
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[key] = value
+	}
+	return out, nil
+}
+
+// ParseLog reads Docker's --log-driver and --log-opt as far as cfs has them.
+func ParseLog(driver string, opts []string) (LogOptions, error) {
+	var o LogOptions
+	switch driver {
+	case "json-file", "":
+	case "none":
+		o.None = true
+	default:
+		return o, fmt.Errorf("log driver %q is not supported: there are json-file and none", driver)
+	}
+	for _, opt := range opts {
+		key, value, _ := strings.Cut(opt, "=")
+		var err error
+		switch key {
+		case "max-size":
+			o.MaxSize, err = units.RAMInBytes(value)
+			if err == nil && o.MaxSize <= 0 && value != "-1" {
+				err = errors.New("it must be more than 0")
+			}
+			o.MaxSize = max(o.MaxSize, 0)
+		case "max-file":
+			o.MaxFiles, err = strconv.Atoi(value)
+			if err == nil && o.MaxFiles < 1 {
+				err = errors.New("it must be at least 1")
+			}
+		default:
+			return o, fmt.Errorf("log option %q is not supported: there are max-size and max-file", key)
+		}
+		if err != nil {
+			return o, fmt.Errorf("log option %s: %w", opt, err)
+		}
+	}
+	if o.MaxFiles > 1 && o.MaxSize == 0 {
+		return o, errors.New("log option max-file needs max-size")
+	}
+	return o, nil
+}
+
+// writeCIDFile writes a container's ID where nothing is yet.
+func writeCIDFile(path, id string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("container ID file found, make sure the other container isn't running or delete %s", path)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(id)
+	return errors.Join(err, f.Close())
+}
