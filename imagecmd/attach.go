@@ -53,7 +53,7 @@ func Attach(ctx context.Context, root, name string, o AttachOptions) (int, error
 		files = append(files, s.input)
 	}
 	if err := conn.send(req, files...); err != nil {
-		return runtime.StatusFailed, err
+		return runtime.StatusFailed, c.lost(err)
 	}
 	if _, err := conn.answer(c); err != nil {
 		return runtime.StatusFailed, err

@@ -51,10 +51,10 @@ type controlReply struct {
 	Error, Hint string `json:",omitempty"`
 	// Running is an answer before the last: what was asked for has begun, and a
 	// terminal's master came along if there is one.
-	Running  bool  `json:",omitempty"`
-	Status   int   `json:",omitempty"` // exit status of what was waited for
-	Pids     []int `json:",omitempty"`
-	Detached bool  `json:",omitempty"` // an attachment ended before the container
+	Running bool  `json:",omitempty"`
+	Status  int   `json:",omitempty"` // exit status of what was waited for
+	Pids    []int `json:",omitempty"`
+	Ended   bool  `json:",omitempty"` // with the status, the container has
 }
 
 // maxControl bounds a message, in bytes: the arguments and environment of a process.
@@ -191,9 +191,18 @@ func (c *Container) ask(req controlRequest) (controlReply, error) {
 	}
 	defer conn.Close()
 	if err := conn.send(req); err != nil {
-		return controlReply{}, err
+		return controlReply{}, c.lost(err)
 	}
 	return conn.answer(c)
+}
+
+// lost turns the error of a connection that broke into what it means: the monitor has
+// ended, or was killed, and so has the container.
+func (c *Container) lost(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) {
+		return &notRunning{c}
+	}
+	return err
 }
 
 // answer receives a reply that should be the last.
@@ -201,11 +210,8 @@ func (c *controlConn) answer(of *Container) (controlReply, error) {
 	var r controlReply
 	files, err := c.receive(&r)
 	closeFiles(files)
-	if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) {
-		return r, fmt.Errorf("container %s: its monitor was killed", of.Label())
-	}
 	if err != nil {
-		return r, err
+		return r, of.lost(err)
 	}
 	return r, r.failed()
 }

@@ -245,9 +245,9 @@ func (ct *controller) attach(conn *controlConn, req controlRequest, files []*os.
 	}()
 	select {
 	case <-gone:
-		return controlReply{Detached: true}, nil
+		return controlReply{}, nil
 	case <-ct.ended:
-		return controlReply{Status: ct.status}, nil
+		return controlReply{Status: ct.status, Ended: true}, nil
 	}
 }
 

@@ -2,9 +2,7 @@ package imagecmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -72,14 +70,12 @@ func Exec(ctx context.Context, root, name string, o ExecOptions) (int, error) {
 	}}
 	req.Rows, req.Cols = s.size()
 	if err := conn.send(req, files...); err != nil {
-		return refused, err
+		return refused, c.lost(err)
 	}
 	var r controlReply
 	got, err := conn.receive(&r)
 	defer closeFiles(got)
-	if errors.Is(err, io.EOF) {
-		err = fmt.Errorf("container %s: its monitor was killed", c.Label())
-	}
+	err = c.lost(err)
 	if err == nil {
 		err = r.failed()
 	}

@@ -113,9 +113,10 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 	if chain, release, err = st.Chain(ctx, image); err != nil {
 		return nil, chain, nil, err
 	}
+	drop := release
 	defer func() {
 		if err != nil {
-			release()
+			drop()
 		}
 	}()
 	proc, err := newProcess(image.Config.Config, o, os.LookupEnv)

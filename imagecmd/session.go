@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -124,6 +125,9 @@ func (s *session) follow(ctx context.Context, conn *controlConn, c *Container, p
 		case l := <-ended:
 			if l.err != nil {
 				return runtime.StatusFailed, l.err
+			}
+			if l.r.Ended {
+				return l.r.Status, c.waitEnd(ctx, 30*time.Second)
 			}
 			return l.r.Status, nil
 		case <-s.left:

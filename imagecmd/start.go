@@ -200,9 +200,13 @@ func Wait(ctx context.Context, root, name string) (int, error) {
 	}
 	r, err := c.ask(controlRequest{Op: opWait})
 	if err == nil {
-		return r.Status, nil
+		return r.Status, c.waitEnd(ctx, 30*time.Second)
 	}
 	if !errors.Is(err, ErrNotRunning) {
+		return 0, err
+	}
+	// Its monitor may be about to write how it ended.
+	if err := c.waitEnd(ctx, 30*time.Second); err != nil {
 		return 0, err
 	}
 	s, err := c.State()

@@ -55,7 +55,7 @@ func enter(ctx context.Context, pid int, spec *specs.Spec, o Options) (int, erro
 	if err := s.planProcess(spec, n, o); err != nil {
 		return 0, err
 	}
-	i, err := startInit(namespaces{}, pidfd, spec, o.Stdio)
+	i, err := startInit(namespaces{}, &joinProcess{pidfd, n.others()}, spec, o.Stdio)
 	if err != nil {
 		return 0, err
 	}
@@ -63,12 +63,28 @@ func enter(ctx context.Context, pid int, spec *specs.Spec, o Options) (int, erro
 	return i.execute(ctx, s, Bundle{Spec: spec}, o)
 }
 
-// enterProcess makes the calling thread, and what it starts, members of a process's
-// namespaces, but for the user's, in which it is, and the mounts', as what it
-// starts is still to be found in its own. The thread is good for nothing else afterwards.
-func enterProcess(pidfd int) error {
-	const flags = unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
-	err := unix.Setns(pidfd, flags)
+// A joinProcess is a process, by descriptor, of which some namespaces are joined.
+type joinProcess struct {
+	pidfd int
+	flags int // CLONE_NEW*
+}
+
+// others are the namespaces that a container has of its own, but for the user's, in
+// which who asks is, and the mounts', as what is started must still be found in
+// the asker's.
+func (n namespaces) others() (flags int) {
+	const all = unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+	flags = int(n.flags)
+	for _, j := range n.join {
+		flags |= j.flag
+	}
+	return flags & all
+}
+
+// enter makes the calling thread, and what it starts, a member of the namespaces.
+// The thread is good for nothing else afterwards.
+func (j joinProcess) enter() error {
+	err := unix.Setns(j.pidfd, j.flags)
 	if errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("%w: %w", ErrNotRunning, err)
 	}
