@@ -30,11 +30,11 @@ func Attach(ctx context.Context, root, name string, o AttachOptions) (int, error
 		return runtime.StatusFailed, err
 	}
 	if state.Paused && c.Running() {
-		return runtime.StatusFailed, errors.New("You cannot attach to a paused container, unpause it first")
+		return runtime.StatusFailed, sentencef("You cannot attach to a paused container, unpause it first")
 	}
 	conn, err := c.dial()
 	if errors.Is(err, ErrNotRunning) {
-		return runtime.StatusFailed, errors.New("You cannot attach to a stopped container, start it first")
+		return runtime.StatusFailed, sentencef("You cannot attach to a stopped container, start it first")
 	}
 	if err != nil {
 		return runtime.StatusFailed, err

@@ -187,9 +187,9 @@ func (ct *controller) pause(stop bool) error {
 	defer ct.mu.Unlock()
 	switch {
 	case stop && ct.paused != nil:
-		return fmt.Errorf("Container %s is already paused", ct.c.ID)
+		return sentencef("Container %s is already paused", ct.c.ID)
 	case !stop && ct.paused == nil:
-		return fmt.Errorf("Container %s is not paused", ct.c.ID)
+		return sentencef("Container %s is not paused", ct.c.ID)
 	case stop:
 		if ct.paused, err = runtime.Pause(context.Background(), pid); err != nil {
 			return err

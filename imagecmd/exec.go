@@ -2,7 +2,6 @@ package imagecmd
 
 import (
 	"context"
-	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -38,7 +37,7 @@ func Exec(ctx context.Context, root, name string, o ExecOptions) (int, error) {
 		return refused, err
 	}
 	if state.Paused && c.Running() {
-		return refused, fmt.Errorf("Container %s is paused, unpause the container before exec", name)
+		return refused, sentencef("Container %s is paused, unpause the container before exec", name)
 	}
 	if o.TTY && o.Interactive && !o.Detach && !term.IsTerminal(int(os.Stdin.Fd())) {
 		return refused, ErrNoTerminal

@@ -2,7 +2,6 @@ package imagecmd
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
 )
 
@@ -26,7 +25,7 @@ func newKeyWatch(keys string) (*keyWatch, error) {
 		c, ctrl := strings.CutPrefix(key, "ctrl-")
 		switch {
 		case len(c) != 1:
-			return nil, fmt.Errorf("Unknown character: '%s'", key)
+			return nil, sentencef("Unknown character: '%s'", key)
 		case !ctrl:
 			w.keys = append(w.keys, c[0])
 		case c[0] >= 'a' && c[0] <= 'z':
@@ -34,7 +33,7 @@ func newKeyWatch(keys string) (*keyWatch, error) {
 		case c[0] == '@' || c[0] >= '[' && c[0] <= '_':
 			w.keys = append(w.keys, c[0]-'@')
 		default:
-			return nil, fmt.Errorf("Unknown character: '%s'", key)
+			return nil, sentencef("Unknown character: '%s'", key)
 		}
 	}
 	return w, nil

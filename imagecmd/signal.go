@@ -1,7 +1,6 @@
 package imagecmd
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -13,7 +12,7 @@ import (
 func parseSignal(s string) (unix.Signal, error) {
 	if n, err := strconv.Atoi(s); err == nil {
 		if n < 1 || n > 64 {
-			return 0, fmt.Errorf("Invalid signal: %s", s)
+			return 0, sentencef("Invalid signal: %s", s)
 		}
 		return unix.Signal(n), nil
 	}
@@ -37,5 +36,5 @@ func parseSignal(s string) (unix.Signal, error) {
 			return unix.Signal(v), nil
 		}
 	}
-	return 0, fmt.Errorf("Invalid signal: %s", s)
+	return 0, sentencef("Invalid signal: %s", s)
 }

@@ -177,7 +177,7 @@ func Kill(root, name, signal string) error {
 }
 
 func cannotKill(name string, err error) error {
-	return fmt.Errorf("Cannot kill container: %s: %w", name, err)
+	return &sentence{fmt.Sprintf("Cannot kill container: %s: %v", name, err), err}
 }
 
 // Restart stops a container, if it runs, and starts it again.

@@ -36,7 +36,7 @@ func Top(root, name string, args []string, out io.Writer) error {
 		}
 	}
 	if column < 0 {
-		return fmt.Errorf("Couldn't find PID field in ps output")
+		return sentencef("Couldn't find PID field in ps output")
 	}
 	mine := map[int]bool{}
 	for _, p := range r.Pids {
