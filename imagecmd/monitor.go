@@ -168,6 +168,11 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
+	if more, err := runtime.LookupGroups(rootfs, c.Options.GroupAdd); err != nil {
+		return runtime.StatusFailed, err
+	} else {
+		user.Groups = append(user.Groups, more...)
+	}
 	spec, err := c.spec(user)
 	if err != nil {
 		return runtime.StatusFailed, err
@@ -177,12 +182,16 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		return runtime.StatusFailed, err
 	}
 	defer root.Close()
-	hosts, err := writeHostFiles(c.dir, root, spec.Hostname, c.Options.Network)
+	hosts, err := writeHostFiles(c.dir, root, spec.Hostname, c.Options)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
 	defer hosts.removeStubs(root)
-	spec.Mounts = append(spec.Mounts, hosts.mounts...)
+	for _, m := range hosts.mounts {
+		if !covered(spec.Mounts, m.Destination) {
+			spec.Mounts = append(spec.Mounts, m)
+		}
+	}
 
 	ct, err := c.listen(m.log, files.streams, rootfs)
 	if err != nil {

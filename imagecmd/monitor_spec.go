@@ -24,7 +24,15 @@ func (c *Container) spec(user runtime.User) (*specs.Spec, error) {
 		Hostname: c.hostname(o), Network: runtime.Network(o.Network),
 		Terminal: o.TTY, NoNewPrivileges: !o.Privileges, Mapping: mapping,
 	})
-	spec.Linux.Seccomp, err = seccompProfile(spec, o.Seccomp, mapping)
+	if err := o.shape(spec); err != nil {
+		return nil, err
+	}
+	chosen := o.Seccomp
+	if chosen == "" && o.Privileged {
+		chosen = Unconfined
+	}
+	// It depends on the capabilities.
+	spec.Linux.Seccomp, err = seccompProfile(spec, chosen, mapping)
 	return spec, err
 }
 

@@ -52,6 +52,28 @@ type ContainerOptions struct {
 	StopSignal  string            `json:"stopSignal,omitempty"`  // empty: SIGTERM
 	StopTimeout *int              `json:"stopTimeout,omitempty"` // seconds; nil: DefaultStopTimeout
 	Log         LogOptions        `json:"log,omitzero"`
+	ShapeOptions
+}
+
+// ShapeOptions are what a person changes of the configuration that Docker would give a
+// container.
+type ShapeOptions struct {
+	ReadOnly    bool              `json:"readOnlyRoot,omitempty"` // the root can't be written to
+	Mounts      []MountOption     `json:"mounts,omitempty"`
+	ShmSize     int64             `json:"shmSize,omitempty"` // bytes of /dev/shm; 0: Docker's 64 MiB
+	CapAdd      []string          `json:"capAdd,omitempty"`
+	CapDrop     []string          `json:"capDrop,omitempty"`
+	Privileged  bool              `json:"privileged,omitempty"` // all capabilities and devices, nothing masked
+	Devices     []DeviceOption    `json:"devices,omitempty"`
+	Ulimits     []string          `json:"ulimits,omitempty"` // NAME=SOFT[:HARD]
+	Sysctls     map[string]string `json:"sysctls,omitempty"`
+	GroupAdd    []string          `json:"groupAdd,omitempty"` // names or numbers
+	OOMScoreAdj *int              `json:"oomScoreAdj,omitempty"`
+	Domainname  string            `json:"domainname,omitempty"`
+	ExtraHosts  []string          `json:"extraHosts,omitempty"` // NAME:ADDRESS
+	DNS         []string          `json:"dns,omitempty"`        // addresses of name servers
+	DNSSearch   []string          `json:"dnsSearch,omitempty"`
+	DNSOptions  []string          `json:"dnsOptions,omitempty"`
 }
 
 // LogOptions is how a container's output is kept.

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -18,6 +19,49 @@ func SetUser(p *specs.Process, u User) {
 		p.Capabilities = &c
 	}
 	p.Env = SetEnv(p.Env, "HOME="+u.Home)
+}
+
+// Capabilities are Docker's default ones with some added and others dropped, by name, with
+// or without CAP_, or ALL: what is added alone survives dropping ALL.
+func Capabilities(add, drop []string) ([]string, error) {
+	named := func(names []string) (mask uint64, all bool, err error) {
+		for _, n := range names {
+			n = strings.ToUpper(n)
+			if n == "ALL" {
+				all = true
+				continue
+			}
+			bit, ok := capBit(n)
+			if !ok {
+				return 0, false, fmt.Errorf("unknown capability: %q", n)
+			}
+			mask |= bit
+		}
+		return mask, all, nil
+	}
+	added, addAll, err := named(add)
+	if err != nil {
+		return nil, err
+	}
+	dropped, dropAll, err := named(drop)
+	if err != nil {
+		return nil, err
+	}
+	var mask uint64
+	switch {
+	case addAll:
+		mask = 1<<len(capNames) - 1
+	case !dropAll:
+		for _, n := range defaultCaps {
+			bit, _ := capBit(n)
+			mask |= bit
+		}
+	}
+	mask = mask&^dropped | added
+	if addAll {
+		mask &^= dropped
+	}
+	return strings.Fields(capString(mask)), nil
 }
 
 // AllCapabilities gives a process every capability that this runtime knows.

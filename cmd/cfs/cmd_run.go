@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -70,7 +71,10 @@ func newCreate(t *terminal, g *globals) *cobra.Command {
 type runFlags struct {
 	security, labels, labelFiles, logOpts []string
 	entrypoint, logDriver, cidFile        string
-	stopTimeout                           int
+	stopTimeout, oomScoreAdj              int
+	volumes, mounts, tmpfs                []string
+	devices, sysctls, addHosts            []string
+	shmSize                               string
 }
 
 func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
@@ -88,6 +92,24 @@ func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
 	f.StringVar(&r.cidFile, "cidfile", "", "write the container's ID to a new `FILE`")
 	f.StringArrayVarP(&r.labels, "label", "l", nil, "a label `KEY=VALUE` of the container")
 	f.StringArrayVar(&r.labelFiles, "label-file", nil, "read labels from a `FILE`, one a line")
+	f.StringArrayVarP(&r.volumes, "volume", "v", nil, "mount a directory or file of the host: `HOST:CONTAINER[:OPTIONS]`, options ro, rw, rshared, …")
+	f.StringArrayVar(&r.mounts, "mount", nil, "mount something: `type=bind,src=HOST,dst=CONTAINER[,ro]` or type=tmpfs,dst=CONTAINER[,tmpfs-size=SIZE]")
+	f.StringArrayVar(&r.tmpfs, "tmpfs", nil, "mount a tmpfs: `CONTAINER[:OPTIONS]`")
+	f.BoolVar(&o.ReadOnly, "read-only", false, "keep the container's root from being written to")
+	f.StringVar(&r.shmSize, "shm-size", "", "`SIZE` of /dev/shm (default 64m)")
+	f.StringArrayVar(&o.CapAdd, "cap-add", nil, "give a `CAPABILITY`, or ALL")
+	f.StringArrayVar(&o.CapDrop, "cap-drop", nil, "take a `CAPABILITY`, or ALL")
+	f.BoolVar(&o.Privileged, "privileged", false, "all capabilities and devices, nothing masked or filtered, as far as you have them yourself")
+	f.StringArrayVar(&r.devices, "device", nil, "give a device of the host: `HOST[:CONTAINER]`")
+	f.StringArrayVar(&o.Ulimits, "ulimit", nil, "a limit `NAME=SOFT[:HARD]`")
+	f.StringArrayVar(&r.sysctls, "sysctl", nil, "a kernel parameter `NAME=VALUE` of the container's own namespaces")
+	f.StringArrayVar(&o.GroupAdd, "group-add", nil, "one more `GROUP` for the process")
+	f.IntVar(&r.oomScoreAdj, "oom-score-adj", 0, "how likely it is to be killed when memory is short, -1000 to 1000")
+	f.StringVar(&o.Domainname, "domainname", "", "the container's NIS domain `NAME`")
+	f.StringArrayVar(&r.addHosts, "add-host", nil, "one more line of /etc/hosts: `NAME:ADDRESS`")
+	f.StringArrayVar(&o.DNS, "dns", nil, "`ADDRESS` of a name server")
+	f.StringArrayVar(&o.DNSSearch, "dns-search", nil, "`DOMAIN` to search names in; . for none")
+	f.StringArrayVar(&o.DNSOptions, "dns-option", nil, "an `OPTION` of resolv.conf")
 	f.StringVar(&o.Hostname, "hostname", "", "the container's host `NAME`")
 	f.StringVar(&o.Network, "network", "host", "network of the container: `none|host`")
 	f.BoolVar(&o.Init, "init", true, "run a small init as process 1")
@@ -117,7 +139,46 @@ func (r *runFlags) read(cmd *cobra.Command, args []string, o *imagecmd.RunOption
 	if o.Log, err = imagecmd.ParseLog(r.logDriver, r.logOpts); err != nil {
 		return err
 	}
+	if f.Changed("oom-score-adj") {
+		o.OOMScoreAdj = &r.oomScoreAdj
+	}
+	if err := r.shape(o); err != nil {
+		return err
+	}
 	return parseSecurity(r.security, o)
+}
+
+// shape reads what changes the container's configuration.
+func (r *runFlags) shape(o *imagecmd.RunOptions) (err error) {
+	for _, m := range []struct {
+		values []string
+		parse  func(string) (imagecmd.MountOption, error)
+	}{{r.volumes, imagecmd.ParseVolume}, {r.mounts, imagecmd.ParseMount}, {r.tmpfs, imagecmd.ParseTmpfs}} {
+		for _, v := range m.values {
+			parsed, err := m.parse(v)
+			if err != nil {
+				return err
+			}
+			o.Mounts = append(o.Mounts, parsed)
+		}
+	}
+	for _, v := range r.devices {
+		d, err := imagecmd.ParseDevice(v)
+		if err != nil {
+			return err
+		}
+		o.Devices = append(o.Devices, d)
+	}
+	if r.shmSize != "" {
+		if o.ShmSize, err = imagecmd.ParseSize("shm-size", r.shmSize); err != nil {
+			return err
+		}
+	}
+	if o.Sysctls, err = imagecmd.ParseSysctls(r.sysctls); err != nil {
+		return err
+	}
+	o.ExtraHosts, err = imagecmd.ParseHosts(r.addHosts)
+	return errors.Join(err, o.CheckShape())
 }
 
 // parseSecurity reads Docker's --security-opt as far as cfs has it.
