@@ -116,17 +116,23 @@ func (c *Container) config(image dockerspec.DockerOCIImageConfig) dockerspec.Doc
 	if len(c.Command) == 0 { // nothing was to run in it
 		return image
 	}
+	if c.Entrypoint != nil {
+		image.Entrypoint, image.Cmd = nil, nil
+		if *c.Entrypoint != "" {
+			image.Entrypoint = []string{*c.Entrypoint}
+		}
+	}
 	if len(c.Cmd) > 0 {
 		image.Cmd = c.Cmd
 	}
 	var env []string
-	for _, kv := range c.Env {
+	for _, kv := range c.Process.Env {
 		name, value, _ := strings.Cut(kv, "=")
 		env = setEnv(env, name, value)
 	}
-	image.Env, image.User = env, c.User
-	if c.Cwd != "/" || image.WorkingDir != "" {
-		image.WorkingDir = c.Cwd
+	image.Env, image.User = env, c.Process.User
+	if c.Process.Cwd != "/" || image.WorkingDir != "" {
+		image.WorkingDir = c.Process.Cwd
 	}
 	return image
 }

@@ -16,11 +16,16 @@ func TestContainerConfig(t *testing.T) {
 	image.Config.Env = []string{"PATH=/bin", "A=a"}
 	image.Config.Cmd, image.Config.Entrypoint = []string{"sh"}, []string{"/e"}
 	image.Config.User = "7"
-	c := Container{Command: []string{"/e", "x"}, Cmd: []string{"x"}, Env: []string{"PATH=/bin", "A=a", "A=b", "B=c=d"}, User: "8", Cwd: "/"}
+	c := Container{Command: []string{"/e", "x"}, Cmd: []string{"x"}, Process: process{Env: []string{"PATH=/bin", "A=a", "A=b", "B=c=d"}, User: "8", Cwd: "/"}}
 	got := c.config(image.Config)
 	want := image.Config
 	want.Env, want.Cmd, want.User = []string{"PATH=/bin", "A=b", "B=c=d"}, []string{"x"}, "8"
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	entry := "/own"
+	c.Entrypoint, want.Entrypoint = &entry, []string{"/own"}
+	if diff := cmp.Diff(want, c.config(image.Config)); diff != "" {
 		t.Error(diff)
 	}
 	if c := (&Container{MountedAt: "/mnt"}); cmp.Diff(image.Config, c.config(image.Config)) != "" {

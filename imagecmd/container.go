@@ -32,6 +32,8 @@ var (
 	ErrNoContainer = errors.New("no such container")
 	// ErrNameInUse is returned when a container has the name already.
 	ErrNameInUse = errors.New("container name is already in use")
+	// ErrNotRunning is returned when a container has no process and needs one.
+	ErrNotRunning = errors.New("container is not running")
 	// ErrRunning is returned when a container lives and must not.
 	ErrRunning = errors.New("container is running")
 )
@@ -46,21 +48,21 @@ func (e *noContainer) Is(target error) bool { return target == ErrNoContainer }
 // stands on, and how it was asked to run. A mount that `cfs mount` made is a
 // container that no process runs in.
 type Container struct {
-	ID         string          `json:"id"`                   // 64 hexadecimal digits
-	Name       string          `json:"name,omitempty"`       // unique in the store
-	Image      string          `json:"image"`                // as the person named it
-	ImageID    digest.Digest   `json:"imageID"`              // digest of the image's config
-	Layers     []digest.Digest `json:"layers"`               // diff IDs of the chain it stands on, bottom first
-	Driver     string          `json:"driver,omitempty"`     // the driver asked for; empty: the first that works
-	Command    []string        `json:"command,omitempty"`    // argv of the process
-	Cmd        []string        `json:"cmd,omitempty"`        // what of it the person said, in place of the image's Cmd
-	Env        []string        `json:"env,omitempty"`        // environment of the process, before what the runtime adds
-	User       string          `json:"user,omitempty"`       // USER[:GROUP] of the process
-	Cwd        string          `json:"cwd,omitempty"`        // its working directory
-	Created    time.Time       `json:"created"`              //
-	AutoRemove bool            `json:"autoRemove,omitempty"` // goes with its process or mount
-	MountedAt  string          `json:"mountedAt,omitempty"`  // target of `cfs mount`, else empty
-	ReadOnly   bool            `json:"readOnly,omitempty"`   // mounted without an upper
+	ID         string           `json:"id"`                   // 64 hexadecimal digits
+	Name       string           `json:"name,omitempty"`       // unique in the store
+	Image      string           `json:"image"`                // as the person named it
+	ImageID    digest.Digest    `json:"imageID"`              // digest of the image's config
+	Layers     []digest.Digest  `json:"layers"`               // diff IDs of the chain it stands on, bottom first
+	Driver     string           `json:"driver,omitempty"`     // the driver asked for; empty: the first that works
+	Command    []string         `json:"command,omitempty"`    // argv of the process
+	Cmd        []string         `json:"cmd,omitempty"`        // what of it the person said, in place of the image's Cmd
+	Entrypoint *string          `json:"entrypoint,omitempty"` // what the person said in place of the image's
+	Created    time.Time        `json:"created"`              //
+	AutoRemove bool             `json:"autoRemove,omitempty"` // goes with its process or mount
+	MountedAt  string           `json:"mountedAt,omitempty"`  // target of `cfs mount`, else empty
+	ReadOnly   bool             `json:"readOnly,omitempty"`   // mounted without an upper
+	Process    process          `json:"process,omitzero"`     // what it runs; the command is its argv
+	Options    ContainerOptions `json:"options,omitzero"`     // how it runs
 
 	dir  string
 	lock *os.File // held by this process, or nil
@@ -69,6 +71,8 @@ type Container struct {
 // A State is what changes in a container's life.
 type State struct {
 	Driver   string    `json:"driver,omitempty"` // the driver in use
+	Pid      int       `json:"pid,omitempty"`    // of its process 1, as its monitor sees it, while it runs
+	Paused   bool      `json:"paused,omitempty"`
 	Started  time.Time `json:"started,omitzero"`
 	Finished time.Time `json:"finished,omitzero"`
 	Status   int       `json:"status"`          // exit status of its process once Finished
@@ -77,6 +81,9 @@ type State struct {
 
 // Dir is the container's directory.
 func (c *Container) Dir() string { return c.dir }
+
+// path is that of a file in it.
+func (c *Container) path(name string) string { return filepath.Join(c.dir, name) }
 
 // ShortID is the ID as people read it.
 func (c *Container) ShortID() string { return c.ID[:12] }

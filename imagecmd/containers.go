@@ -32,9 +32,6 @@ var nameRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 // Create makes the directory of a new container, held by this process. It
 // appears whole or not at all: it is made under a name that no reader looks at.
 func (cs Containers) Create(c Container) (*Container, error) {
-	if c.Name != "" && !nameRule.MatchString(c.Name) {
-		return nil, fmt.Errorf("invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", c.Name)
-	}
 	var id [32]byte
 	if _, err := rand.Read(id[:]); err != nil {
 		return nil, err
@@ -50,14 +47,8 @@ func (cs Containers) Create(c Container) (*Container, error) {
 	}
 	defer names.Close()
 	if c.Name != "" {
-		all, err := cs.List()
-		if err != nil {
+		if err := cs.freeName(c.Name); err != nil {
 			return nil, err
-		}
-		for _, other := range all {
-			if other.Name == c.Name {
-				return nil, fmt.Errorf("%w: %q is %s", ErrNameInUse, c.Name, other.ShortID())
-			}
 		}
 	}
 	tmp := filepath.Join(cs.dir(), ".new-"+c.ID)
@@ -70,6 +61,23 @@ func (cs Containers) Create(c Container) (*Container, error) {
 		return nil, err
 	}
 	return made, nil
+}
+
+// freeName refuses a name that is none, or that a container has. The names are locked.
+func (cs Containers) freeName(name string) error {
+	if !nameRule.MatchString(name) {
+		return fmt.Errorf("invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name)
+	}
+	all, err := cs.List()
+	if err != nil {
+		return err
+	}
+	for _, other := range all {
+		if other.Name == name {
+			return fmt.Errorf("%w: %q is %s", ErrNameInUse, name, other.ShortID())
+		}
+	}
+	return nil
 }
 
 func (c Container) fill(tmp, final string) (*Container, error) {

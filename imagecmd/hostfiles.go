@@ -5,9 +5,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/cfs-project/cfs/runtime"
 )
 
 // hostFiles are the files of the host's network that a container sees instead
@@ -20,10 +23,10 @@ type hostFiles struct {
 }
 
 // writeHostFiles writes the files into dir and looks which targets root lacks.
-func writeHostFiles(dir string, root *os.Root, hostname, network string) (hostFiles, error) {
+func writeHostFiles(dir string, root *os.Root, hostname string, o ContainerOptions) (hostFiles, error) {
 	hosts := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 	resolv := ""
-	if network == "host" {
+	if o.Network == string(runtime.NetworkHost) {
 		if b, err := os.ReadFile("/etc/hosts"); err == nil {
 			hosts = strings.TrimRight(string(b), "\n") + "\n"
 		}
@@ -34,6 +37,11 @@ func writeHostFiles(dir string, root *os.Root, hostname, network string) (hostFi
 	if !strings.Contains(hosts, "\t"+hostname+"\n") && !strings.Contains(hosts, " "+hostname+"\n") {
 		hosts += "127.0.1.1\t" + hostname + "\n"
 	}
+	for _, extra := range o.ExtraHosts {
+		name, address, _ := strings.Cut(extra, ":")
+		hosts += address + "\t" + name + "\n"
+	}
+	resolv = resolvConf(resolv, o)
 	var h hostFiles
 	_, err := root.Lstat("etc")
 	bare := errors.Is(err, fs.ErrNotExist)
@@ -56,6 +64,41 @@ func writeHostFiles(dir string, root *os.Root, hostname, network string) (hostFi
 		h.stubs = append(h.stubs, "etc")
 	}
 	return h, nil
+}
+
+// resolvConf is resolv.conf(5) with what a person wants of it in the place of the host's.
+func resolvConf(host string, o ContainerOptions) string {
+	if len(o.DNS)+len(o.DNSSearch)+len(o.DNSOptions) == 0 {
+		return host
+	}
+	var b strings.Builder
+	for line := range strings.Lines(host) {
+		key, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch {
+		case key == "nameserver" && len(o.DNS) > 0,
+			(key == "search" || key == "domain") && len(o.DNSSearch) > 0,
+			key == "options" && len(o.DNSOptions) > 0:
+			continue
+		}
+		b.WriteString(strings.TrimRight(line, "\n") + "\n")
+	}
+	for _, a := range o.DNS {
+		b.WriteString("nameserver " + a + "\n")
+	}
+	if search := slices.DeleteFunc(slices.Clone(o.DNSSearch), func(s string) bool { return s == "." }); len(search) > 0 {
+		b.WriteString("search " + strings.Join(search, " ") + "\n")
+	}
+	if len(o.DNSOptions) > 0 {
+		b.WriteString("options " + strings.Join(o.DNSOptions, " ") + "\n")
+	}
+	return b.String()
+}
+
+// covered tells whether something a person asked for is mounted at a path, or above it.
+func covered(mounts []specs.Mount, at string) bool {
+	return slices.ContainsFunc(mounts, func(m specs.Mount) bool {
+		return m.Destination == at || strings.HasPrefix(at, m.Destination+"/")
+	})
 }
 
 // removeStubs takes back what was made in the root to mount on, unless the

@@ -2,6 +2,8 @@ package imagecmd
 
 import (
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -31,9 +33,10 @@ type ContainerObject struct {
 
 // ContainerState is where a container is in its life.
 type ContainerState struct {
-	Status     string // running, exited, dead (killed before it could say how it ended)
+	Status     string // created, running, paused, exited
 	Running    bool
-	Dead       bool
+	Paused     bool
+	Pid        int // of its process 1, as its monitor sees it; 0 if it doesn't run
 	ExitCode   int
 	Error      string
 	StartedAt  time.Time
@@ -44,12 +47,41 @@ type ContainerState struct {
 type HostConfig struct {
 	AutoRemove     bool
 	ReadonlyRootfs bool
+	NetworkMode    string            `json:",omitempty"`
+	LogConfig      *LogConfig        `json:",omitempty"`
+	Binds          []string          `json:",omitempty"` // SOURCE:TARGET:OPTIONS
+	Tmpfs          map[string]string `json:",omitempty"`
+	CapAdd         []string          `json:",omitempty"`
+	CapDrop        []string          `json:",omitempty"`
+	Privileged     bool
+	ShmSize        int64             `json:",omitempty"` // bytes
+	Sysctls        map[string]string `json:",omitempty"`
+	GroupAdd       []string          `json:",omitempty"`
+	ExtraHosts     []string          `json:",omitempty"`
+	DNS            []string          `json:"Dns,omitempty"`
+	OomScoreAdj    int
+}
+
+// LogConfig is how a container's output is kept.
+type LogConfig struct {
+	Type   string
+	Config map[string]string
 }
 
 // ContainerConfig is what a container runs.
 type ContainerConfig struct {
-	Cmd   []string // the whole command, with the image's entrypoint
-	Image string   // as it was asked for
+	Hostname    string `json:",omitempty"`
+	Domainname  string `json:",omitempty"`
+	User        string
+	Tty         bool
+	OpenStdin   bool
+	Env         []string `json:",omitempty"`
+	Cmd         []string // the whole command, with the image's entrypoint
+	Image       string   // as it was asked for
+	WorkingDir  string
+	Labels      map[string]string `json:",omitempty"`
+	StopSignal  string            `json:",omitempty"`
+	StopTimeout *int              `json:",omitempty"` // seconds
 }
 
 // inspectContainer fails with ErrNoContainer where there is none of that name.
@@ -65,8 +97,7 @@ func inspectContainer(st *store.Store, name string, size bool) (*ContainerObject
 	o := &ContainerObject{
 		ID: c.ID, Created: c.Created, Args: []string{}, State: c.objectState(state), Image: c.ImageID,
 		Name: "/" + c.Label(), Driver: state.Driver, Platform: "linux",
-		HostConfig: HostConfig{AutoRemove: c.AutoRemove, ReadonlyRootfs: c.ReadOnly},
-		Config:     ContainerConfig{Cmd: c.Command, Image: c.Image},
+		HostConfig: c.hostConfig(), Config: c.objectConfig(),
 	}
 	if len(c.Command) > 0 {
 		o.Path, o.Args = c.Command[0], c.Command[1:]
@@ -90,14 +121,65 @@ func inspectContainer(st *store.Store, name string, size bool) (*ContainerObject
 func (c *Container) objectState(s State) ContainerState {
 	o := ContainerState{Running: c.Running(), ExitCode: s.Status, Error: s.Error, StartedAt: s.Started, FinishedAt: s.Finished}
 	switch {
+	case o.Running && s.Paused:
+		o.Status, o.Paused, o.Pid = "paused", true, s.Pid
 	case o.Running:
-		o.Status = "running"
-	case c.MountedAt == "" && s.Finished.IsZero():
-		o.Status, o.Dead = "dead", true
+		o.Status, o.Pid = "running", s.Pid
+	case c.MountedAt == "" && s.Started.IsZero():
+		o.Status = "created"
+	case c.MountedAt == "" && s.Finished.IsZero(): // its monitor was killed
+		o.Status, o.ExitCode = "exited", statusKilled
 	default:
 		o.Status = "exited"
 	}
 	return o
+}
+
+// hostConfig is how the container was asked to meet its host.
+func (c *Container) hostConfig() HostConfig {
+	o := c.Options
+	h := HostConfig{
+		AutoRemove: c.AutoRemove, ReadonlyRootfs: c.ReadOnly || o.ReadOnly, NetworkMode: o.Network, CapAdd: o.CapAdd, CapDrop: o.CapDrop,
+		Privileged: o.Privileged, ShmSize: o.ShmSize, Sysctls: o.Sysctls, GroupAdd: o.GroupAdd, ExtraHosts: o.ExtraHosts, DNS: o.DNS,
+	}
+	if c.MountedAt != "" {
+		return h
+	}
+	if o.OOMScoreAdj != nil {
+		h.OomScoreAdj = *o.OOMScoreAdj
+	}
+	h.LogConfig = &LogConfig{Type: "json-file", Config: map[string]string{}}
+	if o.Log.None {
+		h.LogConfig.Type = "none"
+	}
+	if o.Log.MaxSize > 0 {
+		h.LogConfig.Config["max-size"] = strconv.FormatInt(o.Log.MaxSize, 10)
+	}
+	if o.Log.MaxFiles > 0 {
+		h.LogConfig.Config["max-file"] = strconv.Itoa(o.Log.MaxFiles)
+	}
+	for _, m := range o.Mounts {
+		options := strings.Join(m.Options, ",")
+		if m.Type != "tmpfs" {
+			h.Binds = append(h.Binds, m.Source+":"+m.Target+":"+options)
+			continue
+		}
+		if h.Tmpfs == nil {
+			h.Tmpfs = map[string]string{}
+		}
+		h.Tmpfs[m.Target] = options
+	}
+	return h
+}
+
+// objectConfig is what the container runs.
+func (c *Container) objectConfig() ContainerConfig {
+	o := c.Options
+	return ContainerConfig{
+		Hostname: o.Hostname, Domainname: o.Domainname, User: c.Process.User, Tty: o.TTY, OpenStdin: o.Interactive,
+		Env: c.Process.Env, Cmd: c.Command, Image: c.Image, WorkingDir: c.Process.Cwd,
+		Labels: o.Labels, StopSignal: o.StopSignal, StopTimeout: o.StopTimeout,
+	}
 }
 
 // count fills in the sizes.

@@ -20,13 +20,16 @@ import (
 // monitorStage is argv[0] of a container's monitor.
 const monitorStage = "cfs-monitor"
 
-// monitorRequest is what P tells S.
+// monitorRequest is what P tells S. The rest S reads from the container's
+// configuration.
 type monitorRequest struct {
-	Root    string // of the store
-	ID      string // of the container
-	Chain   cow.Chain
-	Process process
-	Options RunOptions
+	Root        string // of the store
+	ID          string // of the container
+	Chain       cow.Chain
+	Detach      bool // go on without P once the process runs
+	Attach      bool // P's files get the container's output
+	Interactive bool // P's standard input is the container's
+	Debug       bool
 }
 
 // monitorMain is the monitor of a container (S): in a mount namespace of its own,
@@ -41,7 +44,8 @@ func monitorMain(l *stage.Link, payload []byte) int {
 		c := &Container{dir: filepath.Join(OpenContainers(req.Root).dir(), req.ID)}
 		if err = readJSON(filepath.Join(c.dir, containerConfig), c); err == nil {
 			if err = c.join(); err == nil {
-				status, err = c.monitor(l, req)
+				m := &monitor{c: c, l: l, req: req, log: stageLog(req.Debug)}
+				status, err = m.run()
 			}
 		}
 	}
@@ -66,66 +70,165 @@ func stageLog(debug bool) *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-func (c *Container) monitor(l *stage.Link, req monitorRequest) (status int, err error) {
-	log := stageLog(req.Options.Debug)
-	all := Drivers(req.Root, log)
-	if err := OpenContainers(req.Root).sweep(l.Context(), all); err != nil {
-		log.Warn("removing what killed processes left", "error", err)
+// A monitor is one run of a container.
+type monitor struct {
+	c   *Container
+	l   *stage.Link
+	req monitorRequest
+	log *slog.Logger
+	all []cow.Driver
+
+	state State // written by this process alone
+}
+
+// saveState tells others how it is. That a disk is full must not end the container.
+func (m *monitor) saveState() {
+	if err := m.c.setState(m.state); err != nil {
+		m.log.Warn("container state", "error", err)
 	}
-	state := State{Started: time.Now().UTC()}
-	// What is done below must be done although P is gone, so not under its context.
-	defer func() {
-		state.Finished, state.Status = time.Now().UTC(), status
-		if err != nil {
-			state.Error = err.Error()
-		}
-		if c.AutoRemove {
-			err = errors.Join(err, c.remove(context.Background(), all))
-		} else {
-			err = errors.Join(err, c.setState(state))
-		}
-	}()
-	d, err := pickDriver(l.Context(), all, c.Driver)
+}
+
+func (m *monitor) run() (status int, err error) {
+	c := m.c
+	m.all = Drivers(m.req.Root, m.log)
+	if err := OpenContainers(m.req.Root).sweep(m.l.Context(), m.all); err != nil {
+		m.log.Warn("removing what killed processes left", "error", err)
+	}
+	before, err := c.State()
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	log.Debug("driver", "name", d.Name())
-	state.Driver = d.Name()
-	return c.inRoot(l, d, req, &state)
+	m.state = State{Driver: before.Driver, Started: time.Now().UTC()}
+	// What is done below must be done although P is gone, so not under its context.
+	defer func() {
+		m.state.Finished, m.state.Status, m.state.Pid, m.state.Paused = time.Now().UTC(), status, 0, false
+		if err != nil {
+			m.state.Error = err.Error()
+		}
+		if c.AutoRemove {
+			err = errors.Join(err, c.remove(context.Background(), m.all))
+		} else {
+			err = errors.Join(err, c.setState(m.state))
+		}
+	}()
+	d, err := pickDriver(m.l.Context(), m.all, c.Driver)
+	if err != nil {
+		return runtime.StatusFailed, err
+	}
+	m.log.Debug("driver", "name", d.Name())
+	return m.inRoot(d, before)
 }
 
 // inRoot mounts the container's root, runs its process and unmounts again. The
 // container's first process comes up while the root is being mounted.
-func (c *Container) inRoot(l *stage.Link, d cow.Driver, req monitorRequest, state *State) (status int, err error) {
-	spec, err := c.spec(req, runtime.User{})
+func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
+	c, ctx := m.c, m.l.Context()
+	spec, err := c.spec(runtime.User{})
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	stdio := stage.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
-	first, err := runtime.Prestart(spec, stdio)
+	files, err := m.files()
+	if err != nil {
+		return runtime.StatusFailed, err
+	}
+	defer files.close()
+	first, err := runtime.Prestart(spec, files.stdio)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
 	defer first.Kill()
-	snap := c.snapshot(req.Chain)
-	if err := d.Create(l.Context(), snap); err != nil {
-		return runtime.StatusFailed, err
+	snap := c.snapshot(m.req.Chain)
+	if before.Driver == "" {
+		err = d.Create(ctx, snap)
+	} else {
+		err = c.handOver(ctx, m.all, d, before, snap)
 	}
-	rootfs := filepath.Join(c.dir, containerRootfs)
-	m, err := d.Mount(l.Context(), snap, rootfs, cow.MountOptions{AllowOther: true, Suid: true, Source: c.Image})
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	defer func() { err = errors.Join(err, m.Unmount()) }()
+	m.state.Driver = d.Name()
+	rootfs := filepath.Join(c.dir, containerRootfs)
+	mount, err := d.Mount(ctx, snap, rootfs, cow.MountOptions{AllowOther: true, Suid: true, Source: c.Image})
+	if err != nil {
+		return runtime.StatusFailed, err
+	}
+	defer func() { err = errors.Join(err, mount.Unmount()) }()
 	if !c.AutoRemove {
-		if err := c.setState(*state); err != nil {
+		if err := c.setState(m.state); err != nil {
 			return runtime.StatusFailed, err
 		}
 	}
-	stop := c.serveControl(rootfs)
-	defer stop()
-	return c.process(l, rootfs, req, runtime.Options{
-		Stdio: stdio, Prestarted: first,
-		Started: func(pid int) { c.writeLive(live{Driver: d.Name(), Init: pid}) },
-	})
+	return m.process(files, rootfs, runtime.Options{Stdio: files.stdio, Prestarted: first})
+}
+
+// process runs the container's process in the mounted root.
+func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options) (status int, err error) {
+	c := m.c
+	user, err := runtime.LookupUser(rootfs, c.Process.User)
+	if err != nil {
+		return runtime.StatusFailed, err
+	}
+	if more, err := runtime.LookupGroups(rootfs, c.Options.GroupAdd); err != nil {
+		return runtime.StatusFailed, err
+	} else {
+		user.Groups = append(user.Groups, more...)
+	}
+	spec, err := c.spec(user)
+	if err != nil {
+		return runtime.StatusFailed, err
+	}
+	root, err := os.OpenRoot(rootfs)
+	if err != nil {
+		return runtime.StatusFailed, err
+	}
+	defer root.Close()
+	hosts, err := writeHostFiles(c.dir, root, spec.Hostname, c.Options)
+	if err != nil {
+		return runtime.StatusFailed, err
+	}
+	defer hosts.removeStubs(root)
+	for _, m := range hosts.mounts {
+		if !covered(spec.Mounts, m.Destination) {
+			spec.Mounts = append(spec.Mounts, m)
+		}
+	}
+
+	ct := c.listen(m.log, files.streams, rootfs)
+	defer func() { ct.close(status) }()
+	ct.onState = func(paused bool) {
+		m.state.Paused = paused
+		m.saveState()
+	}
+	go m.passOn(ct, files)
+	if m.req.Attach && files.streams != nil {
+		if err := files.attach(m.req.Interactive); err != nil {
+			return runtime.StatusFailed, err
+		}
+	}
+
+	o.Init = c.Options.Init
+	if !c.Options.InitSet {
+		o.Init = wantsInit(spec.Process.Args)
+	}
+	o.MakeCwd = true
+	o.ID = c.ID
+	o.Signals = ct.signals
+	if files.streams != nil && c.Options.TTY {
+		o.Console = files.streams.console
+	}
+	o.Started = func(pid int) {
+		m.state.Pid = pid
+		m.saveState()
+		c.writeLive(live{Driver: m.state.Driver, Init: pid})
+		files.begin()
+		ct.started(pid, spec)
+		if m.req.Detach {
+			m.detach()
+		}
+	}
+	status, err = runtime.Run(m.l.Context(), runtime.Bundle{Dir: c.dir, Root: rootfs, Spec: spec}, o)
+	if files.streams != nil && err == nil {
+		files.streams.finish()
+	}
+	return status, err
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/cfs-project/cfs/internal/background"
 	"github.com/cfs-project/cfs/internal/hint"
 	"github.com/cfs-project/cfs/runtime"
@@ -64,7 +66,7 @@ func (r *reading) pause() (resume func(), err error) {
 func (r *reading) flush() (err error) {
 	switch {
 	case r.live.Init != 0:
-		err = r.c.askControl(controlFlush)
+		err = r.c.askFlush()
 	case r.running && r.c.MountedAt != "":
 		err = syncfs(r.c.MountedAt)
 	}
@@ -95,4 +97,19 @@ func (r *reading) layerTar(
 		return nil, nil, err
 	}
 	return in, func() { in.Close(); resume() }, nil
+}
+
+func (c *Container) askFlush() error {
+	_, err := c.ask(controlRequest{Op: opFlush})
+	return err
+}
+
+// syncfs has the kernel write all that is dirty of the filesystem at a directory.
+func syncfs(dir string) error {
+	f, err := os.OpenFile(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return os.NewSyscallError("syncfs", unix.Syncfs(int(f.Fd())))
 }

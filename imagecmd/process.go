@@ -1,11 +1,14 @@
 package imagecmd
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -16,10 +19,10 @@ var ErrNoCommand = errors.New("no command specified")
 // A process is what is to run in a container: the image's configuration with
 // what the person asked for laid over it.
 type process struct {
-	Args []string
-	Env  []string
-	Cwd  string
-	User string // as `-u` takes it; resolved against the root's passwd when mounted
+	Args []string `json:"args,omitempty"`
+	Env  []string `json:"env,omitempty"`
+	Cwd  string   `json:"cwd,omitempty"`
+	User string   `json:"user,omitempty"` // as `-u` takes it; resolved against the root's passwd when mounted
 }
 
 // newProcess lays a person's wishes over an image's configuration, as Docker
@@ -40,6 +43,12 @@ func newProcess(cfg ocispec.ImageConfig, o RunOptions, host func(string) (string
 
 	entrypoint := cfg.Entrypoint
 	cmd := cfg.Cmd
+	if o.Entrypoint != nil { // the image's command is meant for the image's entry point
+		entrypoint, cmd = nil, nil
+		if *o.Entrypoint != "" {
+			entrypoint = []string{*o.Entrypoint}
+		}
+	}
 	if len(o.Command) > 0 {
 		cmd = o.Command
 	}
@@ -48,24 +57,74 @@ func newProcess(cfg ocispec.ImageConfig, o RunOptions, host func(string) (string
 		return p, ErrNoCommand
 	}
 
+	asked, err := environment(o.EnvFiles, o.Env, host)
+	if err != nil {
+		return p, err
+	}
 	env := slices.Clone(cfg.Env)
-	for _, kv := range o.Env {
+	for _, kv := range asked {
 		name, _, given := strings.Cut(kv, "=")
-		if name == "" {
-			return p, fmt.Errorf("invalid environment variable: %q", kv)
-		}
 		if !given {
-			value, ok := host(name)
-			if !ok {
-				env = slices.DeleteFunc(env, func(e string) bool { return strings.HasPrefix(e, name+"=") })
-				continue
-			}
-			kv = name + "=" + value
+			env = slices.DeleteFunc(env, func(e string) bool { return strings.HasPrefix(e, name+"=") })
+			continue
 		}
 		env = append(env, kv) // of two values the later one wins, see runtime.SpecOptions
 	}
 	p.Env = env
 	return p, nil
+}
+
+// environment is what -e and --env-file say, the files first: NAME=VALUE, or NAME alone
+// where it should have the host's value and the host has none.
+func environment(files, vars []string, host func(string) (string, bool)) ([]string, error) {
+	var all []string
+	for _, name := range files {
+		lines, err := envFile(name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, lines...)
+	}
+	all = append(all, vars...)
+	for i, kv := range all {
+		name, _, given := strings.Cut(kv, "=")
+		if name == "" {
+			return nil, fmt.Errorf("invalid environment variable: %q", kv)
+		}
+		if value, ok := host(name); !given && ok {
+			all[i] = name + "=" + value
+		}
+	}
+	return all, nil
+}
+
+// envFile reads a file of variables, one a line; lines that begin with # are comments.
+func envFile(path string) ([]string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var out []string
+	s := bufio.NewScanner(f)
+	for n := 1; s.Scan(); n++ {
+		line := strings.TrimLeft(s.Text(), " \t")
+		if n == 1 {
+			line = strings.TrimPrefix(line, "\ufeff")
+		}
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, _, _ := strings.Cut(line, "=")
+		if name == "" || strings.ContainsAny(name, " \t") || !utf8.ValidString(line) {
+			return nil, fmt.Errorf("%s: line %d: invalid environment variable: %q", path, n, line)
+		}
+		out = append(out, line)
+	}
+	if err := s.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return out, nil
 }
 
 // inits are programs that insist on being process 1, or reap what is left to

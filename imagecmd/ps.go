@@ -52,10 +52,14 @@ func (c *Container) describe(s State, running bool, now time.Time) string {
 		return "Mounted on " + c.MountedAt
 	case c.MountedAt != "":
 		return "Unmounted"
+	case running && s.Paused:
+		return "Up " + units.HumanDuration(now.Sub(s.Started)) + " (Paused)"
 	case running:
 		return "Up " + units.HumanDuration(now.Sub(s.Started))
-	case s.Finished.IsZero():
-		return "Dead" // killed before it could say how it ended
+	case s.Started.IsZero():
+		return "Created"
+	case s.Finished.IsZero(): // its monitor was killed before it could say how it ended
+		return fmt.Sprintf("Exited (%d)", statusKilled)
 	default:
 		return fmt.Sprintf("Exited (%d) %s ago", s.Status, units.HumanDuration(now.Sub(s.Finished)))
 	}

@@ -3,8 +3,11 @@ package imagecmd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/runtime/stage"
 	"github.com/cfs-project/cfs/runtime/userns"
@@ -36,6 +39,22 @@ func RemoveContainer(ctx context.Context, root, name string, log *slog.Logger) e
 		return err
 	}
 	_, err = runStage(mapping, removeStage, payload)
+	return err
+}
+
+// KillAndRemove removes a container, which is killed first if it runs.
+func KillAndRemove(ctx context.Context, root, name string, log *slog.Logger) error {
+	c, err := OpenContainers(root).Find(name)
+	if err != nil {
+		return err
+	}
+	if err := c.stop(ctx, unix.SIGKILL, -1); err != nil && !errors.Is(err, ErrNotRunning) {
+		return err
+	}
+	err = RemoveContainer(ctx, root, c.ID, log)
+	if errors.Is(err, ErrNoContainer) { // it was to go with its process
+		return nil
+	}
 	return err
 }
 

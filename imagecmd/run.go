@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
 
 	"golang.org/x/term"
 
+	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/internal/hint"
 	"github.com/cfs-project/cfs/runtime"
@@ -18,26 +20,67 @@ import (
 	"github.com/cfs-project/cfs/runtime/userns"
 )
 
-// RunOptions is what `cfs run` was asked for.
+// RunOptions is what `cfs run` and `cfs create` were asked for.
 type RunOptions struct {
-	Image       string
-	Command     []string
-	Remove      bool // --rm
-	Interactive bool // -i
-	TTY         bool // -t
-	Env         []string
-	Workdir     string
-	User        string // USER[:GROUP]
-	Name        string
-	Hostname    string
-	Network     string // none or host
-	Init        bool   // run cfs's init as process 1
-	InitSet     bool   // Init was said by the person, not by default
-	Privileges  bool   // let setuid programs and file capabilities give privileges
-	// Seccomp is Unconfined, or a profile as JSON; "" is Docker's default profile.
-	Seccomp string
-	Driver  string
-	Debug   bool
+	Image      string
+	Command    []string
+	Entrypoint *string // nil: the image's; empty: none
+	Env        []string
+	EnvFiles   []string
+	Workdir    string
+	User       string // USER[:GROUP]
+	Name       string
+	Driver     string
+	CIDFile    string // gets the container's ID; must not be there yet
+	Remove     bool   // --rm
+	Detach     bool   // -d
+	Debug      bool
+	ContainerOptions
+}
+
+// ContainerOptions are kept with a container, for every time that it starts.
+type ContainerOptions struct {
+	Interactive bool              `json:"interactive,omitempty"` // -i: there is a standard input
+	TTY         bool              `json:"tty,omitempty"`         // -t
+	Hostname    string            `json:"hostname,omitempty"`
+	Network     string            `json:"network,omitempty"`    // none or host
+	Init        bool              `json:"init,omitempty"`       // run cfs's init as process 1
+	InitSet     bool              `json:"initSet,omitempty"`    // Init was said by the person, not by default
+	Privileges  bool              `json:"privileges,omitempty"` // let setuid programs and file capabilities give privileges
+	Seccomp     string            `json:"seccomp,omitempty"`    // Unconfined, or a profile as JSON; "" is Docker's default profile
+	Labels      map[string]string `json:"labels,omitempty"`
+	StopSignal  string            `json:"stopSignal,omitempty"`  // empty: SIGTERM
+	StopTimeout *int              `json:"stopTimeout,omitempty"` // seconds; nil: DefaultStopTimeout
+	Log         LogOptions        `json:"log,omitzero"`
+	ShapeOptions
+}
+
+// ShapeOptions are what a person changes of the configuration that Docker would give a
+// container.
+type ShapeOptions struct {
+	ReadOnly    bool              `json:"readOnlyRoot,omitempty"` // the root can't be written to
+	Mounts      []MountOption     `json:"mounts,omitempty"`
+	ShmSize     int64             `json:"shmSize,omitempty"` // bytes of /dev/shm; 0: Docker's 64 MiB
+	CapAdd      []string          `json:"capAdd,omitempty"`
+	CapDrop     []string          `json:"capDrop,omitempty"`
+	Privileged  bool              `json:"privileged,omitempty"` // all capabilities and devices, nothing masked
+	Devices     []DeviceOption    `json:"devices,omitempty"`
+	Ulimits     []string          `json:"ulimits,omitempty"` // NAME=SOFT[:HARD]
+	Sysctls     map[string]string `json:"sysctls,omitempty"`
+	GroupAdd    []string          `json:"groupAdd,omitempty"` // names or numbers
+	OOMScoreAdj *int              `json:"oomScoreAdj,omitempty"`
+	Domainname  string            `json:"domainname,omitempty"`
+	ExtraHosts  []string          `json:"extraHosts,omitempty"` // NAME:ADDRESS
+	DNS         []string          `json:"dns,omitempty"`        // addresses of name servers
+	DNSSearch   []string          `json:"dnsSearch,omitempty"`
+	DNSOptions  []string          `json:"dnsOptions,omitempty"`
+}
+
+// LogOptions is how a container's output is kept.
+type LogOptions struct {
+	None     bool  `json:"none,omitempty"`
+	MaxSize  int64 `json:"maxSize,omitempty"`  // bytes of a file; 0: no bound
+	MaxFiles int   `json:"maxFiles,omitempty"` // files kept; 0 is 1
 }
 
 // Unconfined is the seccomp profile of a container without one.
@@ -54,45 +97,79 @@ var ErrNoTerminal = errors.New("the input device is not a TTY")
 // container lives below a monitor (S, see monitorMain), which cleans up when
 // this process dies.
 func Run(ctx context.Context, st *store.Store, o RunOptions) (int, error) {
-	if !slices.Contains([]string{"none", "host"}, o.Network) {
-		return runtime.StatusFailed, fmt.Errorf("network %q is not supported: there are none and host", o.Network)
+	if err := o.check(); err != nil {
+		return runtime.StatusFailed, err
 	}
-	if o.TTY && o.Interactive && !term.IsTerminal(int(os.Stdin.Fd())) {
+	if !o.Detach && o.TTY && o.Interactive && !term.IsTerminal(int(os.Stdin.Fd())) {
 		return runtime.StatusFailed, ErrNoTerminal
 	}
+	c, chain, release, err := newContainer(ctx, st, o)
+	if err != nil {
+		return runtime.StatusFailed, err
+	}
+	defer release()
+	defer c.close()
+	return c.run(monitorRequest{
+		Root: st.Root(), ID: c.ID, Chain: chain, Detach: o.Detach, Attach: !o.Detach, Interactive: o.Interactive && !o.Detach, Debug: o.Debug,
+	}, os.Stdout)
+}
+
+// check refuses what can't be.
+func (o RunOptions) check() error {
+	if !slices.Contains([]string{"none", "host"}, o.Network) {
+		return fmt.Errorf("network %q is not supported: there are none and host", o.Network)
+	}
+	return nil
+}
+
+// newContainer makes a container that is asked for, held by this process, with the chain
+// that it stands on, until release.
+func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Container, chain cow.Chain, release func(), err error) {
 	if o.Driver == "" {
 		o.Driver = os.Getenv("CFS_DRIVER")
 	}
 	image, err := resolveImage(ctx, st, o.Image)
 	if err != nil {
-		return runtime.StatusFailed, err
+		return nil, chain, nil, err
 	}
-	chain, release, err := st.Chain(ctx, image)
-	if err != nil {
-		return runtime.StatusFailed, err
+	if chain, release, err = st.Chain(ctx, image); err != nil {
+		return nil, chain, nil, err
 	}
-	defer release()
+	drop := release
+	defer func() {
+		if err != nil {
+			drop()
+		}
+	}()
 	proc, err := newProcess(image.Config.Config, o, os.LookupEnv)
 	if err != nil {
-		return runtime.StatusFailed, err
+		return nil, chain, nil, err
 	}
-
-	c, err := OpenContainers(st.Root()).Create(Container{
+	opts := o.ContainerOptions
+	if opts.StopSignal == "" {
+		opts.StopSignal = image.Config.Config.StopSignal
+	}
+	if opts.StopSignal != "" {
+		if _, err := parseSignal(opts.StopSignal); err != nil {
+			return nil, chain, nil, err
+		}
+	}
+	c, err = OpenContainers(st.Root()).Create(Container{
 		Name: o.Name, Image: o.Image, ImageID: image.ID, Layers: image.Config.RootFS.DiffIDs,
-		Driver: o.Driver, Command: proc.Args, AutoRemove: o.Remove,
-		Cmd: o.Command, Env: proc.Env, User: proc.User, Cwd: proc.Cwd,
+		Driver: o.Driver, Command: proc.Args, Cmd: o.Command, Entrypoint: o.Entrypoint, AutoRemove: o.Remove,
+		Process: proc, Options: opts,
 	})
-	if err != nil {
-		return runtime.StatusFailed, err
+	if err == nil && o.CIDFile != "" {
+		if err = writeCIDFile(o.CIDFile, c.ID); err != nil {
+			err = errors.Join(err, c.discard())
+		}
 	}
-	defer c.close()
-	return c.run(o, monitorRequest{
-		Root: st.Root(), ID: c.ID, Chain: chain, Process: proc, Options: o,
-	})
+	return c, chain, release, err
 }
 
-// run starts the monitor and attends it until the container has ended.
-func (c *Container) run(o RunOptions, req monitorRequest) (int, error) {
+// run starts the monitor and attends it until the container has ended, or, to be
+// detached, until it runs: then its ID is printed.
+func (c *Container) run(req monitorRequest, out io.Writer) (int, error) {
 	mapping, problems := userns.Detect()
 	for _, p := range problems {
 		if p.Fatal {
@@ -103,15 +180,27 @@ func (c *Container) run(o RunOptions, req monitorRequest) (int, error) {
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	stdio := stage.Stdio{Out: os.Stdout, Err: os.Stderr}
-	if o.Interactive {
+	stdio := stage.Stdio{Err: os.Stderr}
+	if req.Attach {
+		stdio.Out = os.Stdout
+	}
+	if req.Interactive {
 		stdio.In = os.Stdin
 	}
 	p, err := stage.Start(mapping, monitorStage, payload, stdio)
 	if err != nil {
 		return runtime.StatusFailed, errors.Join(err, c.discard())
 	}
-	status, err := p.Attend()
+	var status int
+	if req.Detach {
+		var detached bool
+		if detached, status, err = p.Detach(); detached {
+			_, err := fmt.Fprintln(out, c.ID)
+			return 0, err
+		}
+	} else {
+		status, err = p.Attend()
+	}
 	if err != nil && c.AutoRemove { // the monitor was killed, and with it the container
 		c.close()
 		err = errors.Join(err, RemoveContainer(context.Background(), req.Root, c.ID, slog.New(slog.DiscardHandler)))
@@ -121,6 +210,9 @@ func (c *Container) run(o RunOptions, req monitorRequest) (int, error) {
 
 // discard removes a container that nothing was ever started in.
 func (c *Container) discard() error {
+	if s, err := c.State(); err != nil || s.Driver != "" {
+		return err
+	}
 	return c.remove(context.Background(), nil)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/runtime/userns"
@@ -14,7 +15,8 @@ import (
 // An initConfig is all that init is told. It is flat, as decoding the whole
 // specification's type costs more than starting the process.
 type initConfig struct {
-	Root           int // index among the descriptors: the root's tree
+	Root           int  // index among the descriptors: the root's tree
+	Enter          bool // instead: Root is a pidfd of the container to join
 	Mounts         []mountConfig
 	MakeDevices    bool // unless the host's /dev is bound
 	Devices        []deviceConfig
@@ -102,7 +104,7 @@ func prepare(b Bundle, n namespaces, o Options) (_ *setup, err error) {
 			s.close()
 		}
 	}()
-	spec, l, p := b.Spec, b.Spec.Linux, b.Spec.Process
+	spec, l := b.Spec, b.Spec.Linux
 	c := &s.config
 	if err := s.openRoot(b); err != nil {
 		return nil, err
@@ -134,10 +136,19 @@ func prepare(b Bundle, n namespaces, o Options) (_ *setup, err error) {
 	c.Sysctl = l.Sysctl
 	c.Loopback = n.flags&unix.CLONE_NEWNET != 0
 
+	if err := s.planProcess(spec, n, o); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// planProcess takes in what a configuration says of its process, and its seccomp profile.
+func (s *setup) planProcess(spec *specs.Spec, n namespaces, o Options) (err error) {
+	c, l, p := &s.config, spec.Linux, spec.Process
 	c.Args, c.Env, c.Cwd, c.MakeCwd = toBytes(p.Args), toBytes(p.Env), bytes(path.Clean(p.Cwd)), o.MakeCwd
 	c.UID, c.GID, c.Groups, c.Umask = p.User.UID, p.User.GID, p.User.AdditionalGids, p.User.Umask
 	if err := s.checkIDs(n); err != nil {
-		return nil, err
+		return err
 	}
 	var unknown []string
 	c.Caps, unknown = parseCaps(p.Capabilities)
@@ -146,17 +157,17 @@ func prepare(b Bundle, n namespaces, o Options) (_ *setup, err error) {
 	}
 	c.NoNewPrivs = p.NoNewPrivileges
 	if c.Seccomp, err = planSeccomp(l.Seccomp); err != nil {
-		return nil, err
+		return err
 	}
 	if c.Rlimits, err = planRlimits(p.Rlimits); err != nil {
-		return nil, err
+		return err
 	}
 	c.OOMScoreAdj = p.OOMScoreAdj
 	c.Terminal, c.Init = p.Terminal, o.Init
 	if p.ConsoleSize != nil {
 		c.Size = [2]uint16{uint16(p.ConsoleSize.Height), uint16(p.ConsoleSize.Width)}
 	}
-	return s, nil
+	return nil
 }
 
 func (s *setup) openRoot(b Bundle) error {

@@ -41,7 +41,7 @@ func (i *initProc) openConsole(root rootDir) error {
 	if err := i.sock.send(msgConsole, nil, []int{master}); err != nil {
 		return fmt.Errorf("send to supervisor: %w", err)
 	}
-	if !i.config.MakeDevices {
+	if !i.config.MakeDevices || i.config.Enter {
 		return nil
 	}
 	target, err := root.mkfile("/dev/console")

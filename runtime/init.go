@@ -81,6 +81,9 @@ func (i *initProc) run() (int, error) {
 // and paths ask for: first what the host's /proc is needed for, last the identity.
 func (i *initProc) setup() error {
 	c := &i.config
+	if c.Enter {
+		return i.enter()
+	}
 	if c.Loopback {
 		if err := loopbackUp(); err != nil {
 			return fmt.Errorf("set up loopback: %w", err)

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/internal/testenv"
 	"github.com/cfs-project/cfs/runtime"
@@ -20,6 +22,7 @@ const (
 	command    = "test-command"
 	monitor    = "test-monitor"
 	remove     = "test-remove"
+	detached   = "test-detached"
 	commandVar = "CFS_TEST_COMMAND"
 )
 
@@ -29,11 +32,14 @@ type job struct {
 	Spec  *specs.Spec
 	Init  bool
 	Early bool // use Prestart
+	// Exec is a process more to run in the container, whose own is then killed. What it
+	// ends with is told on standard error.
+	Exec *specs.Process
 }
 
 func TestMain(m *testing.M) {
 	testenv.Main()
-	runtime.Main(stage.Table{monitor: monitorMain, remove: removeMain})
+	runtime.Main(stage.Table{monitor: monitorMain, remove: removeMain, detached: detachedMain})
 	if os.Args[0] == command {
 		os.Exit(commandMain())
 	}
@@ -74,11 +80,42 @@ func monitorMain(l *stage.Link, payload []byte) int {
 		}
 		o.Prestarted = i
 	}
+	if j.Exec != nil {
+		o.Started = func(pid int) { go execMore(l, j, pid, o.Stdio) }
+	}
 	status, err := runtime.Run(l.Context(), runtime.Bundle{Root: j.Root, Spec: j.Spec}, o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	return status
+}
+
+func execMore(l *stage.Link, j job, pid int, io stage.Stdio) {
+	spec := *j.Spec
+	spec.Process = j.Exec
+	status, err := runtime.Exec(l.Context(), pid, &spec, runtime.Options{Stdio: io})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	fmt.Fprintf(os.Stderr, "ended with %d\n", status)
+	unix.Kill(pid, unix.SIGKILL)
+}
+
+// detachedMain says that it can do without P, and some time later whether it was let.
+func detachedMain(l *stage.Link, payload []byte) int {
+	if len(payload) == 0 {
+		return 9
+	}
+	l.Ready()
+	select {
+	case <-l.Context().Done():
+		return 1
+	case <-time.After(200 * time.Millisecond):
+	}
+	if err := os.WriteFile(string(payload), nil, 0o600); err != nil {
+		return 1
+	}
+	return 0
 }
 
 func removeMain(_ *stage.Link, payload []byte) int {

@@ -22,7 +22,8 @@ import (
 // to do. The zero value isn't usable.
 type Init struct {
 	namespaces namespaces
-	sock       socket // our end
+	join       *joinProcess // a container that is entered; nil for one that is made
+	sock       socket       // our end
 	process    *os.Process
 	done       chan struct{} // closed once the process is reaped
 	state      syscall.WaitStatus
@@ -37,6 +38,11 @@ func Prestart(spec *specs.Spec, stdio stage.Stdio) (*Init, error) {
 	if err != nil {
 		return nil, err
 	}
+	return startInit(n, nil, spec, stdio)
+}
+
+// startInit starts an init in namespaces n, and in those of a process, if one is given.
+func startInit(n namespaces, join *joinProcess, spec *specs.Spec, stdio stage.Stdio) (*Init, error) {
 	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("start init: %w", err)
@@ -57,7 +63,7 @@ func Prestart(spec *specs.Spec, stdio stage.Stdio) (*Init, error) {
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "init")
 	defer theirs.Close()
-	i := &Init{namespaces: n, sock: socket{pair[0]}, done: make(chan struct{})}
+	i := &Init{namespaces: n, join: join, sock: socket{pair[0]}, done: make(chan struct{})}
 	if err := i.start(append(files, theirs)); err != nil {
 		unix.Close(i.sock.fd)
 		return nil, fmt.Errorf("start init: %w", err)
@@ -82,6 +88,11 @@ func (i *Init) start(files []*os.File) error {
 			Pdeathsig:                  unix.SIGKILL,
 		},
 	}
+	if i.join != nil {
+		// Its parent has no process id where it will be, which Go's os package takes
+		// for that parent's death. Init sets the signal itself, and ends if the socket does.
+		attr.Sys.Pdeathsig = 0
+	}
 	if i.namespaces.flags&unix.CLONE_NEWUSER != 0 {
 		attr.Sys.Credential = &syscall.Credential{}
 	}
@@ -89,6 +100,9 @@ func (i *Init) start(files []*os.File) error {
 	go func() {
 		goruntime.LockOSThread() // never unlocked: the thread ends with this function
 		err := i.namespaces.enter()
+		if err == nil && i.join != nil {
+			err = i.join.enter()
+		}
 		if err == nil {
 			i.process, err = os.StartProcess(exe, []string{initStage}, attr)
 		}

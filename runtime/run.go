@@ -33,6 +33,9 @@ type Options struct {
 	// MakeCwd makes the working directory if it is missing, as Docker does; the
 	// specification has it fail.
 	MakeCwd bool
+	// Console, if not nil, is given the master of the container's terminal, and owns it;
+	// nothing is then copied by Run. The size is Spec.Process.ConsoleSize.
+	Console func(master *os.File)
 	// Signals are passed on to the container's process once it runs; SIGWINCH sets the
 	// terminal's size. May be nil.
 	Signals <-chan os.Signal
@@ -95,6 +98,11 @@ func run(ctx context.Context, b Bundle, o Options) (status int, err error) {
 	} else if !i.namespaces.equal(n) {
 		return 0, invalid("the prestarted process has other namespaces than the specification")
 	}
+	return i.execute(ctx, s, b, o)
+}
+
+// execute sends init its configuration, and waits for the end of the command.
+func (i *Init) execute(ctx context.Context, s *setup, b Bundle, o Options) (status int, err error) {
 	t := newTerminal(o.Stdio)
 	if s.config.Terminal {
 		s.config.Size = t.size(s.config.Size)
@@ -108,7 +116,11 @@ func run(ctx context.Context, b Bundle, o Options) (status int, err error) {
 		return 0, i.failed(ctx, fmt.Errorf("send configuration: %w", err))
 	}
 	master, err := i.awaitExec(o.warn, func(fd int) error { return i.handListener(fd, b, o.ID) })
-	if master >= 0 {
+	switch {
+	case master < 0:
+	case o.Console != nil:
+		o.Console(os.NewFile(uintptr(master), "console"))
+	default:
 		if err := t.attach(master); err != nil {
 			return 0, err
 		}
@@ -120,7 +132,7 @@ func run(ctx context.Context, b Bundle, o Options) (status int, err error) {
 	if o.Started != nil {
 		o.Started(i.Pid())
 	}
-	f := forwarder{init: i, terminal: t, reaper: o.Init}
+	f := forwarder{init: i, terminal: t, emulates: !o.Init && !s.config.Enter}
 	go f.forward(o.Signals)
 	status = i.wait()
 	if ctx.Err() != nil {

@@ -14,7 +14,7 @@ import (
 type forwarder struct {
 	init     *Init
 	terminal *terminal
-	reaper   bool
+	emulates bool // the command is PID 1
 	// emulated is the signal whose default action was done by SIGKILL.
 	emulated atomic.Int32
 }
@@ -43,7 +43,7 @@ func (f *forwarder) send(n unix.Signal) {
 		f.terminal.resize()
 		return
 	}
-	if !f.reaper && defaulted(f.init.Pid(), n) {
+	if f.emulates && defaulted(f.init.Pid(), n) {
 		switch n {
 		case unix.SIGCHLD, unix.SIGCONT, unix.SIGURG:
 			return

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
+	"github.com/cfs-project/cfs/internal/fdcopy"
 	"github.com/cfs-project/cfs/runtime/stage"
 )
 
@@ -76,7 +77,7 @@ func (t *terminal) attach(master int) error {
 		t.in.Add(1)
 		go func() {
 			defer t.in.Done()
-			copyUntil(master, fd, t.stop[0])
+			fdcopy.Until(master, fd, t.stop[0])
 		}()
 	}
 	t.out.Add(1)
@@ -86,7 +87,7 @@ func (t *terminal) attach(master int) error {
 		if t.io.Out != nil {
 			out = int(t.io.Out.Fd())
 		}
-		copyUntil(out, master, -1)
+		fdcopy.Until(out, master, -1)
 	}()
 	return nil
 }
@@ -105,44 +106,4 @@ func (t *terminal) detach() {
 	unix.Close(t.master)
 	t.master = -1
 	t.mu.Unlock()
-}
-
-// copyUntil copies from src until its end, an error, or stop being closed. What
-// can't be written is read all the same: a writer in the container must not hang
-// because the person's terminal is gone.
-func copyUntil(dst, src, stop int) {
-	buf := make([]byte, 32<<10)
-	for {
-		fds := []unix.PollFd{{Fd: int32(src), Events: unix.POLLIN}, {Fd: int32(stop), Events: unix.POLLIN}}
-		if _, err := unix.Poll(fds, -1); err == unix.EINTR {
-			continue
-		} else if err != nil {
-			return
-		}
-		if fds[1].Revents != 0 {
-			return
-		}
-		n, err := unix.Read(src, buf)
-		if err == unix.EINTR || err == unix.EAGAIN {
-			continue
-		}
-		if err != nil || n == 0 {
-			return
-		}
-		for b := buf[:n]; len(b) > 0 && dst >= 0; {
-			n, err := unix.Write(dst, b)
-			if err == unix.EINTR {
-				continue
-			}
-			if err == unix.EAGAIN { // somebody else made it non-blocking
-				unix.Poll([]unix.PollFd{{Fd: int32(dst), Events: unix.POLLOUT}}, -1)
-				continue
-			}
-			if err != nil {
-				dst = -1
-				break
-			}
-			b = b[n:]
-		}
-	}
 }

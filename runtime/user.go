@@ -54,6 +54,29 @@ func LookupUser(root, name string) (User, error) {
 	return r, nil
 }
 
+// LookupGroups finds the ids of groups, names or numbers, in the /etc/group of a
+// container's root. Unknown names wrap [ErrUser].
+func LookupGroups(root string, names []string) ([]uint32, error) {
+	fd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("look up groups: open root: %w", err)
+	}
+	defer unix.Close(fd)
+	group, err := rootDir{fd}.account("/etc/group")
+	if err != nil {
+		return nil, fmt.Errorf("look up groups: %w", err)
+	}
+	ids, err := user.GetAdditionalGroups(names, strings.NewReader(group))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUser, err)
+	}
+	out := make([]uint32, len(ids))
+	for i, id := range ids {
+		out[i] = uint32(id)
+	}
+	return out, nil
+}
+
 // account reads a file of the container; one that doesn't exist is empty.
 func (r rootDir) account(name string) (string, error) {
 	// Not blocking, should it be a pipe; and never a device that reading changes.

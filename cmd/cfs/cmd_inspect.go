@@ -39,10 +39,16 @@ understood is exit status 64.`,
 		cmd.Use, cmd.Short = "inspect IMAGE...", "Show all that is known of images, as JSON"
 		cmd.Example = "  cfs image inspect -f '{{.Id}} {{.Size}}' debian"
 	}
+	if only == "container" {
+		cmd.Use, cmd.Short = "inspect CONTAINER...", "Show all that is known of containers, as JSON"
+		cmd.Example = "  cfs container inspect -f '{{.State.Status}}' web"
+	}
 	f := cmd.Flags()
 	f.StringVarP(&o.Format, "format", "f", "", "print with a Go `TEMPLATE`, or 'json' for one line")
-	if only == "" {
+	if only != "image" {
 		f.BoolVarP(&o.Size, "size", "s", false, "count the files of containers")
+	}
+	if only == "" {
 		f.StringVar(&o.Type, "type", "", "look only for this `TYPE`: image or container")
 	}
 	return cmd

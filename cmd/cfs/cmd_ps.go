@@ -68,28 +68,24 @@ func newPs(t *terminal, g *globals) *cobra.Command {
 }
 
 func newRm(t *terminal, g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use:   "rm CONTAINER...",
-		Short: "Remove containers that have ended, with their changes",
-		Args:  atLeast(1),
+	var force bool
+	cmd := &cobra.Command{
+		Use:     "rm [flags] CONTAINER...",
+		Short:   "Remove containers that have ended, with their changes",
+		Example: "  cfs rm job\n  cfs rm -f web",
+		Args:    atLeast(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := g.dir()
 			if err != nil {
 				return err
 			}
-			failed := false
-			for _, name := range args {
-				if err := imagecmd.RemoveContainer(cmd.Context(), dir, name, g.log(t)); err != nil {
-					t.fail(err)
-					failed = true
-					continue
-				}
-				t.print("%s\n", name)
+			remove := imagecmd.RemoveContainer
+			if force {
+				remove = imagecmd.KillAndRemove
 			}
-			if failed {
-				return &exitError{status: statusFailed}
-			}
-			return nil
+			return eachContainer(t, args, func(name string) error { return remove(cmd.Context(), dir, name, g.log(t)) })
 		},
 	}
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "kill those that run")
+	return cmd
 }

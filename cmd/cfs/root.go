@@ -60,21 +60,15 @@ Start here:
 	}
 	image.AddCommand(newImages(t, g, "ls"), newRemoveImages(t, g, "rm"), newLoad(t, g), newSave(t, g), newImport(t, g), newSquash(t, g))
 	image.AddCommand(newHistory(t, g), newInspect(t, g, "image"), newTag(g), newPrune(t, g, false))
-	container := &cobra.Command{
-		Use:   "container COMMAND",
-		Short: "Manage containers",
-		Args:  groupArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	container.AddCommand(newDiff(t, g), newCommit(t, g), newExport(t, g))
 	cmd.AddCommand(
-		newRun(t, g), newPs(t, g), newRm(t, g),
+		newRun(t, g), newPs(t, g), newRm(t, g), newContainerGroup(t, g),
 		newMount(t, g), newUmount(t, g), newUnion(t, "union"),
 		newLoad(t, g), newSave(t, g), newImport(t, g), newImages(t, g, "images"), newRemoveImages(t, g, "rmi"), image,
 		newHistory(t, g), newInspect(t, g, ""), newTag(g), newSystem(t, g),
-		newDiff(t, g), newCommit(t, g), newExport(t, g), newSquash(t, g), container,
+		newSquash(t, g),
 		newFsck(t, g), newInfo(t, g), newMan(),
 	)
+	cmd.AddCommand(containerCommands(t, g)...)
 	return cmd
 }
 

@@ -167,7 +167,11 @@ func setupScript(env *testscript.Env) error {
 	env.Setenv("CFS_ROOT", filepath.Join(env.WorkDir, "store"))
 	env.Setenv("USERHOME", home)
 	env.Setenv("UID", strconv.Itoa(os.Geteuid()))
-	env.Defer(func() { unmountBelow(env.WorkDir) })
+	env.Defer(func() {
+		// What a script that failed has left.
+		_, _ = killHolders(env.WorkDir+"/", "cfs-monitor")
+		unmountBelow(env.WorkDir)
+	})
 	return nil
 }
 
@@ -231,29 +235,43 @@ func expectStatus(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// killServers kills the servers that hold containers of the script's store.
+// killServers kills the servers that hold containers of the script's store: those of
+// mounts, or those of the name given.
 func killServers(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) > 0 {
-		ts.Fatalf("usage: killservers")
+	if neg || len(args) > 1 {
+		ts.Fatalf("usage: killservers [NAME]")
 	}
-	store := ts.MkAbs("store") + "/"
-	held, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	name := append(args, "cfs-serve")[0]
+	killed, err := killHolders(ts.MkAbs("store")+"/", name)
 	ts.Check(err)
+	if killed == 0 {
+		ts.Fatalf("killservers: there are none")
+	}
+}
+
+// killHolders kills the processes with an argv[0] that have something below dir open, and
+// waits for their end.
+func killHolders(dir, name string) (int, error) {
+	held, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		return 0, err
+	}
 	killed := map[int]bool{}
 	for _, fd := range held {
 		pid, err := strconv.Atoi(strings.Split(fd, "/")[2])
-		ts.Check(err)
+		if err != nil {
+			return 0, err
+		}
 		argv, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if err != nil || killed[pid] || !strings.HasPrefix(string(argv), "cfs-serve\x00") {
+		if err != nil || killed[pid] || !strings.HasPrefix(string(argv), name+"\x00") {
 			continue
 		}
-		if path, err := os.Readlink(fd); err == nil && strings.HasPrefix(path, store) {
-			ts.Check(unix.Kill(pid, unix.SIGKILL))
+		if path, err := os.Readlink(fd); err == nil && strings.HasPrefix(path, dir) {
+			if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+				return 0, err
+			}
 			killed[pid] = true
 		}
-	}
-	if len(killed) == 0 {
-		ts.Fatalf("killservers: there are none")
 	}
 	// A process is gone, or a zombie without threads, before its mounts are dead.
 	for pid := range killed {
@@ -264,8 +282,9 @@ func killServers(ts *testscript.TestScript, neg bool, args []string) {
 				break
 			}
 			if time.Now().After(end) {
-				ts.Fatalf("killservers: %d stays", pid)
+				return 0, fmt.Errorf("process %d stays", pid)
 			}
 		}
 	}
+	return len(killed), nil
 }

@@ -10,6 +10,9 @@
 //	   │   end of file: P died   │
 //	   └────────────────────────►│ Link.Context is cancelled
 //	   ◄──── exit status ────────┘
+//	   or, where S is to outlive P:
+//	   ◄──────── ready ──────────┤ Link.Ready
+//	   ├─────── detach ─────────►│ Process.Detach: S goes on
 //
 // The link is a stream socket whose only other end P holds, so the kernel tells
 // S when P is gone, however it went. S is in a session of its own: what a
@@ -21,5 +24,6 @@
 //     inherited is closed at its next exec.
 //   - A stage does nothing before its payload has arrived, which is sent only
 //     after the id maps of its user namespace were written.
-//   - A stage returns when its context is cancelled, after cleaning up.
+//   - A stage returns when its context is cancelled, after cleaning up. A stage that was
+//     detached has a context that is never cancelled.
 package stage

@@ -12,11 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Frames go one way, from P to S: a kind byte, the body's length as a
-// little-endian uint32, the body.
+// Frames are a kind byte, the body's length as a little-endian uint32, the body.
 const (
-	framePayload = 'P' // body: the payload
-	frameSignal  = 'S' // body: one byte, the signal's number
+	framePayload = 'P' // P → S: the payload
+	frameSignal  = 'S' // P → S: one byte, the signal's number
+	frameDetach  = 'D' // P → S: empty; P ends next, and S is to go on
+	frameReady   = 'R' // S → P: empty; S may be detached
 )
 
 // maxFrame bounds what a frame may claim to be long.
@@ -29,9 +30,11 @@ var ErrParentGone = errors.New("the command that started this process is gone")
 type Link struct {
 	ctx     context.Context
 	signals chan os.Signal
+	file    *os.File
 }
 
-// Context is cancelled, with [ErrParentGone], once the starting process died.
+// Context is cancelled, with [ErrParentGone], once the starting process died without
+// having detached the stage.
 func (l *Link) Context() context.Context { return l.ctx }
 
 // Signals delivers what the starting process was sent, SIGWINCH included, and
@@ -40,13 +43,16 @@ func (l *Link) Signals() <-chan os.Signal { return l.signals }
 
 func newLink(file *os.File) *Link {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	l := &Link{ctx: ctx, signals: make(chan os.Signal, 64)}
+	l := &Link{ctx: ctx, signals: make(chan os.Signal, 64), file: file}
 	signal.Notify(l.signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT)
 	go func() {
 		for {
 			kind, body, err := readFrame(file)
 			if err != nil {
 				cancel(ErrParentGone)
+				return
+			}
+			if kind == frameDetach {
 				return
 			}
 			if kind != frameSignal || len(body) != 1 {
@@ -60,6 +66,12 @@ func newLink(file *os.File) *Link {
 		}
 	}()
 	return l
+}
+
+// Ready tells a starting process that waits in [Process.Detach] that the stage can do
+// without it.
+func (l *Link) Ready() {
+	writeFrame(l.file, frameReady, nil) // the process may be gone; the context says so
 }
 
 func writeFrame(w io.Writer, kind byte, body []byte) error {

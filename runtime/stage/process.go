@@ -91,6 +91,28 @@ func (p *Process) Signal(s syscall.Signal) {
 // Kill ends the stage without giving it a chance to clean up.
 func (p *Process) Kill() { p.cmd.Process.Kill() }
 
+// Detach waits until the stage is ready and lets it go on without this process. A
+// stage that ended before is not detached; the rest is that of [Process.Wait].
+func (p *Process) Detach() (detached bool, status int, err error) {
+	for {
+		kind, _, err := readFrame(p.link)
+		if err != nil {
+			status, err := p.Wait()
+			return false, status, err
+		}
+		if kind == frameReady {
+			break
+		}
+	}
+	err = writeFrame(p.link, frameDetach, nil)
+	p.link.Close()
+	if err != nil {
+		status, err := p.Wait()
+		return false, status, err
+	}
+	return true, 0, p.cmd.Process.Release()
+}
+
 // Wait waits for the stage's end and returns its exit status. A stage that was
 // killed by a signal is an error, and the status is 125.
 func (p *Process) Wait() (int, error) {
