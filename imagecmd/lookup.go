@@ -1,0 +1,46 @@
+package imagecmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/distribution/reference"
+
+	"github.com/cfs-project/cfs/imagecmd/store"
+)
+
+// resolveTagged is [store.Store.Resolve] for the commands whose error names the
+// tag that was looked for: "No such image: debian:latest".
+func resolveTagged(ctx context.Context, st *store.Store, name string) (store.Image, error) {
+	img, err := st.Resolve(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		err = tagMissing(name, err)
+	}
+	return img, err
+}
+
+func tagMissing(name string, err error) error {
+	ref, parseErr := reference.ParseAnyReference(name)
+	if parseErr != nil {
+		return err
+	}
+	if named, ok := ref.(reference.Named); ok {
+		ref = reference.TagNameOnly(named)
+	}
+	return sentencef(err, "No such image: %s", reference.FamiliarString(ref))
+}
+
+// sentence is an error in Docker's words.
+type sentence struct {
+	text string
+	err  error
+}
+
+func (e *sentence) Error() string { return e.text }
+func (e *sentence) Unwrap() error { return e.err }
+
+// sentencef says err, which may be nil, in Docker's words.
+func sentencef(err error, f string, args ...any) error {
+	return &sentence{fmt.Sprintf(f, args...), err}
+}
