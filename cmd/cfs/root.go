@@ -65,6 +65,8 @@ Start here:
 		newLoad(t, g), newSave(t, g), newImport(t, g), newImages(t, g, "images"), newRemoveImages(t, g, "rmi"), image,
 		newFsck(t, g), newInfo(t, g), newMan(),
 	)
+	image.AddCommand(newPull(t, g), newPush(t, g))
+	cmd.AddCommand(newPull(t, g), newPush(t, g), newLogin(t, g), newLogout(t, g), newSearch(t, g), newManifest(t, g))
 	return cmd
 }
 
