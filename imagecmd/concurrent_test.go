@@ -66,6 +66,8 @@ func child(args []string) int {
 					release()
 				}
 			}
+		default:
+			err = registryChild(ctx, st, args[1:])
 		}
 	}
 	if err != nil {

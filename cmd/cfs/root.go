@@ -69,6 +69,8 @@ Start here:
 		newFsck(t, g), newInfo(t, g), newMan(),
 	)
 	cmd.AddCommand(containerCommands(t, g)...)
+	image.AddCommand(newPull(t, g), newPush(t, g))
+	cmd.AddCommand(newPull(t, g), newPush(t, g), newLogin(t, g), newLogout(t, g), newSearch(t, g), newManifest(t, g))
 	return cmd
 }
 

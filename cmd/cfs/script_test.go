@@ -95,6 +95,7 @@ func welcomeStranger(dir string) error {
 //	asuser PROGRAM ARG...   run as an ordinary user (root needed; see stranger)
 //	status N PROGRAM ARG... run and expect exit status N
 //	killservers             kill -9 the servers of this script's mounts
+//	registry NAME ...       start a registry, whose address is $NAME then; see startRegistry
 //	busyboxtar FILE         write a small root as a tar: busybox, users, a secret
 func TestScripts(t *testing.T) {
 	if os.Geteuid() == 0 {
@@ -127,6 +128,7 @@ func TestScripts(t *testing.T) {
 			"status":      expectStatus,
 			"busyboxtar":  busyboxTar,
 			"killservers": killServers,
+			"registry":    startRegistry,
 		},
 	})
 }
