@@ -196,14 +196,6 @@ func (g *gunzip) member() (bool, error) {
 
 func (g *gunzip) Close() error { return nil }
 
-// noEOF makes the end of the input within a header an error.
-func noEOF(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
 // streamError says of which format a decoder's error is.
 func streamError(format string, err error) error {
 	switch {
