@@ -123,7 +123,8 @@ func (u *Unusable) Error() string { return u.Driver + ": " + u.Reason }
 func (u *Unusable) HintText() string { return u.Hint }
 
 // A Completer is a driver whose snapshots may hold files that lack data, which
-// only it can read. Found by type assertion.
+// only it can read, or are in another way not yet what others can take over. Found by
+// type assertion.
 type Completer interface {
 	// Complete copies that data from the chain, so that other drivers can mount
 	// the snapshot, which is not mounted meanwhile.
