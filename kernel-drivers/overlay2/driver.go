@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/tree"
 )
 
 // Name is what the driver is called.
@@ -29,7 +30,10 @@ type Driver struct {
 	log  *slog.Logger // immutable
 }
 
-var _ cow.Driver = (*Driver)(nil)
+var (
+	_ cow.Driver    = (*Driver)(nil)
+	_ cow.Completer = (*Driver)(nil)
+)
 
 // New is a driver that keeps its trees below home, an absolute path. Log is
 // told what a tree had to leave out, and may be nil. Nothing is made or looked at
@@ -70,7 +74,7 @@ func (d *Driver) create(ctx context.Context, s cow.Snapshot) error {
 	// The attributes of the root of an overlay are those of its upper
 	// directory. Killed before the rename, the next Create begins again.
 	temp := filepath.Join(s.Dir, upperTemp)
-	if err := removeTree(s.Dir, upperTemp); err != nil {
+	if err := tree.Remove(s.Dir, upperTemp); err != nil {
 		return err
 	}
 	if err := os.Mkdir(temp, 0o755); err != nil {
@@ -85,6 +89,11 @@ func (d *Driver) create(ctx context.Context, s cow.Snapshot) error {
 // Changes implements cow.Driver.
 func (d *Driver) Changes(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Change, error] {
 	return ofUpper(ctx, d, s, cow.Upper.Changes)
+}
+
+// Diff implements cow.Driver.
+func (d *Driver) Diff(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Entry, error] {
+	return tree.ImageOwners(s.Base, ofUpper(ctx, d, s, cow.Upper.Diff))
 }
 
 // ofUpper is what list says of the upper of s, on the trees of its chain.
@@ -114,12 +123,19 @@ func ofUpper[T any](ctx context.Context, d *Driver, s cow.Snapshot, list func(co
 	}
 }
 
+// Complete implements cow.Completer. Nothing lacks data, but the kernel keeps a directory in
+// work that its owner can't enter.
+func (d *Driver) Complete(_ context.Context, s cow.Snapshot) error {
+	return tree.Empty(filepath.Join(s.Dir, workName))
+}
+
 // Remove implements cow.Driver. The snapshot must not be mounted. Directories
 // that nobody may enter, like the one the kernel keeps in work, are opened up on
 // the way.
 func (d *Driver) Remove(ctx context.Context, s cow.Snapshot) error {
+	unlimit(s.Dir)
 	for _, name := range []string{upperName, upperTemp, workName} {
-		if err := removeTree(s.Dir, name); err != nil {
+		if err := tree.Remove(s.Dir, name); err != nil {
 			return fmt.Errorf("remove snapshot %s: %w", s.Dir, err)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/attach"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
 	"github.com/cfs-project/cfs/whiteout"
 )
 
@@ -23,7 +25,7 @@ func (d *Driver) Mount(ctx context.Context, s cow.Snapshot, target string, o cow
 	return m, nil
 }
 
-func (d *Driver) mount(ctx context.Context, s cow.Snapshot, target string, o cow.MountOptions) (*mounted, error) {
+func (d *Driver) mount(ctx context.Context, s cow.Snapshot, target string, o cow.MountOptions) (*attach.Mounted, error) {
 	st, err := d.stack(ctx, s.Base)
 	if err != nil {
 		return nil, err
@@ -36,7 +38,7 @@ func (d *Driver) mount(ctx context.Context, s cow.Snapshot, target string, o cow
 		st.release()
 		return nil, err
 	}
-	m, err := watch(target, st)
+	m, err := attach.Watch(target, st.release)
 	if err != nil {
 		unix.Unmount(target, unix.UMOUNT_NOFOLLOW)
 		st.release()
@@ -55,7 +57,7 @@ type plan struct {
 }
 
 func (d *Driver) plan(st *stack, s cow.Snapshot, o cow.MountOptions) (*plan, error) {
-	p := &plan{source: o.Source}
+	p := &plan{source: o.Source, attr: attach.Attr(o)}
 	if p.source == "" {
 		p.source = "overlay"
 	}
@@ -68,7 +70,6 @@ func (d *Driver) plan(st *stack, s cow.Snapshot, o cow.MountOptions) (*plan, err
 	need := 1
 	if o.ReadOnly {
 		need = 2
-		p.attr |= unix.MOUNT_ATTR_RDONLY
 	}
 	for n := 0; len(p.lowers) < need; n++ {
 		dir, err := st.empty(n)
@@ -76,12 +77,6 @@ func (d *Driver) plan(st *stack, s cow.Snapshot, o cow.MountOptions) (*plan, err
 			return nil, err
 		}
 		p.lowers = append(p.lowers, dir)
-	}
-	if !o.Suid {
-		p.attr |= unix.MOUNT_ATTR_NOSUID
-	}
-	if !o.Dev {
-		p.attr |= unix.MOUNT_ATTR_NODEV
 	}
 	if st.dialect == whiteout.User {
 		p.options = append(p.options, [2]string{"userxattr", ""})
@@ -111,28 +106,28 @@ func (p *plan) attach(target string) error {
 		return fmt.Errorf("fsopen: %w", err)
 	}
 	defer unix.Close(fs)
-	var fds pathFDs
-	defer fds.close()
+	var fds attach.Paths
+	defer fds.Close()
 	for i, dir := range p.lowers {
-		at, err := fds.short(dir)
+		at, err := fds.Short(dir)
 		if err != nil {
 			return err
 		}
-		err = again(func() error { return unix.FsconfigSetString(fs, "lowerdir+", at) })
+		err = sys.Again(func() error { return unix.FsconfigSetString(fs, "lowerdir+", at) })
 		if i == 0 && errors.Is(err, unix.EINVAL) {
 			return p.attachOld(target)
 		}
 		if err != nil {
-			return p.explain(fs, fmt.Errorf("lower directory %s: %w", dir, err))
+			return attach.Explain(fs, fmt.Errorf("lower directory %s: %w", dir, err))
 		}
 	}
 	set := p.options
 	if p.upper != "" {
-		upper, err := fds.short(p.upper)
+		upper, err := fds.Short(p.upper)
 		if err != nil {
 			return err
 		}
-		work, err := fds.short(p.work)
+		work, err := fds.Short(p.work)
 		if err != nil {
 			return err
 		}
@@ -140,73 +135,28 @@ func (p *plan) attach(target string) error {
 	}
 	set = append(set, [2]string{"source", p.source})
 	for _, kv := range set {
-		err := again(func() error {
+		err := sys.Again(func() error {
 			if kv[1] == "" {
 				return unix.FsconfigSetFlag(fs, kv[0])
 			}
 			return unix.FsconfigSetString(fs, kv[0], kv[1])
 		})
 		if err != nil {
-			return p.explain(fs, fmt.Errorf("option %s=%s: %w", kv[0], kv[1], err))
+			return attach.Explain(fs, fmt.Errorf("option %s=%s: %w", kv[0], kv[1], err))
 		}
 	}
-	if err := again(func() error { return unix.FsconfigCreate(fs) }); err != nil {
-		return p.explain(fs, err)
+	if err := sys.Again(func() error { return unix.FsconfigCreate(fs) }); err != nil {
+		return attach.Explain(fs, err)
 	}
 	mnt, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, p.attr)
 	if err != nil {
-		return p.explain(fs, fmt.Errorf("fsmount: %w", err))
+		return attach.Explain(fs, fmt.Errorf("fsmount: %w", err))
 	}
 	defer unix.Close(mnt)
 	if err := unix.MoveMount(mnt, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("move_mount: %w", err)
 	}
 	return nil
-}
-
-// explain adds what the kernel has to say; a context's descriptor is read for
-// its messages, one a read, each with a letter in front (fsopen(2)).
-func (p *plan) explain(fs int, err error) error {
-	buf := make([]byte, 1024)
-	for {
-		n, rerr := unix.Read(fs, buf)
-		if rerr != nil || n == 0 {
-			return err
-		}
-		if n > 2 && (buf[0] == 'e' || buf[0] == 'w') {
-			err = fmt.Errorf("%w (%s)", err, string(buf[2:n]))
-		}
-	}
-}
-
-// maxString is the longest string that fsconfig(2) takes.
-const maxString = 255
-
-// pathFDs holds descriptors of directories whose paths are too long.
-type pathFDs struct{ fds []int }
-
-// short is a path of dir that is short enough.
-func (f *pathFDs) short(dir string) (string, error) {
-	if len(dir) <= maxString {
-		return dir, nil
-	}
-	return f.link(dir)
-}
-
-// link is a path of dir of a few characters, valid until close.
-func (f *pathFDs) link(dir string) (string, error) {
-	fd, err := open(unix.AT_FDCWD, dir, unix.O_PATH|unix.O_DIRECTORY)
-	if err != nil {
-		return "", fmt.Errorf("open %s: %w", dir, err)
-	}
-	f.fds = append(f.fds, fd)
-	return procPath(fd), nil
-}
-
-func (f *pathFDs) close() {
-	for _, fd := range f.fds {
-		unix.Close(fd)
-	}
 }
 
 // copyRootAttributes gives the directory to the mode, owner, xattrs and times
@@ -216,18 +166,21 @@ func copyRootAttributes(from, to string, dialect whiteout.Dialect) error {
 		return os.Chmod(to, 0o755)
 	}
 	var st unix.Stat_t
-	if err := again(func() error { return unix.Stat(from, &st) }); err != nil {
+	if err := sys.Again(func() error { return unix.Stat(from, &st) }); err != nil {
 		return fmt.Errorf("stat %s: %w", from, err)
 	}
-	if err := again(func() error { return unix.Lchown(to, int(st.Uid), int(st.Gid)) }); err != nil {
+	if err := sys.Again(func() error { return unix.Lchown(to, int(st.Uid), int(st.Gid)) }); err != nil {
 		return fmt.Errorf("chown %s: %w", to, err)
 	}
-	if err := copyXattrs(from, to, dialect.Namespace()); err != nil {
+	if err := sys.CopyXattrs(from, to, func(name string) bool {
+		_, own := dialect.Namespace().Own(name)
+		return own
+	}); err != nil {
 		return err
 	}
-	if err := again(func() error { return unix.Chmod(to, st.Mode&0o7777) }); err != nil {
+	if err := sys.Again(func() error { return unix.Chmod(to, st.Mode&0o7777) }); err != nil {
 		return fmt.Errorf("chmod %s: %w", to, err)
 	}
 	ts := []unix.Timespec{st.Atim, st.Mtim}
-	return again(func() error { return unix.UtimesNanoAt(unix.AT_FDCWD, to, ts, 0) })
+	return sys.Again(func() error { return unix.UtimesNanoAt(unix.AT_FDCWD, to, ts, 0) })
 }
