@@ -111,6 +111,9 @@ func (c *Container) inRoot(l *stage.Link, d cow.Driver, req monitorRequest, stat
 	if err := d.Create(l.Context(), snap); err != nil {
 		return runtime.StatusFailed, err
 	}
+	if err := c.limit(l.Context(), d, snap); err != nil {
+		return runtime.StatusFailed, err
+	}
 	rootfs := filepath.Join(c.dir, containerRootfs)
 	m, err := d.Mount(l.Context(), snap, rootfs, cow.MountOptions{AllowOther: true, Suid: true, Source: c.Image})
 	if err != nil {

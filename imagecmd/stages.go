@@ -22,6 +22,8 @@ func Stages() stage.Table {
 		removeStage:  removeMain,
 		pruneStage:   pruneMain,
 		probeStage:   probeMain,
+		migrateStage: migrateMain,
+		applyStage:   applyMain,
 	}
 }
 

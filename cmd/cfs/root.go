@@ -63,7 +63,7 @@ Start here:
 		newRun(t, g), newPs(t, g), newRm(t, g),
 		newMount(t, g), newUmount(t, g), newUnion(t, "union"),
 		newLoad(t, g), newImport(t, g), newImages(t, g, "images"), newRemoveImages(t, g, "rmi"), image,
-		newInfo(t, g), newMan(),
+		newDriver(t, g), newInfo(t, g), newMan(),
 	)
 	return cmd
 }
