@@ -3,7 +3,7 @@ package cow
 // A Description is what a driver is like, whether or not it works here.
 type Description struct {
 	Level   string // at which it copies: "file" or "block"
-	Shared  string // what containers of one image have in common: "disk, page cache", "disk", "nothing"
+	Shared  string // what containers of one image have in common: "disk" or "nothing"
 	Backing string // filesystems that it can keep its things on
 	CopyUp  string // what the first write to a file of the image costs
 	Notes   string // what it is good for

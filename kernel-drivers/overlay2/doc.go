@@ -1,11 +1,17 @@
 // Package overlay2 is the cow.Driver on top of the kernel's overlayfs.
 //
-// The kernel can't stack packed layers that hold data, so each layer is
-// extracted once, into a tree that all snapshots share:
+// What is below is the packed image itself, where the kernel can mount that: by
+// root, since Linux 6.15, from a disk. Elsewhere each layer is extracted once, into a
+// tree that all snapshots share:
 //
-//	cow.Layer ──layerpack.Extract──► <home>/<group>/<chain id>/   one a layer, shared
-//	                                          │ lowerdir+ (topmost first)
-//	Snapshot.Dir/upper, work ────────────► fsopen("overlay") ──► target
+//	cow.Chain ──package packed──► an EROFS mount, attached nowhere ─┐ one lower
+//	cow.Layer ──layerpack.Extract──► <home>/<group>/<chain id>/ ────┤ or one a layer, topmost first
+//	                                                                ▼
+//	Snapshot.Dir/upper, work ──────────────────────────► fsopen("overlay") ──► target
+//
+// A packed image needs no room and no time before the first mount, and keeps hard
+// links across layers; trees have their pages in memory once for all mounts, and
+// are used where they are there already.
 //
 // # Vocabulary
 //

@@ -28,6 +28,8 @@ const (
 type Driver struct {
 	home string       // immutable; made when first needed
 	log  *slog.Logger // immutable
+
+	noPacked bool // immutable; trees always, for tests
 }
 
 var (
@@ -106,7 +108,7 @@ func ofUpper[T any](ctx context.Context, d *Driver, s cow.Snapshot, list func(co
 			return
 		}
 		defer st.release()
-		base, err := cow.OpenDirBase(st.paths(), st.dialect)
+		base, err := st.base(s.Base)
 		if err != nil {
 			yield(none, fmt.Errorf("list changes of %s: %w", s.Dir, err))
 			return

@@ -7,7 +7,6 @@ import (
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/cow/cowtest"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/drivertest"
-	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
 )
 
 // packChain packs layers the way the store does.
@@ -18,15 +17,11 @@ func packChain(t testing.TB, layers ...cowtest.Layer) cow.Chain {
 
 // limits are what overlayfs is known not to do (overlayfs.rst, "Non-standard behavior").
 func limits() map[cowtest.Limit]string {
-	m := map[cowtest.Limit]string{
+	return map[cowtest.Limit]string{
 		cowtest.LinksBreakAtCopyUp: "index=off",
 		cowtest.LinksEndAtLayer:    "overlayfs has no hard links across layers",
 		cowtest.HiddenLinksCount:   "st_nlink is the lower inode's",
 	}
-	if !sys.KernelIs(6, 13) { // ovl_real_file() looks for the copy since then
-		m[cowtest.StaleDescriptors] = "a lower file and its copy are two files"
-	}
-	return m
 }
 
 func harness() cowtest.Harness {
@@ -37,9 +32,17 @@ func harness() cowtest.Harness {
 	}
 }
 
+// On packed images, where the kernel can mount them.
 func TestConformance(t *testing.T) {
 	drivertest.NeedsRoot(t)
 	cowtest.Run(t, harness())
+}
+
+func TestConformanceOnTrees(t *testing.T) {
+	drivertest.NeedsRoot(t)
+	h := harness()
+	h.New = func(t testing.TB) cow.Driver { return onTrees(filepath.Join(t.TempDir(), "home")) }
+	cowtest.Run(t, h)
 }
 
 func TestConformanceRootless(t *testing.T) {

@@ -92,12 +92,20 @@ func (d *Driver) plan(st *stack, s cow.Snapshot, o cow.MountOptions) (*plan, err
 	// that has no data yet would be shown as zeros. Index is off, as it ties an upper to
 	// the inodes of its lowers for ever, and a tree may be extracted anew.
 	p.options = append(p.options, [2]string{"redirect_dir", "on"}, [2]string{"metacopy", "on"}, [2]string{"index", "off"})
+	if st.packed != nil {
+		// Two filesystems: a file keeps its number at copy-up if both fit into one.
+		p.options = append(p.options, [2]string{"xino", "on"})
+	}
 	return p, nil
 }
 
 // attach makes the mount with fsopen(2), or, on kernels older than 6.7 that
-// can't take lowers one by one, with mount(2).
+// can't take lowers one by one, with mount(2). Those older than 6.5 would take any
+// option, and refuse the whole in the end.
 func (p *plan) attach(target string) error {
+	if !sys.KernelIs(6, 5) {
+		return p.attachOld(target)
+	}
 	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 	if errors.Is(err, unix.ENOSYS) {
 		return p.attachOld(target)

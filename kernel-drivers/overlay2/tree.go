@@ -3,33 +3,43 @@ package overlay2
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/packed"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/tree"
 	"github.com/cfs-project/cfs/layerpack"
 	"github.com/cfs-project/cfs/whiteout"
 )
 
-// stack is the trees of a chain, bottom first, locked until release.
+// stack is what a chain is mounted from until release: its trees, bottom first,
+// locked, or the packed image.
 type stack struct {
 	dialect whiteout.Dialect
 	group   tree.Group
 	trees   []tree.Tree
+	packed  *os.File // the root of an EROFS mount, attached nowhere; nil: there are trees
 }
 
 func (s *stack) release() {
 	for _, t := range s.trees {
 		t.Release()
 	}
-	s.trees = nil
+	if s.packed != nil {
+		s.packed.Close()
+	}
+	s.trees, s.packed = nil, nil
 }
 
 func (s *stack) paths() []string {
+	if s.packed != nil {
+		return []string{sys.ProcPath(int(s.packed.Fd()))}
+	}
 	var out []string
 	for _, t := range s.trees {
 		out = append(out, t.Path)
@@ -40,10 +50,21 @@ func (s *stack) paths() []string {
 // top is the directory whose attributes are the chain's root's; empty without
 // layers.
 func (s *stack) top() string {
-	if len(s.trees) == 0 {
-		return ""
+	if paths := s.paths(); len(paths) > 0 {
+		return paths[len(paths)-1]
 	}
-	return s.trees[len(s.trees)-1].Path
+	return ""
+}
+
+// base is the chain c to compare with.
+func (s *stack) base(c cow.Chain) (interface {
+	cow.Base
+	io.Closer
+}, error) {
+	if s.packed != nil {
+		return layerpack.OpenBase(c, nil)
+	}
+	return cow.OpenDirBase(s.paths(), s.dialect)
 }
 
 // dialect is how trees that this process can use say what is gone.
@@ -54,7 +75,8 @@ func dialect() whiteout.Dialect {
 	return whiteout.User
 }
 
-// stack locks the trees of c, and extracts those that aren't there.
+// stack is the packed image of c where the kernel can mount that, and the trees
+// are not there already; else it locks the trees, and extracts those that aren't there.
 func (d *Driver) stack(ctx context.Context, c cow.Chain) (*stack, error) {
 	group, err := tree.OwnGroup(d.home)
 	if err != nil {
@@ -63,6 +85,14 @@ func (d *Driver) stack(ctx context.Context, c cow.Chain) (*stack, error) {
 	s := &stack{dialect: dialect(), group: group}
 	if err := os.MkdirAll(group.Dir, 0o700); err != nil {
 		return nil, err
+	}
+	if d.packable(c, s) {
+		fd, err := packed.Mount(c, 0)
+		if err == nil {
+			s.packed = os.NewFile(uintptr(fd), c.Index)
+			return s, nil
+		}
+		d.log.Debug("an image can't be mounted packed", "index", c.Index, "error", err)
 	}
 	for i := range c.Layers {
 		layers := c.Layers[:i+1]

@@ -27,6 +27,13 @@ func twoLayers() []cowtest.Layer {
 	}
 }
 
+// onTrees is a driver that extracts every image.
+func onTrees(home string) *Driver {
+	d := New(home, nil)
+	d.noPacked = true
+	return d
+}
+
 // trees are what the group's directory holds.
 func trees(t *testing.T, d *Driver) []string {
 	t.Helper()
@@ -53,7 +60,7 @@ func TestTreesAreExtractedOnceByMany(t *testing.T) {
 	inodes := make(chan uint64, 16)
 	for range 8 {
 		wg.Go(func() {
-			st, err := New(home, nil).stack(t.Context(), c)
+			st, err := onTrees(home).stack(t.Context(), c)
 			if err != nil {
 				t.Error(err)
 				return
@@ -77,7 +84,7 @@ func TestTreesAreExtractedOnceByMany(t *testing.T) {
 	if len(seen) != 2 {
 		t.Errorf("%d trees were seen, want 2", len(seen))
 	}
-	if got := trees(t, New(home, nil)); len(got) != 2 {
+	if got := trees(t, onTrees(home)); len(got) != 2 {
 		t.Errorf("the group holds %q", got)
 	}
 }
@@ -85,7 +92,7 @@ func TestTreesAreExtractedOnceByMany(t *testing.T) {
 func TestKilledExtractionIsDoneAgain(t *testing.T) {
 	drivertest.NeedsRoot(t)
 	c := packChain(t, twoLayers()...)
-	d := New(t.TempDir(), nil)
+	d := onTrees(t.TempDir())
 	left := filepath.Join(d.home, "trusted", tree.ChainID(c.Layers[:1]).Encoded()+tree.TempSuffix)
 	if err := os.MkdirAll(filepath.Join(left, "half", "done"), 0o755); err != nil {
 		t.Fatal(err)
@@ -102,7 +109,7 @@ func TestKilledExtractionIsDoneAgain(t *testing.T) {
 
 func TestSameLayerOnAnotherChainIsAnotherTree(t *testing.T) {
 	drivertest.NeedsRoot(t)
-	d := New(t.TempDir(), nil)
+	d := onTrees(t.TempDir())
 	l := twoLayers()
 	for _, c := range []cow.Chain{packChain(t, l[0], l[1]), packChain(t, l[1])} {
 		st, err := d.stack(t.Context(), c)
@@ -119,7 +126,7 @@ func TestSameLayerOnAnotherChainIsAnotherTree(t *testing.T) {
 func TestStackWaitsAndGivesUp(t *testing.T) {
 	drivertest.NeedsRoot(t)
 	c := packChain(t, twoLayers()...)
-	d := New(t.TempDir(), nil)
+	d := onTrees(t.TempDir())
 	temp := filepath.Join(d.home, "trusted", tree.ChainID(c.Layers[:1]).Encoded()+tree.TempSuffix)
 	if err := os.MkdirAll(temp, 0o755); err != nil {
 		t.Fatal(err)
@@ -142,7 +149,7 @@ func TestStackWaitsAndGivesUp(t *testing.T) {
 func TestPrune(t *testing.T) {
 	drivertest.NeedsRoot(t)
 	keep, drop, used := packChain(t, twoLayers()...), packChain(t, cowtest.Layer{cowtest.Dir("locked").Perm(0)}), packChain(t, cowtest.Layer{cowtest.File("u", "u")})
-	d := New(t.TempDir(), nil)
+	d := onTrees(t.TempDir())
 	for _, c := range []cow.Chain{keep, drop} {
 		st, err := d.stack(t.Context(), c)
 		if err != nil {
@@ -177,7 +184,7 @@ func TestPrune(t *testing.T) {
 
 func TestMountTheOldWay(t *testing.T) {
 	drivertest.NeedsRoot(t)
-	d := New(t.TempDir(), nil)
+	d := onTrees(t.TempDir())
 	s := cow.Snapshot{Dir: t.TempDir(), Base: packChain(t, twoLayers()...)}
 	if err := d.Create(t.Context(), s); err != nil {
 		t.Fatal(err)
@@ -219,7 +226,7 @@ func TestMountTheOldWay(t *testing.T) {
 func TestLongPaths(t *testing.T) {
 	drivertest.NeedsRoot(t)
 	home := filepath.Join(t.TempDir(), strings.Repeat("h", 150), strings.Repeat("o,:\\", 40))
-	d := New(home, nil)
+	d := onTrees(home)
 	s := cow.Snapshot{Dir: filepath.Join(home, "snap"), Base: packChain(t, twoLayers()...)}
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -242,7 +249,7 @@ func TestLongPaths(t *testing.T) {
 
 func TestCoveredMountIsBusy(t *testing.T) {
 	drivertest.NeedsRoot(t)
-	d := New(t.TempDir(), nil)
+	d := onTrees(t.TempDir())
 	target := t.TempDir()
 	m, err := d.Mount(t.Context(), cow.Snapshot{Base: packChain(t, twoLayers()...)}, target, cow.MountOptions{ReadOnly: true})
 	if err != nil {
