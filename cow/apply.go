@@ -92,10 +92,10 @@ func (a *applying) leave() {
 }
 
 func (a *applying) entry(e Entry) error {
-	name := path.Base(e.Path)
-	if e.Path[0] != '/' || name == "/" || name == "." || name == ".." {
-		return errors.New("no path within the root")
+	if !path.IsAbs(e.Path) || e.Path == "/" || path.Clean(e.Path) != e.Path {
+		return errors.New("no clean path within the root")
 	}
+	name := path.Base(e.Path)
 	if err := a.enter(path.Dir(e.Path)); err != nil {
 		return err
 	}
