@@ -48,7 +48,7 @@ func (d *Driver) Limit(ctx context.Context, s cow.Snapshot, size int64) error {
 	default:
 		return fmt.Errorf("limit %s to %d bytes: %w", s.Dir, size, err)
 	}
-	return &cow.Unusable{Driver: Name, Reason: why + ": " + err.Error(), Hint: hint}
+	return &cow.Unusable{Driver: Name, Reason: why, Hint: hint}
 }
 
 func (d *Driver) limit(ctx context.Context, s cow.Snapshot, size int64) error {
