@@ -40,3 +40,7 @@ func rootless(t *testing.T, option string) {
 		cowtest.Run(t, h)
 	})
 }
+
+func BenchmarkDriver(b *testing.B) {
+	cowtest.Bench(b, harness(drivertest.Filesystem(b, "btrfs", "")))
+}

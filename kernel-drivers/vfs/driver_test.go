@@ -30,3 +30,8 @@ func TestConformanceRootless(t *testing.T) {
 		cowtest.Run(t, h)
 	})
 }
+
+func BenchmarkDriver(b *testing.B) {
+	drivertest.NeedsRoot(b)
+	cowtest.Bench(b, harness())
+}
