@@ -40,19 +40,18 @@ var (
 // stands on, and how it was asked to run. A mount that `cfs mount` made is a
 // container that no process runs in.
 type Container struct {
-	ID      string          `json:"id"`               // 64 hexadecimal digits
-	Name    string          `json:"name,omitempty"`   // unique in the store
-	Image   string          `json:"image"`            // as the person named it
-	ImageID digest.Digest   `json:"imageID"`          // digest of the image's config
-	Layers  []digest.Digest `json:"layers"`           // diff IDs of the chain it stands on, bottom first
-	Driver  string          `json:"driver,omitempty"` // the driver asked for; empty: the first that works
-	// StorageSize bounds what it may change, in bytes; 0: no bound.
-	StorageSize int64     `json:"storageSize,omitempty"`
-	Command     []string  `json:"command,omitempty"`    // argv of the process
-	Created     time.Time `json:"created"`              //
-	AutoRemove  bool      `json:"autoRemove,omitempty"` // goes with its process or mount
-	MountedAt   string    `json:"mountedAt,omitempty"`  // target of `cfs mount`, else empty
-	ReadOnly    bool      `json:"readOnly,omitempty"`   // mounted without an upper
+	ID         string          `json:"id"`                   // 64 hexadecimal digits
+	Name       string          `json:"name,omitempty"`       // unique in the store
+	Image      string          `json:"image"`                // as the person named it
+	ImageID    digest.Digest   `json:"imageID"`              // digest of the image's config
+	Layers     []digest.Digest `json:"layers"`               // diff IDs of the chain it stands on, bottom first
+	Driver     string          `json:"driver,omitempty"`     // the driver asked for; empty: the first that works
+	MaxSize    int64           `json:"maxSize,omitempty"`    // bound of what it may change, in bytes; 0: none
+	Command    []string        `json:"command,omitempty"`    // argv of the process
+	Created    time.Time       `json:"created"`              //
+	AutoRemove bool            `json:"autoRemove,omitempty"` // goes with its process or mount
+	MountedAt  string          `json:"mountedAt,omitempty"`  // target of `cfs mount`, else empty
+	ReadOnly   bool            `json:"readOnly,omitempty"`   // mounted without an upper
 
 	dir  string
 	lock *os.File // held by this process, or nil

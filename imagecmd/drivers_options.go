@@ -26,7 +26,7 @@ func ParseStorageOption(option string) (int64, error) {
 
 // limit bounds what the container may change, if it was made with a bound.
 func (c *Container) limit(ctx context.Context, d cow.Driver, s cow.Snapshot) error {
-	if c.StorageSize == 0 {
+	if c.MaxSize == 0 {
 		return nil
 	}
 	l, ok := d.(cow.Limiter)
@@ -36,5 +36,5 @@ func (c *Container) limit(ctx context.Context, d cow.Driver, s cow.Snapshot) err
 			Hint: "use overlay2 on xfs or ext4 with project quotas, or btrfs with quotas (--driver)",
 		}
 	}
-	return l.Limit(ctx, s, c.StorageSize)
+	return l.Limit(ctx, s, c.MaxSize)
 }

@@ -26,9 +26,8 @@ type MountOptions struct {
 	Name       string // for what is changed
 	AllowOther bool
 	Driver     string
-	// StorageSize is --storage-opt size, in bytes.
-	StorageSize int64
-	Debug       bool
+	MaxSize    int64 // --storage-opt size, in bytes
+	Debug      bool
 }
 
 // Mount mounts an image or a container at a directory, served by a process of
@@ -55,7 +54,7 @@ func Mount(ctx context.Context, st *store.Store, o MountOptions) (*Container, er
 	} else if c != nil {
 		return nil, fmt.Errorf("%s is mounted on %s already", c.Image, o.Target)
 	}
-	if o.StorageSize != 0 && !o.ReadWrite {
+	if o.MaxSize != 0 && !o.ReadWrite {
 		return nil, errors.New("a size bounds what is changed: say --rw too")
 	}
 	c, made, err := mountContainer(ctx, st, cs, o, target)
@@ -93,7 +92,7 @@ func mountContainer(ctx context.Context, st *store.Store, cs Containers, o Mount
 		if o.Name != "" {
 			return nil, false, fmt.Errorf("%s is a container and has its name already", o.Source)
 		}
-		if o.StorageSize != 0 {
+		if o.MaxSize != 0 {
 			return nil, false, fmt.Errorf("%s is a container: its size is bounded when it is made", o.Source)
 		}
 		if err := c.hold(); err != nil {
@@ -118,7 +117,7 @@ func mountContainer(ctx context.Context, st *store.Store, cs Containers, o Mount
 	}
 	c, err = cs.Create(Container{
 		Name: o.Name, Image: o.Source, ImageID: image.ID, Layers: image.Config.RootFS.DiffIDs, Driver: o.Driver,
-		StorageSize: o.StorageSize, MountedAt: target, ReadOnly: !o.ReadWrite, AutoRemove: !o.ReadWrite,
+		MaxSize: o.MaxSize, MountedAt: target, ReadOnly: !o.ReadWrite, AutoRemove: !o.ReadWrite,
 	})
 	return c, true, err
 }

@@ -35,10 +35,10 @@ type RunOptions struct {
 	InitSet     bool   // Init was said by the person, not by default
 	Privileges  bool   // let setuid programs and file capabilities give privileges
 	// Seccomp is Unconfined, or a profile as JSON; "" is Docker's default profile.
-	Seccomp     string
-	Driver      string
-	StorageSize int64 // --storage-opt size, in bytes
-	Debug       bool
+	Seccomp string
+	Driver  string
+	MaxSize int64 // --storage-opt size, in bytes
+	Debug   bool
 }
 
 // Unconfined is the seccomp profile of a container without one.
@@ -80,7 +80,7 @@ func Run(ctx context.Context, st *store.Store, o RunOptions) (int, error) {
 
 	c, err := OpenContainers(st.Root()).Create(Container{
 		Name: o.Name, Image: o.Image, ImageID: image.ID, Layers: image.Config.RootFS.DiffIDs,
-		Driver: o.Driver, StorageSize: o.StorageSize, Command: proc.Args, AutoRemove: o.Remove,
+		Driver: o.Driver, MaxSize: o.MaxSize, Command: proc.Args, AutoRemove: o.Remove,
 	})
 	if err != nil {
 		return runtime.StatusFailed, err

@@ -52,7 +52,7 @@ Which layer a file came from: getfattr -n user.cfs.layer --only-values FILE`,
 	f.StringVar(&o.Name, "name", "", "a `NAME` for what is changed")
 	f.BoolVar(&o.AllowOther, "allow-other", os.Geteuid() == 0, "let other users in, with the kernel checking permissions")
 	f.StringVar(&o.Driver, "driver", "", "storage driver `NAME` or auto (CFS_DRIVER); default: the userspace union (cfs driver ls)")
-	f.Var(storageOptions{&o.StorageSize}, "storage-opt", "bound what may be changed, where the driver can")
+	f.Var(storageOptions{&o.MaxSize}, "storage-opt", "bound what may be changed, where the driver can")
 	return cmd
 }
 

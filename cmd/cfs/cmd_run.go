@@ -57,7 +57,7 @@ to make any command process 1).`,
 	f.BoolVar(&o.Init, "init", true, "run a small init as process 1")
 	f.StringArrayVar(&security, "security-opt", nil, "`no-new-privileges[=true|false]`: on by default, so that setuid programs give nothing; seccomp=unconfined|default|FILE: the system calls let through, by default those of Docker's profile")
 	f.StringVar(&o.Driver, "driver", "", "storage driver `NAME` or auto (CFS_DRIVER); default: the first that works here (cfs driver ls)")
-	f.Var(storageOptions{&o.StorageSize}, "storage-opt", "bound what the container may change, where the driver can")
+	f.Var(storageOptions{&o.MaxSize}, "storage-opt", "bound what the container may change, where the driver can")
 	return cmd
 }
 

@@ -155,7 +155,7 @@ func (d *Driver) Limit(_ context.Context, s cow.Snapshot, size int64) error {
 	err = limitExclusiveSize(fd, size)
 	switch {
 	case errors.Is(err, unix.ENOTCONN), errors.Is(err, unix.EINVAL):
-		return &cow.Unusable{Driver: Name, Reason: "the filesystem has no quotas: " + err.Error(), Hint: "as root: btrfs quota enable " + d.home}
+		return &cow.Unusable{Driver: Name, Reason: "the filesystem has no quotas", Hint: "as root: btrfs quota enable " + d.home}
 	case errors.Is(err, unix.EPERM):
 		return &cow.Unusable{Driver: Name, Reason: "only root can set quotas", Hint: "run as root, or without a size"}
 	case err != nil:

@@ -150,7 +150,11 @@ func (s search) each(ctx context.Context, f func(k key, item []byte)) error {
 			if len(rest) < 32 {
 				return fmt.Errorf("tree search: %d items don't fit into %d bytes", n, searchBuffer)
 			}
-			last = key{binary.NativeEndian.Uint64(rest[8:]), uint8(binary.NativeEndian.Uint32(rest[24:])), binary.NativeEndian.Uint64(rest[16:])}
+			last = key{
+				id:     binary.NativeEndian.Uint64(rest[8:]),
+				typ:    uint8(binary.NativeEndian.Uint32(rest[24:])),
+				offset: binary.NativeEndian.Uint64(rest[16:]),
+			}
 			size := int(binary.NativeEndian.Uint32(rest[28:]))
 			if size > len(rest)-32 {
 				return fmt.Errorf("tree search: an item of %d bytes is cut", size)

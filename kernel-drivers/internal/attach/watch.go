@@ -59,7 +59,10 @@ func Watch(target string, end func()) (*Mounted, error) {
 		info.Close()
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
-	m := &Mounted{target: target, id: id, place: place, done: make(chan struct{}), info: info, wake: os.NewFile(uintptr(wake), "eventfd"), end: end}
+	m := &Mounted{
+		target: target, id: id, place: place, done: make(chan struct{}), info: info,
+		wake: os.NewFile(uintptr(wake), "eventfd"), end: end,
+	}
 	go m.wait()
 	return m, nil
 }
