@@ -1,7 +1,7 @@
 // Package overlay2 is the cow.Driver on top of the kernel's overlayfs.
 //
 // What is below is the packed image itself, where the kernel can mount that: by
-// root, since Linux 6.15, from a disk. Elsewhere each layer is extracted once, into a
+// root, since Linux 6.12, from a disk. Elsewhere each layer is extracted once, into a
 // tree that all snapshots share:
 //
 //	cow.Chain ──package packed──► an EROFS mount, attached nowhere ─┐ one lower

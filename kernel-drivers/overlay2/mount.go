@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -54,10 +55,17 @@ type plan struct {
 	upper, work string   // empty: read-only
 	options     [][2]string
 	attr        int // MOUNT_ATTR_*
+	// attached is a lower that has to be attached somewhere while the overlay is
+	// made, and the target will do: overlayfs takes no others before Linux 6.15
+	// (clone_private_mount() in fs/namespace.c). -1: none.
+	attached int
 }
 
 func (d *Driver) plan(st *stack, s cow.Snapshot, o cow.MountOptions) (*plan, error) {
-	p := &plan{source: o.Source, attr: attach.Attr(o)}
+	p := &plan{source: o.Source, attr: attach.Attr(o), attached: -1}
+	if st.packed != nil && !sys.KernelIs(6, 15) {
+		p.attached = int(st.packed.Fd())
+	}
 	if p.source == "" {
 		p.source = "overlay"
 	}
@@ -114,6 +122,11 @@ func (p *plan) attach(target string) error {
 		return fmt.Errorf("fsopen: %w", err)
 	}
 	defer unix.Close(fs)
+	lift, err := p.lay(target)
+	if err != nil {
+		return err
+	}
+	defer lift()
 	var fds attach.Paths
 	defer fds.Close()
 	for i, dir := range p.lowers {
@@ -161,10 +174,22 @@ func (p *plan) attach(target string) error {
 		return attach.Explain(fs, fmt.Errorf("fsmount: %w", err))
 	}
 	defer unix.Close(mnt)
+	lift()
 	if err := unix.MoveMount(mnt, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("move_mount: %w", err)
 	}
 	return nil
+}
+
+// lay attaches what has to be, until lift is called; the overlay keeps it then.
+func (p *plan) lay(target string) (lift func(), err error) {
+	if p.attached < 0 {
+		return func() {}, nil
+	}
+	if err := unix.MoveMount(p.attached, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return nil, fmt.Errorf("attach the image: %w", err)
+	}
+	return sync.OnceFunc(func() { unix.Unmount(target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) }), nil
 }
 
 // copyRootAttributes gives the directory to the mode, owner, xattrs and times

@@ -9,7 +9,6 @@ import (
 
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/packed"
-	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/tree"
 	"github.com/cfs-project/cfs/whiteout"
 )
@@ -17,10 +16,9 @@ import (
 // trustedXattr is EROFS_XATTR_INDEX_TRUSTED (fs/erofs/erofs_fs.h).
 const trustedXattr = 4
 
-// packable tells whether c is to be mounted packed, by root. Overlayfs takes lowers
-// that are attached nowhere since Linux 6.15 (clone_private_mount() in fs/namespace.c).
+// packable tells whether c is to be mounted packed, by root.
 func (d *Driver) packable(c cow.Chain, s *stack) bool {
-	return !d.noPacked && s.dialect == whiteout.Trusted && c.Index != "" && len(c.Layers) > 0 && sys.KernelIs(6, 15) &&
+	return !d.noPacked && s.dialect == whiteout.Trusted && c.Index != "" && len(c.Layers) > 0 &&
 		!extracted(c, s.group) && packed.Probe(d.home) == nil && !hasMarks(c.Index)
 }
 

@@ -11,16 +11,12 @@ import (
 	"github.com/cfs-project/cfs/cow/cowtest"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/drivertest"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/packed"
-	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
 )
 
 // needsPacked skips t where images can't be mounted packed.
 func needsPacked(t *testing.T) {
 	t.Helper()
 	drivertest.NeedsRoot(t)
-	if !sys.KernelIs(6, 15) {
-		t.Skip("SKIPPED: needs Linux 6.15")
-	}
 	if u := packed.Probe(t.TempDir()); u != nil {
 		t.Skip("SKIPPED: ", u.Reason)
 	}
@@ -144,6 +140,50 @@ func TestSnapshotOnBothForms(t *testing.T) {
 		}
 		if i == 2 && len(got) != 4 {
 			t.Errorf("changes: %q, want b changed, d deleted, e and e/c added", got)
+		}
+	}
+}
+
+// As on Linux before 6.15: the image is attached while the overlay is made, and no
+// longer.
+func TestPackedImageIsAttachedMeanwhile(t *testing.T) {
+	needsPacked(t)
+	d := New(t.TempDir(), nil)
+	s := cow.Snapshot{Dir: t.TempDir(), Base: packChain(t, twoLayers()...)}
+	if err := d.Create(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	for _, fails := range []bool{true, false} {
+		st, err := d.stack(t.Context(), s.Base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := d.plan(st, s, cow.MountOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.attached = int(st.packed.Fd())
+		target := t.TempDir()
+		if fails {
+			p.options = append(p.options, [2]string{"nonesuch", "on"})
+		}
+		if err := p.attach(target); (err != nil) != fails {
+			t.Fatalf("attach: %v", err)
+		}
+		st.release()
+		if !fails {
+			if got, err := os.ReadFile(target + "/d/c"); string(got) != "two" {
+				t.Errorf("d/c is %q, %v", got, err)
+			}
+			if err := os.WriteFile(target+"/d/new", nil, 0o644); err != nil {
+				t.Error(err)
+			}
+			if err := unix.Unmount(target, 0); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := unix.Unmount(target, 0); err == nil {
+			t.Errorf("the image stayed attached (the mount was to fail: %t)", fails)
 		}
 	}
 }
