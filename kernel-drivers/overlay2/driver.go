@@ -102,19 +102,13 @@ func (d *Driver) Diff(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Entry, 
 func ofUpper[T any](ctx context.Context, d *Driver, s cow.Snapshot, list func(cow.Upper) iter.Seq2[T, error]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		st, err := d.stack(ctx, s.Base)
+		base, dialect, closed, err := d.base(ctx, s.Base)
 		if err != nil {
 			yield(none, fmt.Errorf("list changes of %s: %w", s.Dir, err))
 			return
 		}
-		defer st.release()
-		base, err := st.base(s.Base)
-		if err != nil {
-			yield(none, fmt.Errorf("list changes of %s: %w", s.Dir, err))
-			return
-		}
-		defer base.Close()
-		for c, err := range list(cow.Upper{Dir: filepath.Join(s.Dir, upperName), Dialect: st.dialect, Base: base}) {
+		defer closed()
+		for c, err := range list(cow.Upper{Dir: filepath.Join(s.Dir, upperName), Dialect: dialect, Base: base}) {
 			if err == nil && ctx.Err() != nil {
 				err = context.Cause(ctx)
 			}

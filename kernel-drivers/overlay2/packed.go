@@ -2,24 +2,51 @@ package overlay2
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
-	"github.com/cfs-project/cfs/kernel-drivers/internal/packed"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/tree"
+	"github.com/cfs-project/cfs/layerpack"
 	"github.com/cfs-project/cfs/whiteout"
 )
 
 // trustedXattr is EROFS_XATTR_INDEX_TRUSTED (fs/erofs/erofs_fs.h).
 const trustedXattr = 4
 
-// packable tells whether c is to be mounted packed, by root.
-func (d *Driver) packable(c cow.Chain, s *stack) bool {
-	return !d.noPacked && s.dialect == whiteout.Trusted && c.Index != "" && len(c.Layers) > 0 &&
-		!extracted(c, s.group) && packed.Probe(d.home) == nil && !hasMarks(c.Index)
+// packable tells whether c is to be mounted packed, if the kernel can.
+func (d *Driver) packable(c cow.Chain) bool {
+	if d.noPacked || !sys.Root() || c.Index == "" || len(c.Layers) == 0 || !sys.KernelIs(6, 12) {
+		return false
+	}
+	group, err := tree.OwnGroup(d.home)
+	return err == nil && !extracted(c, group) && !hasMarks(c.Index)
+}
+
+// base is the chain c to compare uppers with. What can be compared with the index
+// is neither mounted nor extracted for it.
+func (d *Driver) base(ctx context.Context, c cow.Chain) (base cow.Base, dialect whiteout.Dialect, closed func(), err error) {
+	if d.packable(c) {
+		image, err := layerpack.OpenBase(c, nil)
+		if err != nil {
+			return nil, 0, nil, err
+		}
+		return image, whiteout.Trusted, func() { image.Close() }, nil
+	}
+	st, err := d.stack(ctx, c)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	dirs, err := cow.OpenDirBase(st.paths(), st.dialect)
+	if err != nil {
+		st.release()
+		return nil, 0, nil, err
+	}
+	return dirs, st.dialect, func() { dirs.Close(); st.release() }, nil
 }
 
 // extracted tells whether all trees of c are there.

@@ -3,7 +3,6 @@ package overlay2
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -56,17 +55,6 @@ func (s *stack) top() string {
 	return ""
 }
 
-// base is the chain c to compare with.
-func (s *stack) base(c cow.Chain) (interface {
-	cow.Base
-	io.Closer
-}, error) {
-	if s.packed != nil {
-		return layerpack.OpenBase(c, nil)
-	}
-	return cow.OpenDirBase(s.paths(), s.dialect)
-}
-
 // dialect is how trees that this process can use say what is gone.
 func dialect() whiteout.Dialect {
 	if sys.Privileged() {
@@ -86,7 +74,7 @@ func (d *Driver) stack(ctx context.Context, c cow.Chain) (*stack, error) {
 	if err := os.MkdirAll(group.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	if d.packable(c, s) {
+	if d.packable(c) {
 		fd, err := packed.Mount(c, 0)
 		if err == nil {
 			s.packed = os.NewFile(uintptr(fd), c.Index)
