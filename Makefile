@@ -11,7 +11,7 @@ FUZZTIME    ?= 20s
 RUNS        ?= 7
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test unit lint fuzz bench-union bench-packed bench-index bench-run bench-layers bench-images man install clean
+.PHONY: help deps build demo test unit vm lint fuzz bench-union bench-packed bench-index bench-run bench-layers bench-images man install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ unit: build
 	CFS_TRANSPORT=gofuse $(GO) test -count=1 ./unionfs  # on the reference transport
 	CFS_TEST_PASSTHROUGH=1 $(GO) test -count=1 -run 'Conformance|Partial|Metacopy|ACL' ./unionfs  # files passed through
 	$(GO) run ./internal/testcount -- $(GO) test -json -timeout 15m ./...
+
+vm: ## drivers' tests on Debian's kernel in QEMU: project quotas, overlayfs before 6.5 (minutes; needs qemu-system-x86)
+	@./.ci/vm './kernel-drivers/overlay2:^TestConformance$$|Limit|OldWay' './kernel-drivers/btrfs:^TestConformance$$|Limit|Chang' \
+	  './kernel-drivers/vfs:^TestConformance$$' './kernel-drivers/erofs:.'
 
 lint: ## gofmt, vet, staticcheck, import order
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not gofmt-ed:'; gofmt -l $$(git ls-files '*.go'); exit 1; }

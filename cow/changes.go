@@ -62,6 +62,11 @@ type Upper struct {
 	// XattrName, when not nil, is the name of the attribute that is stored as
 	// stored, for unions that keep some under another name.
 	XattrName func(stored string) string
+	// Same, when not nil, knows of an object of a Plain tree, and of all that it
+	// holds, that nothing was changed since the tree was made from the base. Such
+	// are passed over, unless stat says otherwise; of the others contents are
+	// compared, too.
+	Same func(st *unix.Stat_t) bool
 }
 
 // Changes lists what u changes on its base, in the words of `docker diff`:
@@ -77,8 +82,8 @@ type Upper struct {
 // Directories come before what they hold, names in byte order. A directory
 // renamed with a redirect is Added at its new path with all it holds. An object
 // in the upper that equals the base's is not listed; contents are compared
-// where nothing else differs. Of Plain trees they are not: a file with the
-// size and the time of the base's is taken for it.
+// where nothing else differs. Of Plain trees they are not, if Same is nil: a file
+// with the size and the time of the base's is taken for it.
 //
 // Names that appear or vanish while this runs may or may not be listed. The
 // first error ends the sequence.

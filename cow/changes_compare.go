@@ -67,7 +67,7 @@ func (w *changeWalk) differs(p string, now *object, old Attr) (bool, error) {
 		if err != nil || nt != ot {
 			return true, err
 		}
-	case old.is(unix.S_IFREG) && w.u.Dialect != whiteout.Plain:
+	case old.is(unix.S_IFREG) && (w.u.Dialect != whiteout.Plain || w.u.Same != nil):
 		same, err := w.sameContent(p, now)
 		if err != nil || !same {
 			return true, err

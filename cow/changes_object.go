@@ -22,6 +22,7 @@ type object struct {
 	ino   uint64
 	links uint64 // st_nlink
 	gone  bool   // it is a whiteout
+	same  bool   // nothing of it was changed
 
 	stored map[string]string // its xattrs as they are on disk; nil: not read yet
 	fd     int               // a regular file, opened for reading; -1: not open
@@ -41,6 +42,7 @@ func (w *changeWalk) object(d *upperDir, name string) (*object, error) {
 		return nil, err
 	}
 	o.gone = mark.Kind == whiteout.Remove || mark.Kind == whiteout.Meta
+	o.same = w.u.Same != nil && w.u.Same(&st)
 	if w.u.Attr != nil && !o.gone {
 		if err := o.load(); err != nil {
 			return nil, err

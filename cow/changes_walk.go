@@ -161,6 +161,9 @@ func (w *changeWalk) name(parent, name string, d *upperDir, inUpper bool, merge 
 			return fmt.Errorf("looking at %s in the upper: %w", p, err)
 		}
 		defer o.close()
+		if o.same && was && !differ(o.attr, old) {
+			return nil
+		}
 		if !o.gone {
 			return w.compare(p, o, old, was, func() error { return w.enter(p, o, was && old.IsDir()) })
 		}

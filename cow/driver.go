@@ -73,7 +73,9 @@ type Driver interface {
 	// Probe tells whether the driver works on this host for this process:
 	// nil, or an [*Unusable] that says why not. It changes nothing.
 	Probe(ctx context.Context) error
-	// Create puts an empty change into s.Dir.
+	// Create puts an empty change into s.Dir. A driver that only shows images fails
+	// with an [*Unusable] that says what to use instead, and so does its Mount of a
+	// snapshot; see [Description].ViewsOnly.
 	Create(ctx context.Context, s Snapshot) error
 	// Mount attaches s at target, an existing directory, in the calling
 	// process's mount namespace. It returns when the mount is usable.
@@ -123,7 +125,8 @@ func (u *Unusable) Error() string { return u.Driver + ": " + u.Reason }
 func (u *Unusable) HintText() string { return u.Hint }
 
 // A Completer is a driver whose snapshots may hold files that lack data, which
-// only it can read. Found by type assertion.
+// only it can read, or are in another way not yet what others can take over. Found by
+// type assertion.
 type Completer interface {
 	// Complete copies that data from the chain, so that other drivers can mount
 	// the snapshot, which is not mounted meanwhile.

@@ -54,6 +54,7 @@ type Container struct {
 	ImageID    digest.Digest    `json:"imageID"`              // digest of the image's config
 	Layers     []digest.Digest  `json:"layers"`               // diff IDs of the chain it stands on, bottom first
 	Driver     string           `json:"driver,omitempty"`     // the driver asked for; empty: the first that works
+	MaxSize    int64            `json:"maxSize,omitempty"`    // bound of what it may change, in bytes; 0: none
 	Command    []string         `json:"command,omitempty"`    // argv of the process
 	Cmd        []string         `json:"cmd,omitempty"`        // what of it the person said, in place of the image's Cmd
 	Entrypoint *string          `json:"entrypoint,omitempty"` // what the person said in place of the image's

@@ -2,7 +2,6 @@ package imagecmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,8 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/cfs-project/cfs/cow"
-	"github.com/cfs-project/cfs/runtime/stage"
 	"github.com/cfs-project/cfs/runtime/userns"
 )
 
@@ -53,15 +50,9 @@ func HostInfo(ctx context.Context, root, version string, log *slog.Logger) (Info
 	info.Checks = append(info.Checks, checkFuse(), checkFusermount())
 	mapping, problems := userns.Detect()
 	namespaces, ids := checkNamespaces(mapping, problems)
-	if mapping.Privileged() {
-		info.Drivers = probeDrivers(ctx, root, log)
-	} else if namespaces.OK {
-		// Where an ordinary user's containers run, and whether that can be had.
-		out, err := runStage(mapping, probeStage, []byte(root))
-		if err == nil {
-			err = json.Unmarshal(out, &info.Drivers)
-		}
-		if err != nil {
+	if mapping.Privileged() || namespaces.OK {
+		var err error
+		if info.Drivers, err = probeHere(ctx, mapping, root, log); err != nil {
 			namespaces.OK, namespaces.Detail = false, err.Error()
 		}
 	}
@@ -73,31 +64,6 @@ func HostInfo(ctx context.Context, root, version string, log *slog.Logger) (Info
 		}
 	}
 	return info, nil
-}
-
-// probeStage is argv[0] of the process that probes the drivers where an
-// ordinary user's containers run.
-const probeStage = "cfs-probe"
-
-func probeMain(l *stage.Link, payload []byte) int {
-	checks := probeDrivers(l.Context(), string(payload), slog.New(slog.DiscardHandler))
-	return stageStatus(json.NewEncoder(os.Stdout).Encode(checks))
-}
-
-func probeDrivers(ctx context.Context, root string, log *slog.Logger) []Check {
-	var checks []Check
-	for _, d := range Drivers(root, log) {
-		check := Check{Name: d.Name(), OK: true, Detail: "usable"}
-		if err := d.Probe(ctx); err != nil {
-			check.OK, check.Detail = false, err.Error()
-			var u *cow.Unusable
-			if errors.As(err, &u) {
-				check.Detail, check.Hint = u.Reason, u.Hint
-			}
-		}
-		checks = append(checks, check)
-	}
-	return checks
 }
 
 func checkFuse() Check {

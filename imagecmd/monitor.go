@@ -147,6 +147,9 @@ func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 		return runtime.StatusFailed, err
 	}
 	m.state.Driver = d.Name()
+	if err := c.limit(ctx, d, snap); err != nil {
+		return runtime.StatusFailed, err
+	}
 	rootfs := filepath.Join(c.dir, containerRootfs)
 	mount, err := d.Mount(ctx, snap, rootfs, cow.MountOptions{AllowOther: true, Suid: true, Source: c.Image})
 	if err != nil {

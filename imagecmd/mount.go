@@ -26,6 +26,7 @@ type MountOptions struct {
 	Name       string // for what is changed
 	AllowOther bool
 	Driver     string
+	MaxSize    int64 // --storage-opt size, in bytes
 	Debug      bool
 }
 
@@ -53,7 +54,10 @@ func Mount(ctx context.Context, st *store.Store, o MountOptions) (*Container, er
 	} else if c != nil {
 		return nil, fmt.Errorf("%s is mounted on %s already", c.Image, o.Target)
 	}
-	c, err := mountContainer(ctx, st, cs, o, target)
+	if o.MaxSize != 0 && !o.ReadWrite {
+		return nil, errors.New("a size bounds what is changed: say --rw too")
+	}
+	c, made, err := mountContainer(ctx, st, cs, o, target)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +70,7 @@ func Mount(ctx context.Context, st *store.Store, o MountOptions) (*Container, er
 	err = background.Start(serveStage, serveRequest{
 		Root: st.Root(), ID: c.ID, Target: target, AllowOther: o.AllowOther, Debug: o.Debug,
 	}, stderr, c.lock)
-	if err != nil && c.AutoRemove {
+	if err != nil && made {
 		_ = c.remove(ctx, Drivers(st.Root(), slog.New(slog.DiscardHandler)))
 	}
 	return c, err
@@ -81,15 +85,18 @@ func mountTargetError(err error, target string) error {
 }
 
 // mountContainer finds or makes the container that a mount shows.
-func mountContainer(ctx context.Context, st *store.Store, cs Containers, o MountOptions, target string) (*Container, error) {
-	c, err := cs.Find(o.Source)
+func mountContainer(ctx context.Context, st *store.Store, cs Containers, o MountOptions, target string) (c *Container, made bool, err error) {
+	c, err = cs.Find(o.Source)
 	switch {
 	case err == nil && !c.ReadOnly:
 		if o.Name != "" {
-			return nil, fmt.Errorf("%s is a container and has its name already", o.Source)
+			return nil, false, fmt.Errorf("%s is a container and has its name already", o.Source)
+		}
+		if o.MaxSize != 0 {
+			return nil, false, fmt.Errorf("%s is a container: its size is bounded when it is made", o.Source)
 		}
 		if err := c.hold(); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		// What it stands on is fixed; where it is seen is not.
 		c.MountedAt = target
@@ -98,20 +105,21 @@ func mountContainer(ctx context.Context, st *store.Store, cs Containers, o Mount
 		}
 		if err := writeJSON(filepath.Join(c.dir, containerConfig), c); err != nil {
 			c.close()
-			return nil, err
+			return nil, false, err
 		}
-		return c, nil
+		return c, false, nil
 	case err != nil && !errors.Is(err, ErrNoContainer):
-		return nil, err
+		return nil, false, err
 	}
 	image, err := resolveImage(ctx, st, o.Source)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return cs.Create(Container{
+	c, err = cs.Create(Container{
 		Name: o.Name, Image: o.Source, ImageID: image.ID, Layers: image.Config.RootFS.DiffIDs, Driver: o.Driver,
-		MountedAt: target, ReadOnly: !o.ReadWrite, AutoRemove: !o.ReadWrite,
+		MaxSize: o.MaxSize, MountedAt: target, ReadOnly: !o.ReadWrite, AutoRemove: !o.ReadWrite,
 	})
+	return c, true, err
 }
 
 // Unmount detaches what is mounted at a directory and waits until its server

@@ -39,16 +39,21 @@ func pruneDrivers(ctx context.Context, st *store.Store) error {
 	if err != nil {
 		return err
 	}
+	return keepTrees(ctx, st.Root(), keep)
+}
+
+// keepTrees has the drivers of the store at root remove all but what keep needs.
+func keepTrees(ctx context.Context, root string, keep []cow.Chain) error {
 	mapping, problems := userns.Detect()
 	if mapping.Privileged() {
-		return prune(ctx, pruneRequest{Root: st.Root(), Keep: keep})
+		return prune(ctx, pruneRequest{Root: root, Keep: keep})
 	}
 	for _, p := range problems {
 		if p.Fatal { // then no driver can have made anything either
 			return nil
 		}
 	}
-	payload, err := json.Marshal(pruneRequest{Root: st.Root(), Keep: keep})
+	payload, err := json.Marshal(pruneRequest{Root: root, Keep: keep})
 	if err != nil {
 		return err
 	}

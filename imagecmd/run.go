@@ -31,6 +31,7 @@ type RunOptions struct {
 	User       string // USER[:GROUP]
 	Name       string
 	Driver     string
+	MaxSize    int64  // --storage-opt size, in bytes
 	CIDFile    string // gets the container's ID; must not be there yet
 	Remove     bool   // --rm
 	Detach     bool   // -d
@@ -156,7 +157,7 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 	}
 	c, err = OpenContainers(st.Root()).Create(Container{
 		Name: o.Name, Image: o.Image, ImageID: image.ID, Layers: image.Config.RootFS.DiffIDs,
-		Driver: o.Driver, Command: proc.Args, Cmd: o.Command, Entrypoint: o.Entrypoint, AutoRemove: o.Remove,
+		Driver: o.Driver, MaxSize: o.MaxSize, Command: proc.Args, Cmd: o.Command, Entrypoint: o.Entrypoint, AutoRemove: o.Remove,
 		Process: proc, Options: opts,
 	})
 	if err == nil && o.CIDFile != "" {

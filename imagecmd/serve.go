@@ -62,7 +62,11 @@ func (c *Container) serve(req serveRequest, log *slog.Logger, ready func()) erro
 		return err
 	}
 	all := Drivers(req.Root, log)
-	d, err := pickDriver(ctx, all, c.Driver)
+	state, err := c.State()
+	if err != nil {
+		return err
+	}
+	d, err := c.driver(ctx, all, state)
 	if err != nil {
 		return err
 	}
@@ -76,10 +80,11 @@ func (c *Container) serve(req serveRequest, log *slog.Logger, ready func()) erro
 	}
 	defer release()
 	snap := c.snapshot(chain)
-	if state, err := c.State(); err != nil {
-		return err
-	} else if state.Driver == "" && !c.ReadOnly { // not mounted before
+	if state.Driver == "" && !c.ReadOnly { // not mounted before
 		if err := d.Create(ctx, snap); err != nil {
+			return err
+		}
+		if err := c.limit(ctx, d, snap); err != nil {
 			return err
 		}
 		if err := c.setState(State{Driver: d.Name(), Started: time.Now().UTC()}); err != nil {

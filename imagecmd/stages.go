@@ -24,6 +24,8 @@ func Stages() stage.Table {
 		probeStage:   probeMain,
 		sizeStage:    sizeMain,
 		readStage:    readMain,
+		migrateStage: migrateMain,
+		applyStage:   applyMain,
 	}
 }
 

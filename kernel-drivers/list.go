@@ -5,7 +5,10 @@ import (
 	"path/filepath"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/kernel-drivers/btrfs"
+	"github.com/cfs-project/cfs/kernel-drivers/erofs"
 	"github.com/cfs-project/cfs/kernel-drivers/overlay2"
+	"github.com/cfs-project/cfs/kernel-drivers/vfs"
 )
 
 // List makes every kernel driver, in the order in which they are to be probed.
@@ -14,5 +17,8 @@ import (
 func List(home string, log *slog.Logger) []cow.Driver {
 	return []cow.Driver{
 		overlay2.New(filepath.Join(home, overlay2.Name), log),
+		btrfs.New(filepath.Join(home, btrfs.Name), log),
+		vfs.New(filepath.Join(home, vfs.Name), log),
+		erofs.New(home),
 	}
 }

@@ -13,6 +13,7 @@
 //	         the userspace union)
 //
 //	layer.toc of a layer and of those below ──Extract──► a tree for the kernel's overlayfs
+//	layer.toc, bottom first ──ExtractAll, or Apply one by one──► the whole tree
 //
 //	cow.Driver.Diff, cow.Compare ─┐
 //	layers ──Squash───────────────┴─WriteLayer──► a layer, compressed or not

@@ -2,6 +2,7 @@ package layerpack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -48,6 +49,8 @@ type extraction struct {
 	tars   []*os.File  // opened when first needed
 	root   *node
 	top    int32 // index of the extracted layer
+	whole  bool  // the whole merged tree is written
+	onto   bool  // into the tree of the layers below
 	out    Extracted
 
 	rootFD  int
@@ -85,7 +88,7 @@ func newExtraction(ctx context.Context, l cow.Layer, o ExtractOptions) (*extract
 
 // survey finds the directories on the way to a change, and counts names.
 func (x *extraction) survey(n *node) bool {
-	changed := n.layer == x.top || n.dir.delta != nil && (n.dir.delta.opaque || len(n.dir.delta.below) > 0)
+	changed := x.whole || n.layer == x.top || n.dir.delta != nil && (n.dir.delta.opaque || len(n.dir.delta.below) > 0)
 	for _, k := range n.dir.kids {
 		if !k.isDir() {
 			k.nlink++
@@ -143,7 +146,7 @@ func (x *extraction) steps(d *node) []step {
 		}
 	}
 	for name, n := range d.dir.kids {
-		if _, touched := below[name]; !touched && x.changed[n] {
+		if _, touched := below[name]; !touched && (x.whole || x.changed[n]) {
 			all = append(all, step{name, n})
 		}
 	}
@@ -183,6 +186,14 @@ func (x *extraction) fill(fd int, path string, d *node) error {
 
 func (x *extraction) step(fd int, path string, d *node, s step) error {
 	at := path + "/" + s.name
+	if x.onto {
+		if done, err := x.clear(fd, d, s); done || err != nil {
+			if err != nil {
+				return fmt.Errorf("remove %q: %w", at, err)
+			}
+			return nil
+		}
+	}
 	if s.node == nil {
 		x.out.Whiteouts++
 		if err := x.mark(fd, whiteout.Mark{Kind: whiteout.Remove, Target: s.name}); err != nil {
@@ -197,7 +208,8 @@ func (x *extraction) step(fd int, path string, d *node, s step) error {
 		return nil
 	}
 	x.out.Dirs++
-	if err := again(func() error { return unix.Mkdirat(fd, s.name, 0o700) }); err != nil {
+	err := again(func() error { return unix.Mkdirat(fd, s.name, 0o700) })
+	if err != nil && !(x.onto && errors.Is(err, unix.EEXIST)) { // clear left a directory that stays
 		return fmt.Errorf("create %q: %w", at, err)
 	}
 	sub, err := openat(fd, s.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
@@ -208,7 +220,7 @@ func (x *extraction) step(fd int, path string, d *node, s step) error {
 	if err := x.fill(sub, at, s.node); err != nil {
 		return err
 	}
-	if !x.opaque(d, s.name, s.node) {
+	if x.whole || x.onto || !x.opaque(d, s.name, s.node) {
 		return nil
 	}
 	x.out.Opaques++

@@ -17,6 +17,11 @@ func (x *extraction) attributes(fd int, n *node) error {
 	if err := x.owned(again(func() error { return unix.Fchown(fd, int(n.uid), int(n.gid)) })); err != nil {
 		return err
 	}
+	if x.onto && n.isDir() {
+		if err := dropXattrs(fd, n); err != nil {
+			return err
+		}
+	}
 	if err := x.xattrs(n, func(name string, value []byte) error { return unix.Fsetxattr(fd, name, value, 0) }); err != nil {
 		return err
 	}

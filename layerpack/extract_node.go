@@ -65,7 +65,7 @@ func (x *extraction) file(dir int, name string, n *node) error {
 // device makes a device node; made is false if it was left out.
 func (x *extraction) device(dir int, name string, n *node) (made bool, err error) {
 	rdev := decodeDev(n.dev)
-	if whiteout.IsDevice(n.mode, rdev) {
+	if x.o.Dialect != whiteout.Plain && whiteout.IsDevice(n.mode, rdev) {
 		x.out.SkippedDevices++
 		return false, nil
 	}

@@ -75,7 +75,8 @@ type ExtractOptions struct {
 	Below []cow.Layer
 	// Dialect is how whiteouts and opaque directories are written:
 	// whiteout.Trusted for a privileged overlay, whiteout.User for one mounted
-	// with userxattr. Attributes of the layer that such an overlay would take
+	// with userxattr. [ExtractAll] and [Apply] write none, and take
+	// whiteout.Plain for trees that no overlay looks at. Attributes of the layer that such an overlay would take
 	// for its own are written escaped.
 	Dialect whiteout.Dialect
 	// Rootless carries on where the kernel refuses an owner, a device node or

@@ -274,6 +274,20 @@ func TestMergeIsTheModel(t *testing.T) {
 				at := mountOverlay(t, layers, whiteout.Trusted)
 				diff(t, "the overlay of the trees against the index", without(got, dropLinks), without(hostView(t, at), dropLinks))
 			}
+			if seed%2 == 1 && os.Getuid() == 0 {
+				want := without(without(got, dropLayer), dropDirLinks)
+				whole, grown := t.TempDir(), t.TempDir()
+				if _, err := ExtractAll(t.Context(), layers, whole, ExtractOptions{Dialect: whiteout.Plain}); err != nil {
+					t.Fatal(err)
+				}
+				diff(t, "the whole tree against the index", want, without(hostView(t, whole), dropDirLinks))
+				for i, l := range layers {
+					if _, err := Apply(t.Context(), l, grown, ExtractOptions{Below: layers[:i], Dialect: whiteout.Plain}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				diff(t, "the tree that layers were applied to against the index", want, without(hostView(t, grown), dropDirLinks))
+			}
 		})
 		if !ok {
 			for i, hs := range tars {

@@ -42,7 +42,7 @@ Which layer a file came from: getfattr -n user.cfs.layer --only-values FILE`,
 				return err
 			}
 			if !c.ReadOnly {
-				t.note("changes go to %s/upper (cfs rm %s forgets them)", c.Dir(), c.Label())
+				t.note("changes go to %s (cfs rm %s forgets them)", c.ChangesDir(), c.Label())
 			}
 			return nil
 		},
@@ -51,7 +51,8 @@ Which layer a file came from: getfattr -n user.cfs.layer --only-values FILE`,
 	f.BoolVar(&o.ReadWrite, "rw", false, "allow changes; they go to an upper directory in the store")
 	f.StringVar(&o.Name, "name", "", "a `NAME` for what is changed")
 	f.BoolVar(&o.AllowOther, "allow-other", os.Geteuid() == 0, "let other users in, with the kernel checking permissions")
-	f.StringVar(&o.Driver, "driver", "", "storage driver `NAME` (CFS_DRIVER); default: the userspace union")
+	f.StringVar(&o.Driver, "driver", "", "storage driver `NAME` or auto (CFS_DRIVER); default: the userspace union (cfs driver ls)")
+	f.Var(storageOptions{&o.MaxSize}, "storage-opt", "bound what may be changed, where the driver can")
 	return cmd
 }
 

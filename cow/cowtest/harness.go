@@ -2,6 +2,7 @@ package cowtest
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/cfs-project/cfs/cow"
@@ -13,6 +14,8 @@ type Limit string
 
 // The limits that a harness can declare.
 const (
+	// ViewsOnly: there are no snapshots; Create says what to use instead.
+	ViewsOnly Limit = "images are mounted read-only"
 	// OwnersSquashed: every object belongs to the caller, whatever the layer says, and
 	// chown to others fails.
 	OwnersSquashed Limit = "owners are squashed to the caller"
@@ -37,6 +40,11 @@ const (
 	// StaleDescriptors: a descriptor opened for reading before copy-up doesn't
 	// see what is written later.
 	StaleDescriptors Limit = "a descriptor opened before copy-up reads old data"
+	// MappedWritesUnseen: Changes doesn't list a file of which nothing but what was
+	// written through a mapping differs.
+	MappedWritesUnseen Limit = "what is written through a mapping is no change"
+	// SourceIsFilesystem: the mount's source in mountinfo is that of the filesystem that the snapshot is on.
+	SourceIsFilesystem Limit = "the mount shows its filesystem as source"
 )
 
 // A Harness is a driver and what the suite needs to know of it.
@@ -71,7 +79,12 @@ func Run(t *testing.T, h Harness) {
 	if what := os.Getenv(childEnv); what != "" {
 		child(t, h, what) // does not return
 	}
-	for _, c := range Cases() {
+	cases := Cases()
+	if why, ok := h.Limits[ViewsOnly]; ok {
+		t.Logf("known limit: %s: %s", ViewsOnly, why)
+		cases = slices.Concat(viewCases, readOnlyCases)
+	}
+	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) { c.run(&C{T: t, h: h, root: rootName(t)}) })
 	}
 }
@@ -79,7 +92,7 @@ func Run(t *testing.T, h Harness) {
 // Cases lists the suite in the order in which it is run.
 func Cases() []Case {
 	var all []Case
-	for _, group := range [][]Case{viewCases, writeCases, removeCases, renameCases, linkCases, snapshotCases, diffCases, lifeCases, randomCases} {
+	for _, group := range [][]Case{viewCases, mergeCases, writeCases, removeCases, renameCases, linkCases, snapshotCases, diffCases, lifeCases, randomCases} {
 		all = append(all, group...)
 	}
 	return all

@@ -37,7 +37,7 @@ func (c *C) random(seed uint64, steps int) {
 	if c.Failed() {
 		c.Fatalf("seed %d: %+v", seed, layers)
 	}
-	plain := c.TempDir()
+	plain := c.h.scratch(c.T)
 	c.must(Merge(layers...).plant(plain, layers))
 	noRename := c.limit(RenameDirEXDEV)
 	var history []string

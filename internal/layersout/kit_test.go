@@ -21,6 +21,7 @@ import (
 	"github.com/cfs-project/cfs/internal/testenv"
 	"github.com/cfs-project/cfs/internal/treediff"
 	"github.com/cfs-project/cfs/kernel-drivers/overlay2"
+	"github.com/cfs-project/cfs/kernel-drivers/vfs"
 	"github.com/cfs-project/cfs/layerpack"
 	"github.com/cfs-project/cfs/unionfs"
 )
@@ -47,7 +48,9 @@ func needRoot(t testing.TB) {
 
 // drivers are those that are compared; dir is for what they keep.
 func drivers(dir string) map[string]cow.Driver {
-	return map[string]cow.Driver{"union": unionfs.NewDriver(nil), "overlay2": overlay2.New(filepath.Join(dir, "overlay2"), nil)}
+	return map[string]cow.Driver{
+		"union": unionfs.NewDriver(nil), "overlay2": overlay2.New(filepath.Join(dir, "overlay2"), nil), "vfs": vfs.New(filepath.Join(dir, "vfs"), nil),
+	}
 }
 
 // pack packs a tar below dir.

@@ -1,11 +1,17 @@
 // Package overlay2 is the cow.Driver on top of the kernel's overlayfs.
 //
-// The kernel can't stack packed layers that hold data, so each layer is
-// extracted once, into a tree that all snapshots share:
+// What is below is the packed image itself, where the kernel can mount that: by
+// root, since Linux 6.12, from a disk. Elsewhere each layer is extracted once, into a
+// tree that all snapshots share:
 //
-//	cow.Layer ──layerpack.Extract──► <home>/<group>/<chain id>/   one a layer, shared
-//	                                          │ lowerdir+ (topmost first)
-//	Snapshot.Dir/upper, work ────────────► fsopen("overlay") ──► target
+//	cow.Chain ──package packed──► an EROFS mount, attached nowhere ─┐ one lower
+//	cow.Layer ──layerpack.Extract──► <home>/<group>/<chain id>/ ────┤ or one a layer, topmost first
+//	                                                                ▼
+//	Snapshot.Dir/upper, work ──────────────────────────► fsopen("overlay") ──► target
+//
+// A packed image needs no room and no time before the first mount, and keeps hard
+// links across layers; trees have their pages in memory once for all mounts, and
+// are used where they are there already.
 //
 // # Vocabulary
 //
@@ -13,8 +19,7 @@
 //     What a layer comes to depends on the layers below it (a path may lead
 //     through their symlinks, a hard link to their files), so a tree has
 //     the ChainID of the chain that ends with its layer, not the DiffID.
-//   - group: the trees that one kind of process can use: those of one xattr
-//     namespace and one id mapping. Root's is called "trusted".
+//     The trees are kept by package tree.
 //   - empty: two directories without content, for chains of less than the two
 //     layers that a mount without upper must have.
 //
@@ -30,15 +35,9 @@
 //
 // # Invariants
 //
-//   - A tree under its final name is complete and on disk, and is never
-//     written to again.
-//   - Who extracts a tree holds an exclusive flock on its directory, who has it
-//     mounted a shared one; Prune removes only what it can lock exclusively.
-//     The kernel drops locks with the process, so a crashed holder blocks nobody.
 //   - An upper is in the format the union writes too, under the same name, so
 //     that a snapshot can change hands; what this mount could not read in one is
 //     refused, not shown wrongly.
 //
-// Locks: one tree at a time exclusively, bottom first; a mutex in mount, held
-// across no other lock.
+// Locks: those of the trees, bottom first.
 package overlay2

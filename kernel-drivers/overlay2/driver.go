@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/tree"
 )
 
 // Name is what the driver is called.
@@ -27,9 +28,14 @@ const (
 type Driver struct {
 	home string       // immutable; made when first needed
 	log  *slog.Logger // immutable
+
+	noPacked bool // immutable; trees always, for tests
 }
 
-var _ cow.Driver = (*Driver)(nil)
+var (
+	_ cow.Driver    = (*Driver)(nil)
+	_ cow.Completer = (*Driver)(nil)
+)
 
 // New is a driver that keeps its trees below home, an absolute path. Log is
 // told what a tree had to leave out, and may be nil. Nothing is made or looked at
@@ -70,7 +76,7 @@ func (d *Driver) create(ctx context.Context, s cow.Snapshot) error {
 	// The attributes of the root of an overlay are those of its upper
 	// directory. Killed before the rename, the next Create begins again.
 	temp := filepath.Join(s.Dir, upperTemp)
-	if err := removeTree(s.Dir, upperTemp); err != nil {
+	if err := tree.Remove(s.Dir, upperTemp); err != nil {
 		return err
 	}
 	if err := os.Mkdir(temp, 0o755); err != nil {
@@ -87,23 +93,22 @@ func (d *Driver) Changes(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Chan
 	return ofUpper(ctx, d, s, cow.Upper.Changes)
 }
 
+// Diff implements cow.Driver.
+func (d *Driver) Diff(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Entry, error] {
+	return tree.ImageOwners(s.Base, ofUpper(ctx, d, s, cow.Upper.Diff))
+}
+
 // ofUpper is what list says of the upper of s, on the trees of its chain.
 func ofUpper[T any](ctx context.Context, d *Driver, s cow.Snapshot, list func(cow.Upper) iter.Seq2[T, error]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		st, err := d.stack(ctx, s.Base)
+		base, dialect, closed, err := d.base(ctx, s.Base)
 		if err != nil {
 			yield(none, fmt.Errorf("list changes of %s: %w", s.Dir, err))
 			return
 		}
-		defer st.release()
-		base, err := cow.OpenDirBase(st.paths(), st.dialect)
-		if err != nil {
-			yield(none, fmt.Errorf("list changes of %s: %w", s.Dir, err))
-			return
-		}
-		defer base.Close()
-		for c, err := range list(cow.Upper{Dir: filepath.Join(s.Dir, upperName), Dialect: st.dialect, Base: base}) {
+		defer closed()
+		for c, err := range list(cow.Upper{Dir: filepath.Join(s.Dir, upperName), Dialect: dialect, Base: base}) {
 			if err == nil && ctx.Err() != nil {
 				err = context.Cause(ctx)
 			}
@@ -114,12 +119,19 @@ func ofUpper[T any](ctx context.Context, d *Driver, s cow.Snapshot, list func(co
 	}
 }
 
+// Complete implements cow.Completer. Nothing lacks data, but the kernel keeps a directory in
+// work that its owner can't enter.
+func (d *Driver) Complete(_ context.Context, s cow.Snapshot) error {
+	return tree.Empty(filepath.Join(s.Dir, workName))
+}
+
 // Remove implements cow.Driver. The snapshot must not be mounted. Directories
 // that nobody may enter, like the one the kernel keeps in work, are opened up on
 // the way.
 func (d *Driver) Remove(ctx context.Context, s cow.Snapshot) error {
+	unlimit(s.Dir)
 	for _, name := range []string{upperName, upperTemp, workName} {
-		if err := removeTree(s.Dir, name); err != nil {
+		if err := tree.Remove(s.Dir, name); err != nil {
 			return fmt.Errorf("remove snapshot %s: %w", s.Dir, err)
 		}
 	}

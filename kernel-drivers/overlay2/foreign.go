@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
 	"github.com/cfs-project/cfs/whiteout"
 )
 
@@ -17,7 +18,7 @@ var ErrForeign = errors.New("the snapshot was written by a driver that can do mo
 
 // refuseForeign looks for such objects in upper.
 func refuseForeign(upper string) error {
-	fd, err := open(unix.AT_FDCWD, upper, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+	fd, err := sys.OpenDir(unix.AT_FDCWD, upper)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", upper, err)
 	}
@@ -26,13 +27,13 @@ func refuseForeign(upper string) error {
 }
 
 func foreignIn(fd int, path string) error {
-	names, err := readNames(fd)
+	names, err := sys.ReadNames(fd)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
 	for _, name := range names {
 		var st unix.Stat_t
-		if err := again(func() error { return unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
+		if err := sys.Again(func() error { return unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
 			return fmt.Errorf("stat %s/%s: %w", path, name, err)
 		}
 		key := whiteout.KeyMetacopy
@@ -43,13 +44,13 @@ func foreignIn(fd int, path string) error {
 		default:
 			continue
 		}
-		if _, err := unix.Lgetxattr(procPath(fd)+"/"+name, whiteout.UserXattr.Name(key), nil); err == nil {
+		if _, err := unix.Lgetxattr(sys.ProcPath(fd)+"/"+name, whiteout.UserXattr.Name(key), nil); err == nil {
 			return fmt.Errorf("%s/%s has a %s: %w", path, name, key, ErrForeign)
 		}
 		if key != whiteout.KeyRedirect {
 			continue
 		}
-		sub, err := open(fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+		sub, err := sys.OpenDir(fd, name)
 		if err != nil {
 			return fmt.Errorf("open %s/%s: %w", path, name, err)
 		}

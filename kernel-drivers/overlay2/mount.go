@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/attach"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
 	"github.com/cfs-project/cfs/whiteout"
 )
 
@@ -23,7 +26,7 @@ func (d *Driver) Mount(ctx context.Context, s cow.Snapshot, target string, o cow
 	return m, nil
 }
 
-func (d *Driver) mount(ctx context.Context, s cow.Snapshot, target string, o cow.MountOptions) (*mounted, error) {
+func (d *Driver) mount(ctx context.Context, s cow.Snapshot, target string, o cow.MountOptions) (*attach.Mounted, error) {
 	st, err := d.stack(ctx, s.Base)
 	if err != nil {
 		return nil, err
@@ -36,7 +39,7 @@ func (d *Driver) mount(ctx context.Context, s cow.Snapshot, target string, o cow
 		st.release()
 		return nil, err
 	}
-	m, err := watch(target, st)
+	m, err := attach.Watch(target, st.release)
 	if err != nil {
 		unix.Unmount(target, unix.UMOUNT_NOFOLLOW)
 		st.release()
@@ -52,10 +55,17 @@ type plan struct {
 	upper, work string   // empty: read-only
 	options     [][2]string
 	attr        int // MOUNT_ATTR_*
+	// attached is a lower that has to be attached somewhere while the overlay is
+	// made, and the target will do: overlayfs takes no others before Linux 6.15
+	// (clone_private_mount() in fs/namespace.c). -1: none.
+	attached int
 }
 
 func (d *Driver) plan(st *stack, s cow.Snapshot, o cow.MountOptions) (*plan, error) {
-	p := &plan{source: o.Source}
+	p := &plan{source: o.Source, attr: attach.Attr(o), attached: -1}
+	if st.packed != nil && !sys.KernelIs(6, 15) {
+		p.attached = int(st.packed.Fd())
+	}
 	if p.source == "" {
 		p.source = "overlay"
 	}
@@ -68,7 +78,6 @@ func (d *Driver) plan(st *stack, s cow.Snapshot, o cow.MountOptions) (*plan, err
 	need := 1
 	if o.ReadOnly {
 		need = 2
-		p.attr |= unix.MOUNT_ATTR_RDONLY
 	}
 	for n := 0; len(p.lowers) < need; n++ {
 		dir, err := st.empty(n)
@@ -76,12 +85,6 @@ func (d *Driver) plan(st *stack, s cow.Snapshot, o cow.MountOptions) (*plan, err
 			return nil, err
 		}
 		p.lowers = append(p.lowers, dir)
-	}
-	if !o.Suid {
-		p.attr |= unix.MOUNT_ATTR_NOSUID
-	}
-	if !o.Dev {
-		p.attr |= unix.MOUNT_ATTR_NODEV
 	}
 	if st.dialect == whiteout.User {
 		p.options = append(p.options, [2]string{"userxattr", ""})
@@ -97,12 +100,20 @@ func (d *Driver) plan(st *stack, s cow.Snapshot, o cow.MountOptions) (*plan, err
 	// that has no data yet would be shown as zeros. Index is off, as it ties an upper to
 	// the inodes of its lowers for ever, and a tree may be extracted anew.
 	p.options = append(p.options, [2]string{"redirect_dir", "on"}, [2]string{"metacopy", "on"}, [2]string{"index", "off"})
+	if st.packed != nil {
+		// Two filesystems: a file keeps its number at copy-up if both fit into one.
+		p.options = append(p.options, [2]string{"xino", "on"})
+	}
 	return p, nil
 }
 
 // attach makes the mount with fsopen(2), or, on kernels older than 6.7 that
-// can't take lowers one by one, with mount(2).
+// can't take lowers one by one, with mount(2). Those older than 6.5 would take any
+// option, and refuse the whole in the end.
 func (p *plan) attach(target string) error {
+	if !sys.KernelIs(6, 5) {
+		return p.attachOld(target)
+	}
 	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 	if errors.Is(err, unix.ENOSYS) {
 		return p.attachOld(target)
@@ -111,28 +122,33 @@ func (p *plan) attach(target string) error {
 		return fmt.Errorf("fsopen: %w", err)
 	}
 	defer unix.Close(fs)
-	var fds pathFDs
-	defer fds.close()
+	lift, err := p.lay(target)
+	if err != nil {
+		return err
+	}
+	defer lift()
+	var fds attach.Paths
+	defer fds.Close()
 	for i, dir := range p.lowers {
-		at, err := fds.short(dir)
+		at, err := fds.Short(dir)
 		if err != nil {
 			return err
 		}
-		err = again(func() error { return unix.FsconfigSetString(fs, "lowerdir+", at) })
+		err = sys.Again(func() error { return unix.FsconfigSetString(fs, "lowerdir+", at) })
 		if i == 0 && errors.Is(err, unix.EINVAL) {
 			return p.attachOld(target)
 		}
 		if err != nil {
-			return p.explain(fs, fmt.Errorf("lower directory %s: %w", dir, err))
+			return attach.Explain(fs, fmt.Errorf("lower directory %s: %w", dir, err))
 		}
 	}
 	set := p.options
 	if p.upper != "" {
-		upper, err := fds.short(p.upper)
+		upper, err := fds.Short(p.upper)
 		if err != nil {
 			return err
 		}
-		work, err := fds.short(p.work)
+		work, err := fds.Short(p.work)
 		if err != nil {
 			return err
 		}
@@ -140,73 +156,40 @@ func (p *plan) attach(target string) error {
 	}
 	set = append(set, [2]string{"source", p.source})
 	for _, kv := range set {
-		err := again(func() error {
+		err := sys.Again(func() error {
 			if kv[1] == "" {
 				return unix.FsconfigSetFlag(fs, kv[0])
 			}
 			return unix.FsconfigSetString(fs, kv[0], kv[1])
 		})
 		if err != nil {
-			return p.explain(fs, fmt.Errorf("option %s=%s: %w", kv[0], kv[1], err))
+			return attach.Explain(fs, fmt.Errorf("option %s=%s: %w", kv[0], kv[1], err))
 		}
 	}
-	if err := again(func() error { return unix.FsconfigCreate(fs) }); err != nil {
-		return p.explain(fs, err)
+	if err := sys.Again(func() error { return unix.FsconfigCreate(fs) }); err != nil {
+		return attach.Explain(fs, err)
 	}
 	mnt, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, p.attr)
 	if err != nil {
-		return p.explain(fs, fmt.Errorf("fsmount: %w", err))
+		return attach.Explain(fs, fmt.Errorf("fsmount: %w", err))
 	}
 	defer unix.Close(mnt)
+	lift()
 	if err := unix.MoveMount(mnt, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("move_mount: %w", err)
 	}
 	return nil
 }
 
-// explain adds what the kernel has to say; a context's descriptor is read for
-// its messages, one a read, each with a letter in front (fsopen(2)).
-func (p *plan) explain(fs int, err error) error {
-	buf := make([]byte, 1024)
-	for {
-		n, rerr := unix.Read(fs, buf)
-		if rerr != nil || n == 0 {
-			return err
-		}
-		if n > 2 && (buf[0] == 'e' || buf[0] == 'w') {
-			err = fmt.Errorf("%w (%s)", err, string(buf[2:n]))
-		}
+// lay attaches what has to be, until lift is called; the overlay keeps it then.
+func (p *plan) lay(target string) (lift func(), err error) {
+	if p.attached < 0 {
+		return func() {}, nil
 	}
-}
-
-// maxString is the longest string that fsconfig(2) takes.
-const maxString = 255
-
-// pathFDs holds descriptors of directories whose paths are too long.
-type pathFDs struct{ fds []int }
-
-// short is a path of dir that is short enough.
-func (f *pathFDs) short(dir string) (string, error) {
-	if len(dir) <= maxString {
-		return dir, nil
+	if err := unix.MoveMount(p.attached, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return nil, fmt.Errorf("attach the image: %w", err)
 	}
-	return f.link(dir)
-}
-
-// link is a path of dir of a few characters, valid until close.
-func (f *pathFDs) link(dir string) (string, error) {
-	fd, err := open(unix.AT_FDCWD, dir, unix.O_PATH|unix.O_DIRECTORY)
-	if err != nil {
-		return "", fmt.Errorf("open %s: %w", dir, err)
-	}
-	f.fds = append(f.fds, fd)
-	return procPath(fd), nil
-}
-
-func (f *pathFDs) close() {
-	for _, fd := range f.fds {
-		unix.Close(fd)
-	}
+	return sync.OnceFunc(func() { unix.Unmount(target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) }), nil
 }
 
 // copyRootAttributes gives the directory to the mode, owner, xattrs and times
@@ -216,18 +199,21 @@ func copyRootAttributes(from, to string, dialect whiteout.Dialect) error {
 		return os.Chmod(to, 0o755)
 	}
 	var st unix.Stat_t
-	if err := again(func() error { return unix.Stat(from, &st) }); err != nil {
+	if err := sys.Again(func() error { return unix.Stat(from, &st) }); err != nil {
 		return fmt.Errorf("stat %s: %w", from, err)
 	}
-	if err := again(func() error { return unix.Lchown(to, int(st.Uid), int(st.Gid)) }); err != nil {
+	if err := sys.Again(func() error { return unix.Lchown(to, int(st.Uid), int(st.Gid)) }); err != nil {
 		return fmt.Errorf("chown %s: %w", to, err)
 	}
-	if err := copyXattrs(from, to, dialect.Namespace()); err != nil {
+	if err := sys.CopyXattrs(from, to, func(name string) bool {
+		_, own := dialect.Namespace().Own(name)
+		return own
+	}); err != nil {
 		return err
 	}
-	if err := again(func() error { return unix.Chmod(to, st.Mode&0o7777) }); err != nil {
+	if err := sys.Again(func() error { return unix.Chmod(to, st.Mode&0o7777) }); err != nil {
 		return fmt.Errorf("chmod %s: %w", to, err)
 	}
 	ts := []unix.Timespec{st.Atim, st.Mtim}
-	return again(func() error { return unix.UtimesNanoAt(unix.AT_FDCWD, to, ts, 0) })
+	return sys.Again(func() error { return unix.UtimesNanoAt(unix.AT_FDCWD, to, ts, 0) })
 }

@@ -6,14 +6,17 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/kernel-drivers/internal/attach"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
 )
 
 // attachOld makes the mount with mount(2), whose options all have to fit into one
 // page. Every directory goes by the name of a descriptor, which is short, and has
 // none of the characters that overlayfs would want escaped.
 func (p *plan) attachOld(target string) error {
-	var fds pathFDs
-	defer fds.close()
+	var fds attach.Paths
+	defer fds.Close()
 	var opts []string
 	for _, kv := range p.options {
 		if kv[1] == "" {
@@ -24,7 +27,7 @@ func (p *plan) attachOld(target string) error {
 	}
 	var lowers []string
 	for _, dir := range p.lowers {
-		at, err := fds.link(dir)
+		at, err := fds.Link(dir)
 		if err != nil {
 			return err
 		}
@@ -35,7 +38,7 @@ func (p *plan) attachOld(target string) error {
 		if kv[1] == "" {
 			continue
 		}
-		at, err := fds.link(kv[1])
+		at, err := fds.Link(kv[1])
 		if err != nil {
 			return err
 		}
@@ -54,7 +57,7 @@ func (p *plan) attachOld(target string) error {
 			flags |= flag
 		}
 	}
-	if err := again(func() error { return unix.Mount(p.source, target, "overlay", flags, data) }); err != nil {
+	if err := sys.Again(func() error { return unix.Mount(p.source, target, "overlay", flags, data) }); err != nil {
 		return fmt.Errorf("mount with %s: %w", data, err)
 	}
 	return nil

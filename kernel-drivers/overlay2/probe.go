@@ -1,17 +1,14 @@
 package overlay2
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
 	"github.com/cfs-project/cfs/whiteout"
 )
 
@@ -31,32 +28,12 @@ func (d *Driver) Probe(ctx context.Context) error {
 	return nil
 }
 
-// probeKernel looks for overlayfs: built in, loaded, or a module that root's first
-// mount loads.
-func probeKernel() *cow.Unusable {
-	data, err := os.ReadFile("/proc/filesystems")
-	if err != nil {
-		return &cow.Unusable{Reason: fmt.Sprintf("the kernel's filesystems can't be listed: %v", err), Hint: "mount /proc"}
-	}
-	if bytes.Contains(data, []byte("\toverlay\n")) {
-		return nil
-	}
-	var u unix.Utsname
-	unix.Uname(&u)
-	dep, err := os.ReadFile("/lib/modules/" + unix.ByteSliceToString(u.Release[:]) + "/modules.dep")
-	if err == nil && bytes.Contains(dep, []byte("/overlay.ko")) {
-		if privileged() && os.Geteuid() == 0 {
-			return nil
-		}
-		return &cow.Unusable{Reason: "the kernel module overlay is not loaded", Hint: "as root: modprobe overlay"}
-	}
-	return &cow.Unusable{Reason: "the kernel has no overlayfs", Hint: "boot a kernel with CONFIG_OVERLAY_FS"}
-}
+func probeKernel() *cow.Unusable { return sys.ProbeFilesystem("overlay", "CONFIG_OVERLAY_FS") }
 
 // probeMount tries a mount.
 func probeMount() *cow.Unusable {
-	userxattr := !privileged()
-	err := onLostThread(func() error { return tryMount(userxattr) })
+	userxattr := !sys.Privileged()
+	err := sys.ProbeMounting(func() error { return tryMount(userxattr) })
 	if err == nil {
 		return nil
 	}
@@ -67,37 +44,8 @@ func probeMount() *cow.Unusable {
 	return &cow.Unusable{Reason: fmt.Sprintf("an overlay can't be mounted: %v", err), Hint: hint}
 }
 
-// onLostThread runs f on a thread that ends afterwards, whatever f did to it.
-// It is never the main one: /proc/self stands for that, and it can't end alone.
-func onLostThread(f func() error) error {
-	result := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		if unix.Gettid() != unix.Getpid() {
-			result <- f() // never unlocked: the thread ends with the goroutine
-			return
-		}
-		// While this goroutine keeps the main thread, others get others.
-		defer runtime.UnlockOSThread()
-		inner := make(chan error)
-		go func() {
-			runtime.LockOSThread()
-			inner <- f()
-		}()
-		result <- <-inner
-	}()
-	return <-result
-}
-
-// tryMount mounts an overlay over a tmpfs. The calling thread is lost to
-// anything else.
+// tryMount mounts an overlay over a tmpfs, in a mount namespace of its own.
 func tryMount(userxattr bool) error {
-	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		return fmt.Errorf("new mount namespace: %w", err)
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("make mounts private: %w", err)
-	}
 	// Any directory will do as mount point: nobody else sees it.
 	const at = "/proc"
 	if err := unix.Mount("tmpfs", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=64k,mode=700"); err != nil {
@@ -141,10 +89,10 @@ var unfit = []struct {
 // directories are on. It must be writable, have the overlay's xattrs, and tell
 // types in directories (overlayfs.rst, "Upper and Lower").
 func (d *Driver) probeBacking() *cow.Unusable {
-	dir := existing(d.home)
+	dir := sys.Existing(d.home)
 	hint := "put the store on ext4, xfs, btrfs or tmpfs (--root)"
 	var st unix.Statfs_t
-	if err := again(func() error { return unix.Statfs(dir, &st) }); err != nil {
+	if err := sys.Again(func() error { return unix.Statfs(dir, &st) }); err != nil {
 		return &cow.Unusable{Reason: fmt.Sprintf("%s can't be looked at: %v", dir, err)}
 	}
 	for _, u := range unfit {
@@ -158,10 +106,7 @@ func (d *Driver) probeBacking() *cow.Unusable {
 	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
 		return &cow.Unusable{Reason: fmt.Sprintf("nothing can be made in %s: %v", dir, err), Hint: "choose a store of your own (--root)"}
 	}
-	dialect, _, err := group()
-	if err != nil {
-		return &cow.Unusable{Reason: err.Error(), Hint: "mount /proc"}
-	}
+	dialect := dialect()
 	// Asking for one that is not there tells whether there could be any.
 	name := dialect.Namespace().Name(whiteout.KeyOrigin)
 	if _, err := unix.Lgetxattr(dir, name, nil); errors.Is(err, unix.ENOTSUP) {
@@ -174,29 +119,16 @@ func (d *Driver) probeBacking() *cow.Unusable {
 	return nil
 }
 
-// existing is dir, or the innermost directory above it that is there.
-func existing(dir string) string {
-	for {
-		if fi, err := os.Stat(dir); err == nil && fi.IsDir() {
-			return dir
-		}
-		if dir == filepath.Dir(dir) {
-			return dir
-		}
-		dir = filepath.Dir(dir)
-	}
-}
-
 // tellsTypes reads the type of "." in dir (getdents64(2)).
 func tellsTypes(dir string) (bool, error) {
-	fd, err := open(unix.AT_FDCWD, dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := sys.Open(unix.AT_FDCWD, dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return false, err
 	}
 	defer unix.Close(fd)
 	buf := make([]byte, 4096)
 	var n int
-	err = again(func() (err error) {
+	err = sys.Again(func() (err error) {
 		n, err = unix.Getdents(fd, buf)
 		return err
 	})

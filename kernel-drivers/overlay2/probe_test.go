@@ -12,11 +12,12 @@ import (
 
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/cow/cowtest"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/drivertest"
 )
 
 // In a mount namespace of its own, where nobody else mounts anything meanwhile.
 func TestProbe(t *testing.T) {
-	needsRoot(t)
+	drivertest.NeedsRoot(t)
 	const env = "OVERLAY2_PROBE_ALONE"
 	if os.Getenv(env) == "" {
 		cmd := exec.Command("/proc/self/exe", "-test.run=^TestProbe$", "-test.v")
@@ -48,7 +49,7 @@ func TestProbe(t *testing.T) {
 }
 
 func TestProbeNamesUnfitFilesystems(t *testing.T) {
-	needsRoot(t)
+	drivertest.NeedsRoot(t)
 	target := t.TempDir()
 	d := New(t.TempDir(), nil)
 	m, err := d.Mount(t.Context(), cow.Snapshot{Base: packChain(t)}, target, cow.MountOptions{ReadOnly: true})
@@ -84,7 +85,7 @@ func TestProbeWithoutPrivilege(t *testing.T) {
 		}
 		return
 	}
-	needsRoot(t)
+	drivertest.NeedsRoot(t)
 	bin := filepath.Join(t.TempDir(), "test")
 	self, err := os.Executable()
 	if err != nil {

@@ -3,47 +3,45 @@ package overlay2
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 
-	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
-
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/packed"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/tree"
 	"github.com/cfs-project/cfs/layerpack"
 	"github.com/cfs-project/cfs/whiteout"
 )
 
-// tempSuffix is what a tree's name ends with until it is complete.
-const tempSuffix = ".tmp"
-
-// A tree is an extracted layer, locked shared.
-type tree struct {
-	path string
-	fd   int // the directory; holds the lock
-}
-
-// stack is the trees of a chain, bottom first, locked until release.
+// stack is what a chain is mounted from until release: its trees, bottom first,
+// locked, or the packed image.
 type stack struct {
 	dialect whiteout.Dialect
-	group   string // directory of the trees
-	trees   []tree
+	group   tree.Group
+	trees   []tree.Tree
+	packed  *os.File // the root of an EROFS mount, attached nowhere; nil: there are trees
 }
 
 func (s *stack) release() {
 	for _, t := range s.trees {
-		unix.Close(t.fd)
+		t.Release()
 	}
-	s.trees = nil
+	if s.packed != nil {
+		s.packed.Close()
+	}
+	s.trees, s.packed = nil, nil
 }
 
 func (s *stack) paths() []string {
+	if s.packed != nil {
+		return []string{sys.ProcPath(int(s.packed.Fd()))}
+	}
 	var out []string
 	for _, t := range s.trees {
-		out = append(out, t.path)
+		out = append(out, t.Path)
 	}
 	return out
 }
@@ -51,37 +49,44 @@ func (s *stack) paths() []string {
 // top is the directory whose attributes are the chain's root's; empty without
 // layers.
 func (s *stack) top() string {
-	if len(s.trees) == 0 {
-		return ""
+	if paths := s.paths(); len(paths) > 0 {
+		return paths[len(paths)-1]
 	}
-	return s.trees[len(s.trees)-1].path
+	return ""
 }
 
-// chainID is the OCI image spec's "Layer ChainID" of the layers, bottom first.
-func chainID(layers []cow.Layer) digest.Digest {
-	var id digest.Digest
-	for i, l := range layers {
-		if i == 0 {
-			id = l.DiffID
-		} else {
-			id = digest.FromString(id.String() + " " + l.DiffID.String())
-		}
+// dialect is how trees that this process can use say what is gone.
+func dialect() whiteout.Dialect {
+	if sys.Privileged() {
+		return whiteout.Trusted
 	}
-	return id
+	return whiteout.User
 }
 
-// stack locks the trees of c, and extracts those that aren't there.
+// stack is the packed image of c where the kernel can mount that, and the trees
+// are not there already; else it locks the trees, and extracts those that aren't there.
 func (d *Driver) stack(ctx context.Context, c cow.Chain) (*stack, error) {
-	dialect, name, err := group()
+	group, err := tree.OwnGroup(d.home)
 	if err != nil {
 		return nil, err
 	}
-	s := &stack{dialect: dialect, group: filepath.Join(d.home, name)}
-	if err := os.MkdirAll(s.group, 0o700); err != nil {
+	s := &stack{dialect: dialect(), group: group}
+	if err := os.MkdirAll(group.Dir, 0o700); err != nil {
 		return nil, err
 	}
+	if d.packable(c) {
+		fd, err := packed.Mount(c, 0)
+		if err == nil {
+			s.packed = os.NewFile(uintptr(fd), c.Index)
+			return s, nil
+		}
+		d.log.Debug("an image can't be mounted packed", "index", c.Index, "error", err)
+	}
 	for i := range c.Layers {
-		t, err := d.tree(ctx, s, c.Layers[:i+1])
+		layers := c.Layers[:i+1]
+		t, err := group.Open(ctx, tree.ChainID(layers), tree.Recipe{
+			Fill: func(temp string) error { return d.extract(ctx, s, layers, temp) },
+		})
 		if err != nil {
 			s.release()
 			return nil, err
@@ -91,53 +96,8 @@ func (d *Driver) stack(ctx context.Context, c cow.Chain) (*stack, error) {
 	return s, nil
 }
 
-// tree opens the tree of the last of layers, which stands on the others.
-func (d *Driver) tree(ctx context.Context, s *stack, layers []cow.Layer) (tree, error) {
-	id := chainID(layers)
-	if err := id.Validate(); err != nil {
-		return tree{}, fmt.Errorf("layer %q: %w", layers[len(layers)-1].DiffID, err)
-	}
-	final := filepath.Join(s.group, id.Encoded())
-	for {
-		fd, err := openLocked(ctx, final, unix.LOCK_SH)
-		if err == nil {
-			return tree{path: final, fd: fd}, nil
-		}
-		if !errors.Is(err, unix.ENOENT) {
-			return tree{}, err
-		}
-		// Whoever extracts locks the directory under its temporary name. The
-		// lock belongs to the directory, not the name, so the ones who wait for it
-		// find out that it was renamed.
-		temp := final + tempSuffix
-		if err := os.Mkdir(temp, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-			return tree{}, err
-		}
-		fd, err = openLocked(ctx, temp, unix.LOCK_EX)
-		if errors.Is(err, unix.ENOENT) {
-			continue // another process has finished it
-		}
-		if err != nil {
-			return tree{}, err
-		}
-		if err := d.extract(ctx, s, layers, temp, final); err != nil {
-			unix.Close(fd)
-			return tree{}, err
-		}
-		if err := flock(ctx, fd, unix.LOCK_SH); err != nil {
-			unix.Close(fd)
-			return tree{}, fmt.Errorf("lock %s: %w", final, err)
-		}
-		return tree{path: final, fd: fd}, nil
-	}
-}
-
-// extract fills temp, which the caller has locked, and gives it its name. What
-// a killed process left in it goes first.
-func (d *Driver) extract(ctx context.Context, s *stack, layers []cow.Layer, temp, final string) error {
-	if err := emptyTree(temp); err != nil {
-		return err
-	}
+// extract writes the tree of the last of layers, which stands on the others.
+func (d *Driver) extract(ctx context.Context, s *stack, layers []cow.Layer, temp string) error {
 	n := len(layers) - 1
 	l := layers[n]
 	start := time.Now()
@@ -152,26 +112,14 @@ func (d *Driver) extract(ctx context.Context, s *stack, layers []cow.Layer, temp
 		d.log.Info("a layer could not be extracted as it is", "layer", l.DiffID, "owners", got.SkippedOwners,
 			"devices", got.SkippedDevices, "xattrs", got.SkippedXattrs)
 	}
-	if err := os.Rename(temp, final); err != nil {
-		return err
-	}
-	return syncDir(s.group)
+	return nil
 }
 
 // empty is a directory that holds nothing and is told apart by n.
 func (s *stack) empty(n int) (string, error) {
-	dir := filepath.Join(s.group, "empty."+strconv.Itoa(n))
+	dir := filepath.Join(s.group.Dir, "empty."+strconv.Itoa(n))
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return "", err
 	}
 	return dir, nil
-}
-
-func syncDir(name string) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
 }

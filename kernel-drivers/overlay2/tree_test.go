@@ -14,6 +14,9 @@ import (
 
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/cow/cowtest"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/attach"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/drivertest"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/tree"
 	"github.com/cfs-project/cfs/whiteout"
 )
 
@@ -24,14 +27,21 @@ func twoLayers() []cowtest.Layer {
 	}
 }
 
+// onTrees is a driver that extracts every image.
+func onTrees(home string) *Driver {
+	d := New(home, nil)
+	d.noPacked = true
+	return d
+}
+
 // trees are what the group's directory holds.
 func trees(t *testing.T, d *Driver) []string {
 	t.Helper()
-	_, name, err := group()
+	group, err := tree.OwnGroup(d.home)
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries, err := os.ReadDir(filepath.Join(d.home, name))
+	entries, err := os.ReadDir(group.Dir)
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
@@ -43,14 +53,14 @@ func trees(t *testing.T, d *Driver) []string {
 }
 
 func TestTreesAreExtractedOnceByMany(t *testing.T) {
-	needsRoot(t)
+	drivertest.NeedsRoot(t)
 	c := packChain(t, twoLayers()...)
 	home := t.TempDir()
 	var wg sync.WaitGroup
 	inodes := make(chan uint64, 16)
 	for range 8 {
 		wg.Go(func() {
-			st, err := New(home, nil).stack(t.Context(), c)
+			st, err := onTrees(home).stack(t.Context(), c)
 			if err != nil {
 				t.Error(err)
 				return
@@ -74,16 +84,16 @@ func TestTreesAreExtractedOnceByMany(t *testing.T) {
 	if len(seen) != 2 {
 		t.Errorf("%d trees were seen, want 2", len(seen))
 	}
-	if got := trees(t, New(home, nil)); len(got) != 2 {
+	if got := trees(t, onTrees(home)); len(got) != 2 {
 		t.Errorf("the group holds %q", got)
 	}
 }
 
 func TestKilledExtractionIsDoneAgain(t *testing.T) {
-	needsRoot(t)
+	drivertest.NeedsRoot(t)
 	c := packChain(t, twoLayers()...)
-	d := New(t.TempDir(), nil)
-	left := filepath.Join(d.home, "trusted", chainID(c.Layers[:1]).Encoded()+tempSuffix)
+	d := onTrees(t.TempDir())
+	left := filepath.Join(d.home, "trusted", tree.ChainID(c.Layers[:1]).Encoded()+tree.TempSuffix)
 	if err := os.MkdirAll(filepath.Join(left, "half", "done"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -92,14 +102,14 @@ func TestKilledExtractionIsDoneAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.release()
-	if _, err := os.Lstat(filepath.Join(st.trees[0].path, "half")); !os.IsNotExist(err) {
+	if _, err := os.Lstat(filepath.Join(st.trees[0].Path, "half")); !os.IsNotExist(err) {
 		t.Errorf("what a killed process left is in the tree: %v", err)
 	}
 }
 
 func TestSameLayerOnAnotherChainIsAnotherTree(t *testing.T) {
-	needsRoot(t)
-	d := New(t.TempDir(), nil)
+	drivertest.NeedsRoot(t)
+	d := onTrees(t.TempDir())
 	l := twoLayers()
 	for _, c := range []cow.Chain{packChain(t, l[0], l[1]), packChain(t, l[1])} {
 		st, err := d.stack(t.Context(), c)
@@ -114,19 +124,22 @@ func TestSameLayerOnAnotherChainIsAnotherTree(t *testing.T) {
 }
 
 func TestStackWaitsAndGivesUp(t *testing.T) {
-	needsRoot(t)
+	drivertest.NeedsRoot(t)
 	c := packChain(t, twoLayers()...)
-	d := New(t.TempDir(), nil)
-	temp := filepath.Join(d.home, "trusted", chainID(c.Layers[:1]).Encoded()+tempSuffix)
+	d := onTrees(t.TempDir())
+	temp := filepath.Join(d.home, "trusted", tree.ChainID(c.Layers[:1]).Encoded()+tree.TempSuffix)
 	if err := os.MkdirAll(temp, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	fd, err := openLocked(t.Context(), temp, unix.LOCK_EX)
+	other, err := os.Open(temp)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(fd)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*lockPoll)
+	defer other.Close()
+	if err := unix.Flock(int(other.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*tree.LockPoll)
 	defer cancel()
 	if _, err := d.stack(ctx, c); err == nil || !strings.Contains(err.Error(), temp) {
 		t.Errorf("while another extracts: %v", err)
@@ -134,9 +147,9 @@ func TestStackWaitsAndGivesUp(t *testing.T) {
 }
 
 func TestPrune(t *testing.T) {
-	needsRoot(t)
+	drivertest.NeedsRoot(t)
 	keep, drop, used := packChain(t, twoLayers()...), packChain(t, cowtest.Layer{cowtest.Dir("locked").Perm(0)}), packChain(t, cowtest.Layer{cowtest.File("u", "u")})
-	d := New(t.TempDir(), nil)
+	d := onTrees(t.TempDir())
 	for _, c := range []cow.Chain{keep, drop} {
 		st, err := d.stack(t.Context(), c)
 		if err != nil {
@@ -170,8 +183,8 @@ func TestPrune(t *testing.T) {
 }
 
 func TestMountTheOldWay(t *testing.T) {
-	needsRoot(t)
-	d := New(t.TempDir(), nil)
+	drivertest.NeedsRoot(t)
+	d := onTrees(t.TempDir())
 	s := cow.Snapshot{Dir: t.TempDir(), Base: packChain(t, twoLayers()...)}
 	if err := d.Create(t.Context(), s); err != nil {
 		t.Fatal(err)
@@ -188,7 +201,7 @@ func TestMountTheOldWay(t *testing.T) {
 	if err := p.attachOld(target); err != nil {
 		t.Fatal(err)
 	}
-	m, err := watch(target, st)
+	m, err := attach.Watch(target, st.release)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,9 +224,9 @@ func TestMountTheOldWay(t *testing.T) {
 }
 
 func TestLongPaths(t *testing.T) {
-	needsRoot(t)
+	drivertest.NeedsRoot(t)
 	home := filepath.Join(t.TempDir(), strings.Repeat("h", 150), strings.Repeat("o,:\\", 40))
-	d := New(home, nil)
+	d := onTrees(home)
 	s := cow.Snapshot{Dir: filepath.Join(home, "snap"), Base: packChain(t, twoLayers()...)}
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -235,8 +248,8 @@ func TestLongPaths(t *testing.T) {
 }
 
 func TestCoveredMountIsBusy(t *testing.T) {
-	needsRoot(t)
-	d := New(t.TempDir(), nil)
+	drivertest.NeedsRoot(t)
+	d := onTrees(t.TempDir())
 	target := t.TempDir()
 	m, err := d.Mount(t.Context(), cow.Snapshot{Base: packChain(t, twoLayers()...)}, target, cow.MountOptions{ReadOnly: true})
 	if err != nil {
@@ -289,52 +302,7 @@ func TestForeignUpperIsRefused(t *testing.T) {
 	}
 }
 
-func TestRemoveTreeDeepAndLocked(t *testing.T) {
-	dir := t.TempDir()
-	at, err := open(unix.AT_FDCWD, dir, unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 3*maxDepth + 7 {
-		if err := unix.Mkdirat(at, "deep", 0o700); err != nil {
-			t.Fatal(err)
-		}
-		next, err := open(at, "deep", unix.O_RDONLY|unix.O_DIRECTORY)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := unix.Mkdirat(at, "locked", 0); err != nil {
-			t.Fatal(err)
-		}
-		unix.Close(at)
-		at = next
-	}
-	unix.Close(at)
-	outside := filepath.Join(t.TempDir(), "outside")
-	if err := os.WriteFile(outside, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(filepath.Dir(outside), filepath.Join(dir, "deep", "link")); err != nil {
-		t.Fatal(err)
-	}
-	if err := removeTree(dir, "deep"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Lstat(dir + "/deep"); !os.IsNotExist(err) {
-		t.Errorf("after removeTree: %v", err)
-	}
-	if _, err := os.Stat(outside); err != nil {
-		t.Errorf("a symlink was followed: %v", err)
-	}
-	if err := removeTree(dir, "deep"); err != nil {
-		t.Error(err)
-	}
-	if err := removeTree(filepath.Join(dir, "no"), "deep"); err != nil {
-		t.Error(err)
-	}
-}
-
 func BenchmarkDriver(b *testing.B) {
-	needsRoot(b)
+	drivertest.NeedsRoot(b)
 	cowtest.Bench(b, harness())
 }

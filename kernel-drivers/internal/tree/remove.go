@@ -1,23 +1,24 @@
-package overlay2
+package tree
 
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
 )
 
 // maxDepth is how many directories are open at once while a tree is removed;
 // what lies deeper is moved up first.
 const maxDepth = 256
 
-// removeTree removes name in the directory dir with all it holds. That either
+// Remove removes name in the directory dir with all it holds. That either
 // is not there is no error. No symlink is followed, and directories that their owner can't enter
 // are opened up.
-func removeTree(dir, name string) error {
-	fd, err := open(unix.AT_FDCWD, dir, unix.O_RDONLY|unix.O_DIRECTORY)
+func Remove(dir, name string) error {
+	fd, err := sys.Open(unix.AT_FDCWD, dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
@@ -32,9 +33,9 @@ func removeTree(dir, name string) error {
 	return nil
 }
 
-// emptyTree removes what the directory holds.
-func emptyTree(dir string) error {
-	fd, err := open(unix.AT_FDCWD, dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+// Empty removes what the directory holds.
+func Empty(dir string) error {
+	fd, err := sys.OpenDir(unix.AT_FDCWD, dir)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", dir, err)
 	}
@@ -52,7 +53,7 @@ type remover struct {
 }
 
 func (r *remover) remove(dir int, name string, depth int) error {
-	err := again(func() error { return unix.Unlinkat(dir, name, 0) })
+	err := sys.Again(func() error { return unix.Unlinkat(dir, name, 0) })
 	if err == nil || errors.Is(err, unix.ENOENT) {
 		return nil
 	}
@@ -71,7 +72,7 @@ func (r *remover) remove(dir int, name string, depth int) error {
 	if err != nil {
 		return err
 	}
-	err = again(func() error { return unix.Unlinkat(dir, name, unix.AT_REMOVEDIR) })
+	err = sys.Again(func() error { return unix.Unlinkat(dir, name, unix.AT_REMOVEDIR) })
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
@@ -82,7 +83,7 @@ func (r *remover) remove(dir int, name string, depth int) error {
 // is what fails.
 func openEvenLocked(dir int, name string) (int, error) {
 	flags := unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW
-	fd, err := open(dir, name, flags)
+	fd, err := sys.Open(dir, name, flags)
 	if err == nil {
 		// Reading it is not all: names in it have to be removable.
 		var st unix.Stat_t
@@ -94,15 +95,15 @@ func openEvenLocked(dir int, name string) (int, error) {
 	if !errors.Is(err, unix.EACCES) {
 		return -1, err
 	}
-	at, perr := open(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+	at, perr := sys.Open(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 	if perr != nil {
 		return -1, perr
 	}
 	defer unix.Close(at)
-	if again(func() error { return unix.Chmod(procPath(at), 0o700) }) != nil {
+	if sys.Again(func() error { return unix.Chmod(sys.ProcPath(at), 0o700) }) != nil {
 		return -1, err
 	}
-	return open(dir, name, flags)
+	return sys.Open(dir, name, flags)
 }
 
 func (r *remover) empty(fd, depth int) error {
@@ -110,7 +111,7 @@ func (r *remover) empty(fd, depth int) error {
 		r.base = fd
 	}
 	for {
-		names, err := readNames(fd)
+		names, err := sys.ReadNames(fd)
 		if err != nil || len(names) == 0 {
 			return err
 		}
@@ -141,22 +142,9 @@ func (r *remover) moveUp(dir int, name string) error {
 	for {
 		r.moved++
 		up := ".removing." + strconv.Itoa(r.moved)
-		err := again(func() error { return unix.Renameat2(dir, name, r.base, up, unix.RENAME_NOREPLACE) })
+		err := sys.Again(func() error { return unix.Renameat2(dir, name, r.base, up, unix.RENAME_NOREPLACE) })
 		if !errors.Is(err, unix.EEXIST) { // one is left from a process that was killed
 			return err
 		}
 	}
 }
-
-func readNames(fd int) ([]string, error) {
-	own, err := open(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return nil, err
-	}
-	f := os.NewFile(uintptr(own), "directory")
-	defer f.Close()
-	return f.Readdirnames(-1)
-}
-
-// procPath names what fd is opened on.
-func procPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
