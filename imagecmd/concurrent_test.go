@@ -15,6 +15,7 @@ import (
 	it "github.com/cfs-project/cfs/imagecmd/internal/imagetest"
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/internal/testenv"
+	"github.com/cfs-project/cfs/internal/testregistry"
 )
 
 // TestMain lets the test binary be the program: with childEnv set it does one
@@ -58,6 +59,8 @@ func child(args []string) int {
 			if whole, err = Fsck(ctx, st, FsckOptions{Repair: true, Quiet: true}, os.Stdout); err == nil && !whole {
 				err = errors.New("the store is damaged")
 			}
+		case "commit":
+			err = Commit(ctx, st, CommitOptions{Container: args[2], Name: args[3], Pause: true}, os.Stdout)
 		case "chain":
 			var img store.Image
 			if img, err = st.Resolve(ctx, args[2]); err == nil {
@@ -99,10 +102,11 @@ func bigImage(t testing.TB) it.Image {
 	return it.New(t, 0, layers...)
 }
 
-// Forty processes load, remove, list, save, check and use images at the same time:
-// nothing fails but for what is honestly not there, what was saved is whole, and
-// afterwards the store is, too.
+// Forty processes load, pull, push, commit, remove, list, save, check and use images
+// at the same time: nothing fails but for what is honestly not there, what was saved
+// is whole, and afterwards the store is, too.
 func TestFortyProcessesOnOneStore(t *testing.T) {
+	registry := startRegistry(t, testregistry.Options{})
 	root, dir := t.TempDir(), t.TempDir()
 	img := bigImage(t)
 	old := it.File(t, "old.tar", it.Tar(t, it.DockerOld(t, img, "big:1", "big:2")...))
@@ -112,12 +116,24 @@ func TestFortyProcessesOnOneStore(t *testing.T) {
 	part := it.New(t, 1, img.Layers[:2]...) // shares layers with the other
 	import1 := it.File(t, "import.tar", part.Layers[0])
 	small := it.File(t, "part.tar", it.Tar(t, it.DockerOld(t, part, "part")...))
+	// One that is in the registry, and that a container keeps.
+	kept := it.New(t, 7, img.Layers[0])
+	remote := registry.Addr + "/kept:1"
+	st := openStore(t, root)
+	mustLoad(t, st, it.File(t, "kept.tar", it.Tar(t, it.DockerOld(t, kept, remote)...)))
+	if err := Push(t.Context(), st, PushOptions{Name: remote, Quiet: true}, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if err := Create(t.Context(), st, RunOptions{Image: remote, Command: []string{"x"}, Name: "work", ContainerOptions: ContainerOptions{Network: "none"}}, io.Discard); err != nil {
+		t.Fatal(err)
+	}
 	commands := [][]string{
+		{"pull", remote}, {"push", remote}, {"commit", "work", "made:1"}, {"commit", "work", "made:2"},
 		{"load", old}, {"load", oci}, {"load", small}, {"import", import1, "big:2"},
 		{"images"}, {"chain", "big:1"}, {"chain", "part"}, {"fsck"},
 		{"rmi", "big:1"}, {"rmi", "big:2", "part"},
 		{"save", "docker-archive", "FILE", "big:1"}, {"save", "oci-archive", "FILE", "big"},
-		{"save", "oci-dir", "FILE", "part"}, {"rmi", string(img.ID())},
+		{"save", "oci-dir", "FILE", "part"}, {"rmi", string(img.ID())}, {"rmi", "made:1"},
 	}
 	var wg sync.WaitGroup
 	begin := make(chan struct{})
@@ -137,7 +153,6 @@ func TestFortyProcessesOnOneStore(t *testing.T) {
 	}
 	close(begin)
 	wg.Wait()
-	st := openStore(t, root)
 	wholeStore(t, st)
 	saved, err := os.ReadDir(dir) // some were removed before they were saved
 	if err != nil {
