@@ -78,7 +78,9 @@ func (l *loader) layers(ctx context.Context, in *store.Ingest, list []layerToLoa
 		items[i] = group.Item(shortHex(list[i].id))
 	}
 	out := make([]store.Layer, len(list))
-	err := parallel.Do(ctx, loaders, len(list), func(ctx context.Context, i int) error {
+	order := parallel.LargestFirst(len(list), func(i int) int64 { return list[i].size })
+	err := parallel.Do(ctx, loaders, len(list), func(ctx context.Context, k int) error {
+		i := order[k]
 		src, err := list[i].source()
 		if err != nil {
 			return err

@@ -2,7 +2,9 @@
 package parallel
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -33,4 +35,15 @@ feed:
 	close(next)
 	wg.Wait()
 	return context.Cause(ctx)
+}
+
+// LargestFirst are the numbers from 0 to n-1, those of large things first, so that
+// none of them is begun last and then worked on alone.
+func LargestFirst(n int, size func(i int) int64) []int {
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(size(b), size(a)) })
+	return order
 }
