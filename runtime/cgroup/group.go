@@ -35,7 +35,8 @@ type Options struct {
 
 // A Group is a container's control group.
 type Group struct {
-	m        cgroups.Manager // nil: there is none
+	m        cgroups.Manager    // nil: there is none
+	r        *cgroups.Resources // what [Group.Apply] sets
 	rootless bool
 	limits   bool // Resources ask for something
 }
@@ -57,7 +58,7 @@ func New(o Options) (*Group, error) {
 		}
 		return nil, fmt.Errorf("cgroup: %w", err)
 	}
-	return &Group{m: m, rootless: o.Rootless, limits: limits}, nil
+	return &Group{m: m, r: r, rootless: o.Rootless, limits: limits}, nil
 }
 
 // place says where the group is to be.
@@ -107,7 +108,7 @@ func (g *Group) Apply(pid int) error {
 	}
 	err := g.m.Apply(pid)
 	if err == nil {
-		if err = g.m.Set(nil); err == nil {
+		if err = g.m.Set(g.r); err == nil {
 			return nil
 		}
 		_ = g.m.Destroy()
