@@ -31,8 +31,17 @@ func (i *initProc) become() error {
 	if early != nil && !errors.Is(early, unix.EACCES) {
 		return fmt.Errorf("working directory %s: %w", c.Cwd, early)
 	}
+	if err := c.Priorities.set(); err != nil {
+		return err
+	}
 	// Without no_new_privs it takes a capability that the command may not have.
 	if !c.NoNewPrivs {
+		if c.Seccomp != nil {
+			// The profile need not allow what waiting takes.
+			if err := i.awaitUnprepared(); err != nil {
+				return err
+			}
+		}
 		if err := i.confine(); err != nil {
 			return err
 		}
@@ -61,8 +70,10 @@ func (i *initProc) become() error {
 		unix.Umask(int(*c.Umask))
 	}
 	// Changing ids has cleared both (prctl(2)).
-	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
-		return fmt.Errorf("set parent death signal: %w", err)
+	if !c.Outlives {
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+			return fmt.Errorf("set parent death signal: %w", err)
+		}
 	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("set undumpable: %w", err)

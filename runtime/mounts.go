@@ -19,23 +19,21 @@ type mountConfig struct {
 	Type    string
 	Source  string
 	Options mountOptions
+	Cgroups []cgroupTree // of type cgroup and cgroup2
 }
 
 // planMounts translates the specification's mounts, opening the sources of bind
 // mounts. The trees are the supervisor's to close.
-func (s *setup) planMounts(dir string, mounts []specs.Mount) error {
-	for i, m := range mounts {
-		if err := s.planMount(dir, m); err != nil {
+func (s *setup) planMounts(dir string, spec *specs.Spec) error {
+	for i, m := range spec.Mounts {
+		if err := s.planMount(dir, m, spec.Linux); err != nil {
 			return fmt.Errorf("mounts[%d] (%s): %w", i, m.Destination, err)
 		}
 	}
 	return nil
 }
 
-func (s *setup) planMount(dir string, m specs.Mount) error {
-	if len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0 {
-		return unsupported("mounts.uidMappings")
-	}
+func (s *setup) planMount(dir string, m specs.Mount, l *specs.Linux) error {
 	// The specification asks for an absolute destination; a relative one is taken
 	// from "/", as runc does for old configurations.
 	o, err := parseMountOptions(m.Options)
@@ -51,7 +49,12 @@ func (s *setup) planMount(dir string, m specs.Mount) error {
 		case "":
 			return invalid("a mount needs a type")
 		case "cgroup", "cgroup2":
-			return unsupported("mounts.type " + m.Type)
+			if len(o.Data) > 0 || len(o.Flags) > 0 {
+				return invalid("option %q has no meaning for a container's cgroups", append(o.Data, o.Flags...)[0])
+			}
+		}
+		if len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0 || o.IDMap {
+			return unsupported("mounts.uidMappings of a new file system")
 		}
 		s.config.Mounts = append(s.config.Mounts, c)
 		return nil
@@ -73,6 +76,9 @@ func (s *setup) planMount(dir string, m specs.Mount) error {
 	c.File, c.Tree = !isDir, s.sendFD(fd)
 	if o.Propagation == 0 {
 		o.Propagation, o.RecPropagation = unix.MS_PRIVATE, true
+	}
+	if err := mapIDs(fd, m, o, l); err != nil {
+		return fmt.Errorf("bind %s with mapped ids: %w", src, err)
 	}
 	if err := o.setAttrs(fd); err != nil {
 		return fmt.Errorf("bind %s with options %s: %w", src, strings.Join(m.Options, ","), err)
@@ -115,11 +121,19 @@ func (r rootDir) mount(m mountConfig, fds []int) error {
 		return err
 	}
 	defer unix.Close(target)
+	if isCgroup(m.Type) {
+		return m.mountCgroups(target, fds)
+	}
 	mnt, err := makeMount(m.Type, m.Source, m.Options)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(mnt)
+	if m.Options.CopyUp {
+		if err := copyTree(target, mnt); err != nil {
+			return fmt.Errorf("copy up: %w", err)
+		}
+	}
 	if err := attach(mnt, target); err != nil {
 		return err
 	}

@@ -58,6 +58,9 @@ func (i *initProc) buildRoot() (rootDir, error) {
 			return root, fmt.Errorf("mask %s: %w", p, err)
 		}
 	}
+	if err := i.hooksBeforePivot(); err != nil {
+		return root, err
+	}
 	if err := pivot(root); err != nil {
 		return root, err
 	}

@@ -16,6 +16,7 @@ const (
 	msgWarning = 'W' // init → supervisor: text of a warning
 	msgReady   = 'R' // init → supervisor: set up; the command is executed next
 	msgError   = 'E' // init → supervisor: initError as JSON
+	msgHooks   = 'H' // init → creator: run the hooks of the host; init waits for one byte back
 	// init → supervisor: the number of its seccomp listener, which the supervisor
 	// fetches and hands on; init waits for one byte back.
 	msgListener = 'L'

@@ -25,8 +25,8 @@ func TestRefused(t *testing.T) {
 		{func(s *specs.Spec) { s.Process.Env = []string{"A=\x00"} }, ErrInvalid, "NUL"},
 		{func(s *specs.Spec) { s.Process.ApparmorProfile = "x" }, ErrUnsupported, "process.apparmorProfile"},
 		{func(s *specs.Spec) { s.Process.SelinuxLabel = "x" }, ErrUnsupported, "process.selinuxLabel"},
-		{func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{} }, ErrUnsupported, "process.scheduler"},
-		{func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{} }, ErrUnsupported, "process.ioPriority"},
+		{func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{} }, ErrInvalid, "process.scheduler"},
+		{func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{} }, ErrInvalid, "process.ioPriority"},
 		{func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{} }, ErrUnsupported, "process.execCPUAffinity"},
 		{func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} }, ErrInvalid, "RLIMIT_X"},
 		{func(s *specs.Spec) { s.Linux = nil }, ErrInvalid, "linux"},
@@ -35,19 +35,23 @@ func TestRefused(t *testing.T) {
 		{func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{} }, ErrInvalid, "linux.seccomp"},
 		{func(s *specs.Spec) { s.Linux.MountLabel = "x" }, ErrUnsupported, "linux.mountLabel"},
 		{func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }, ErrUnsupported, "linux.intelRdt"},
-		{func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{} }, ErrUnsupported, "linux.personality"},
-		{func(s *specs.Spec) { s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"x": {}} }, ErrUnsupported, "linux.timeOffsets"},
+		{func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{} }, ErrInvalid, "linux.personality"},
+		{func(s *specs.Spec) { s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"x": {}} }, ErrInvalid, "linux.timeOffsets"},
 		{func(s *specs.Spec) { s.Linux.RootfsPropagation = "x" }, ErrInvalid, "linux.rootfsPropagation"},
-		{func(s *specs.Spec) { s.Linux.Namespaces = s.Linux.Namespaces[1:] }, ErrUnsupported, "without pid"},
-		{func(s *specs.Spec) { s.Linux.Namespaces[0].Path = "/proc/self/ns/pid" }, ErrUnsupported, "pid with a path"},
+		{func(s *specs.Spec) { s.Linux.Namespaces = s.Linux.Namespaces[1:] }, ErrUnsupported, "without a new pid"},
+		{func(s *specs.Spec) { s.Linux.Namespaces[0].Path = "/proc/self/ns/pid" }, ErrUnsupported, "without a new pid"},
 		{func(s *specs.Spec) { s.Linux.Namespaces = append(s.Linux.Namespaces, s.Linux.Namespaces[0]) }, ErrInvalid, "pid twice"},
 		{func(s *specs.Spec) {
-			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
-		}, ErrUnsupported, "type time"},
+			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "star"})
+		}, ErrUnsupported, "type star"},
+		{func(s *specs.Spec) { s.Linux.Namespaces[1].Path = "/proc/self/ns/mnt" }, ErrUnsupported, "mount with a path"},
+		{func(s *specs.Spec) {
+			s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "x"}}}
+		}, ErrInvalid, "hooks.poststop[0].path"},
 		{func(s *specs.Spec) { s.Linux.UIDMappings = []specs.LinuxIDMapping{{Size: 1}} }, ErrInvalid, "linux.uidMappings"},
 		{func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "x"}} }, ErrInvalid, "linux.devices"},
 		{func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net.../x": "1"} }, ErrInvalid, "linux.sysctl"},
-		{func(s *specs.Spec) { s.Mounts[0].Options = []string{"idmap"} }, ErrUnsupported, "mounts.options idmap"},
+		{func(s *specs.Spec) { s.Mounts[0].Options = []string{"remount"} }, ErrUnsupported, "mounts.options remount"},
 		{func(s *specs.Spec) { s.Mounts[0].UIDMappings = []specs.LinuxIDMapping{{}} }, ErrUnsupported, "mounts.uidMappings"},
 		{func(s *specs.Spec) { s.Mounts[0].Destination = "/.." }, ErrInvalid, "root"},
 	} {

@@ -51,6 +51,10 @@ func New(o Options) (*Group, error) {
 	if err := place(c, o); err != nil {
 		return nil, err
 	}
+	if !o.Systemd && c.Name == "" && c.Path == "/" {
+		// Whoever removes the group kills all that is in it.
+		return nil, fmt.Errorf("cgroup: path %q is the root, which no container can have for itself", o.Path)
+	}
 	m, err := manager.New(c)
 	if err != nil {
 		if o.Rootless && !limits && !o.Systemd {
@@ -170,6 +174,15 @@ func (g *Group) Freeze(stop bool) error {
 		return fmt.Errorf("cgroup: %w", err)
 	}
 	return nil
+}
+
+// Frozen tells whether the processes of the group are stopped by Freeze.
+func (g *Group) Frozen() bool {
+	if g.m == nil {
+		return false
+	}
+	state, err := g.m.GetFreezerState()
+	return err == nil && state == cgroups.Frozen
 }
 
 // Stats is what the group uses.
