@@ -46,6 +46,8 @@ type initConfig struct {
 	Size        [2]uint16 // rows, columns
 	Init        bool      // stay PID 1, the command is a child
 	Seccomp     *filterConfig
+	JoinMounts  int    // index among the descriptors: the mount namespace to join; -1: none
+	RootPath    bytes  // where the root is attached if the mounts are the caller's
 	Keyring     string // of the session; "" keeps the caller's
 	Outlives    bool   // nobody's death ends it
 	JoinedUser  bool   // the user namespace existed before
@@ -89,6 +91,8 @@ func fromBytes(bs []bytes) []string {
 type setup struct {
 	config initConfig
 	fds    []int // owned until close
+	// warnings are what the caller is to be told of and no failure.
+	warnings []string
 }
 
 func (s *setup) sendFD(fd int) int {
@@ -119,6 +123,9 @@ func prepare(b Bundle, n namespaces, o Options) (_ *setup, err error) {
 	if err := s.planMounts(b.Dir, spec); err != nil {
 		return nil, err
 	}
+	for _, text := range s.warnings {
+		o.warn(text)
+	}
 	c.MakeDevices = true
 	for _, m := range c.Mounts {
 		if m.Target == "/dev" && m.Tree >= 0 {
@@ -140,6 +147,18 @@ func prepare(b Bundle, n namespaces, o Options) (_ *setup, err error) {
 	c.Sysctl = l.Sysctl
 	c.Loopback = n.flags&unix.CLONE_NEWNET != 0
 	c.UnshareCgroup = n.cgroup
+	c.JoinMounts = -1
+	if n.mounts != "" {
+		fd, err := unix.Open(n.mounts, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("join namespace %s: %w", n.mounts, err)
+		}
+		c.JoinMounts = s.sendFD(fd)
+	}
+	if n.sharesMounts() {
+		c.RootPath = bytes(b.Root)
+		o.warn("without a mount namespace a process with privileges can leave the container's root")
+	}
 
 	if err := s.planProcess(spec, n, o); err != nil {
 		return nil, err

@@ -55,6 +55,7 @@ func Create(ctx context.Context, b Bundle, c Creation) (*Init, error) {
 	if err := s.planWait(b, c); err != nil {
 		return nil, err
 	}
+	before := mountID(b.Root)
 	i, err := (&Init{namespaces: n, outlives: true}).launch(b.Spec, c.Stdio)
 	if err != nil {
 		return nil, err
@@ -63,6 +64,9 @@ func Create(ctx context.Context, b Bundle, c Creation) (*Init, error) {
 	defer stop()
 	if err := i.create(s, b, c); err != nil {
 		i.Kill()
+		if n.sharesMounts() && mountID(b.Root) != before {
+			_ = UnmountRoot(b.Root)
+		}
 		return nil, i.failed(ctx, err)
 	}
 	i.closed.Do(func() { unix.Close(i.sock.fd) })
@@ -79,18 +83,25 @@ func (s *setup) planWait(b Bundle, c Creation) error {
 		w.Listener = s.sendFD(fd) // the last one
 	}
 	if h := b.Spec.Hooks; h != nil {
-		w.HostHooks = hostHooks(h)
+		w.HostHooks = len(prestart(h)) > 0 || len(h.CreateRuntime) > 0
 		w.CreateContainer, w.StartContainer = h.CreateContainer, h.StartContainer
 	}
 	s.config.Wait = w
 	return nil
 }
 
-// hostHooks are the hooks of the host's namespaces before the root is changed.
-func hostHooks(h *specs.Hooks) []specs.Hook {
-	//nolint:staticcheck // deprecated by the specification, and still to be run
-	return append(append([]specs.Hook{}, h.Prestart...), h.CreateRuntime...)
+// hostHooks runs the hooks of the host's namespaces before the root is changed. To those of
+// the old kind the container counts as created, as they were called by start once.
+func (c Creation) hostHooks(b Bundle, pid int) error {
+	h := b.Spec.Hooks
+	if err := runHooks(prestart(h), "prestart", c.state(b, specs.StateCreated, pid)); err != nil {
+		return err
+	}
+	return runHooks(h.CreateRuntime, "createRuntime", c.state(b, specs.StateCreating, pid))
 }
+
+//nolint:staticcheck // deprecated by the specification, and still to be run
+func prestart(h *specs.Hooks) []specs.Hook { return h.Prestart }
 
 func (c Creation) state(b Bundle, status specs.ContainerState, pid int) specs.State {
 	return specs.State{Version: specs.Version, ID: c.ID, Status: status, Pid: pid, Bundle: b.Dir, Annotations: b.Spec.Annotations}
@@ -133,7 +144,7 @@ func (i *Init) create(s *setup, b Bundle, c Creation) error {
 		case msgWarning:
 			c.warn(string(body))
 		case msgHooks:
-			if err := runHooks(hostHooks(b.Spec.Hooks), "createRuntime", c.state(b, specs.StateCreating, i.Pid())); err != nil {
+			if err := c.hostHooks(b, i.Pid()); err != nil {
 				return err
 			}
 			if err := i.acknowledge(); err != nil {
@@ -195,4 +206,30 @@ func (i *Init) Supervise(io stage.Stdio, master *os.File, signals <-chan os.Sign
 	f := forwarder{init: i, terminal: t, emulates: i.namespaces.ownsPids()}
 	go f.forward(signals)
 	return f.status(i.wait()), nil
+}
+
+// SharesMounts tells whether a container of the configuration has no mount namespace of its
+// own: its root is then mounted in the caller's, over what was there, until [UnmountRoot].
+func SharesMounts(spec *specs.Spec) bool {
+	n, err := planNamespaces(spec.Linux)
+	return err == nil && n.sharesMounts()
+}
+
+// UnmountRoot takes away what a container that shares the caller's mounts has mounted: its
+// root and all below it. Called twice it would take away what was there before.
+func UnmountRoot(path string) error {
+	// What is mounted below goes along, which a plain umount(2) would refuse.
+	if err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+		return fmt.Errorf("unmount root %s: %w", path, err)
+	}
+	return nil
+}
+
+// mountID is the mount that a path leads to; 0 if that is not known.
+func mountID(path string) uint64 {
+	var st unix.Statx_t
+	if unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_MNT_ID, &st) != nil {
+		return 0
+	}
+	return st.Mnt_id
 }

@@ -31,6 +31,11 @@ func (i *initProc) become() error {
 	if early != nil && !errors.Is(early, unix.EACCES) {
 		return fmt.Errorf("working directory %s: %w", c.Cwd, early)
 	}
+	if early == nil {
+		if err := insideRoot(string(c.Cwd)); err != nil {
+			return err
+		}
+	}
 	if err := c.Priorities.set(); err != nil {
 		return err
 	}
@@ -61,10 +66,9 @@ func (i *initProc) become() error {
 		if err := unix.Chdir(string(c.Cwd)); err != nil {
 			return fmt.Errorf("working directory %s: %w", c.Cwd, err)
 		}
-	}
-	// A directory outside the root would show here (CVE-2024-21626).
-	if _, err := unix.Getwd(); err != nil {
-		return fmt.Errorf("working directory %s is outside the container: %w", c.Cwd, err)
+		if err := insideRoot(string(c.Cwd)); err != nil {
+			return err
+		}
 	}
 	if c.Umask != nil {
 		unix.Umask(int(*c.Umask))
@@ -77,6 +81,15 @@ func (i *initProc) become() error {
 	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("set undumpable: %w", err)
+	}
+	return nil
+}
+
+// insideRoot refuses a current directory outside the root: the kernel finds no path to
+// it (CVE-2024-21626).
+func insideRoot(cwd string) error {
+	if _, err := unix.Getwd(); err != nil {
+		return fmt.Errorf("working directory %s is outside the container: %w", cwd, err)
 	}
 	return nil
 }

@@ -120,12 +120,8 @@ func (i *initProc) enter() error {
 	if err := setOOMScore(c.OOMScoreAdj); err != nil {
 		return err
 	}
-	// The mount namespace is a thread's if its directories are not shared.
-	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		return fmt.Errorf("unshare directories: %w", err)
-	}
-	if err := unix.Setns(i.fds[c.Root], unix.CLONE_NEWNS); err != nil {
-		return fmt.Errorf("join the container's mounts: %w", err)
+	if err := joinMounts(i.fds[c.Root]); err != nil {
+		return err
 	}
 	if c.Terminal {
 		fd, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -141,4 +137,16 @@ func (i *initProc) enter() error {
 		return err
 	}
 	return i.become()
+}
+
+// joinMounts enters a mount namespace, by its file or a pidfd of a process in it.
+func joinMounts(fd int) error {
+	// The mount namespace is a thread's if its directories are not shared.
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return fmt.Errorf("unshare directories: %w", err)
+	}
+	if err := unix.Setns(fd, unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("join mount namespace: %w", err)
+	}
+	return nil
 }

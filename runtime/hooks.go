@@ -72,13 +72,11 @@ func validateHooks(h *specs.Hooks) error {
 	if h == nil {
 		return nil
 	}
-	//nolint:staticcheck // deprecated by the specification, and still to be run
-	prestart := h.Prestart
 	for _, kind := range []struct {
 		name  string
 		hooks []specs.Hook
 	}{
-		{"prestart", prestart}, {"createRuntime", h.CreateRuntime}, {"createContainer", h.CreateContainer},
+		{"prestart", prestart(h)}, {"createRuntime", h.CreateRuntime}, {"createContainer", h.CreateContainer},
 		{"startContainer", h.StartContainer}, {"poststart", h.Poststart}, {"poststop", h.Poststop},
 	} {
 		for n, hook := range kind.hooks {

@@ -127,6 +127,11 @@ func (i *initProc) setup() error {
 	if err := setOOMScore(c.OOMScoreAdj); err != nil {
 		return err
 	}
+	if c.JoinMounts >= 0 {
+		if err := joinMounts(i.fds[c.JoinMounts]); err != nil {
+			return err
+		}
+	}
 	if _, err := i.buildRoot(); err != nil {
 		return err
 	}

@@ -59,8 +59,9 @@ func (s *setup) planMount(dir string, m specs.Mount, l *specs.Linux) error {
 		s.config.Mounts = append(s.config.Mounts, c)
 		return nil
 	}
-	if len(o.Data) > 0 || len(o.Flags) > 0 {
-		return invalid("option %q has no meaning for a bind mount", append(o.Data, o.Flags...)[0])
+	for _, option := range append(o.Data, o.Flags...) {
+		// mount(2) passes over them, and there are configurations with such.
+		s.warnings = append(s.warnings, fmt.Sprintf("option %q of the mount at %s has no meaning for a bind mount", option, c.Target))
 	}
 	src := m.Source
 	if src == "" {

@@ -18,6 +18,9 @@ type namespaces struct {
 	join  []joinNamespace
 	// With CLONE_NEWUSER: its maps.
 	uids, gids []syscall.SysProcIDMap
+	// mounts is the mount namespace to join, if it is not a new one. Init joins it, as it is
+	// started in the caller's.
+	mounts string
 	// cgroup asks for a new cgroup namespace. Init makes it, once it is in its group: that is
 	// the namespace's root then (cgroup_namespaces(7)).
 	cgroup bool
@@ -67,7 +70,7 @@ func planNamespaces(l *specs.Linux) (namespaces, error) {
 			}
 			seen[ns.Type] = false
 		case ns.Path != "" && ns.Type == specs.MountNamespace:
-			return n, unsupported("linux.namespaces mount with a path") // there is no root to build then
+			n.mounts = ns.Path
 		case ns.Path != "":
 			n.join = append(n.join, joinNamespace{int(flag), ns.Path})
 		case ns.Type == specs.TimeNamespace:
@@ -77,9 +80,6 @@ func planNamespaces(l *specs.Linux) (namespaces, error) {
 		default:
 			n.flags |= flag
 		}
-	}
-	if !seen[specs.MountNamespace] {
-		return n, unsupported("linux.namespaces without mount") // nothing could be pivoted
 	}
 	if err := n.planTime(l.TimeOffsets); err != nil {
 		return n, err
@@ -144,6 +144,9 @@ func sameNamespace(a, b string) bool {
 	var x, y unix.Stat_t
 	return unix.Stat(a, &x) == nil && unix.Stat(b, &y) == nil && x.Dev == y.Dev && x.Ino == y.Ino
 }
+
+// sharesMounts tells whether the container's mounts are made in the caller's namespace.
+func (n namespaces) sharesMounts() bool { return n.flags&unix.CLONE_NEWNS == 0 && n.mounts == "" }
 
 // ownsPids tells whether the end of the first process is the end of all.
 func (n namespaces) ownsPids() bool { return n.flags&unix.CLONE_NEWPID != 0 }

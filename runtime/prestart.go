@@ -44,11 +44,14 @@ func Prestart(spec *specs.Spec, stdio stage.Stdio) (*Init, error) {
 }
 
 // planOwned is planNamespaces for what is supervised: that nothing is left when Run has
-// returned only a pid namespace of its own can keep.
+// returned only pid and mount namespaces of its own can keep.
 func planOwned(l *specs.Linux) (namespaces, error) {
 	n, err := planNamespaces(l)
 	if err == nil && !n.ownsPids() {
 		err = unsupported("linux.namespaces without a new pid namespace")
+	}
+	if err == nil && n.flags&unix.CLONE_NEWNS == 0 {
+		err = unsupported("linux.namespaces without a new mount namespace")
 	}
 	return n, err
 }

@@ -44,7 +44,7 @@ func TestRefused(t *testing.T) {
 		{func(s *specs.Spec) {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "star"})
 		}, ErrUnsupported, "type star"},
-		{func(s *specs.Spec) { s.Linux.Namespaces[1].Path = "/proc/self/ns/mnt" }, ErrUnsupported, "mount with a path"},
+		{func(s *specs.Spec) { s.Linux.Namespaces[1].Path = "/proc/self/ns/mnt" }, ErrUnsupported, "without a new mount"},
 		{func(s *specs.Spec) {
 			s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "x"}}}
 		}, ErrInvalid, "hooks.poststop[0].path"},

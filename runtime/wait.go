@@ -17,10 +17,10 @@ import (
 //
 // A socket and not a FIFO, so that start learns what became of the execution.
 type waitConfig struct {
-	Listener int // index among the descriptors
-	HostHooks,
+	Listener                        int  // index among the descriptors
+	HostHooks                       bool // the creator has hooks to run
 	CreateContainer, StartContainer []specs.Hook
-	State specs.State
+	State                           specs.State
 }
 
 // awaitUnprepared is await for an init that isn't its user yet. What can be known of
@@ -101,7 +101,7 @@ func (i *initProc) hooksBeforePivot() error {
 	if w == nil {
 		return nil
 	}
-	if len(w.HostHooks) > 0 {
+	if w.HostHooks {
 		if err := i.sock.send(msgHooks, nil, nil); err != nil {
 			return fmt.Errorf("ask for hooks: %w", err)
 		}

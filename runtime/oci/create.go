@@ -17,6 +17,7 @@ import (
 	"github.com/cfs-project/cfs/runtime"
 	"github.com/cfs-project/cfs/runtime/cgroup"
 	"github.com/cfs-project/cfs/runtime/stage"
+	"github.com/cfs-project/cfs/runtime/userns"
 )
 
 // CreateOptions are what `create` and `run` take.
@@ -62,6 +63,9 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (*Container, *run
 func (r *Runtime) prepare(o CreateOptions) (*Container, *specs.Spec, error) {
 	if err := checkID(o.ID); err != nil {
 		return nil, nil, err
+	}
+	if m, _ := userns.Detect(); !m.Privileged() {
+		return nil, nil, ErrPrivilege
 	}
 	bundle, err := filepath.Abs(o.Bundle)
 	if err != nil {
@@ -134,6 +138,7 @@ func (c *Container) create(ctx context.Context, spec *specs.Spec, o CreateOption
 			if consoleErr != nil {
 				return consoleErr
 			}
+			c.Mounted = runtime.SharesMounts(spec)
 			return c.created(pid, group, o.PIDFile)
 		},
 	}

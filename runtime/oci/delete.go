@@ -46,6 +46,15 @@ func (c *Container) Delete(force bool) error {
 		return err
 	}
 	spec, specErr := c.spec()
+	if c.Mounted {
+		if err := runtime.UnmountRoot(c.Root); err != nil {
+			return err
+		}
+		c.Mounted = false
+		if err := c.save(); err != nil {
+			return err
+		}
+	}
 	if specErr == nil && spec.Hooks != nil {
 		// runtime.md, "Lifecycle" 12: a failure is a warning.
 		state := specs.State{Version: specs.Version, ID: c.ID, Status: specs.StateStopped, Bundle: c.Bundle, Annotations: spec.Annotations}

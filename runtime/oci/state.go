@@ -33,6 +33,8 @@ const StatusPaused specs.ContainerState = "paused"
 var (
 	// ErrNotExist: there is no such container. Engines look for these very words.
 	ErrNotExist = errors.New("container does not exist")
+	// ErrPrivilege: the caller may mount nothing. Engines make a user namespace first.
+	ErrPrivilege = errors.New("creating a container takes CAP_SYS_ADMIN, which an ordinary user has in a user namespace, as podman unshare makes one")
 	// ErrExist: there is a container of this ID.
 	ErrExist = errors.New("container with given ID already exists")
 	// ErrStatus: the container isn't in a state in which this can be done.
@@ -48,6 +50,8 @@ type Container struct {
 	Created time.Time
 	Owner   uint32 // who created it
 	Cgroup  groupState
+	// Mounted says that the root is mounted in the host's mount namespace.
+	Mounted bool
 
 	dir string
 	r   *Runtime
