@@ -91,6 +91,8 @@ func fromBytes(bs []bytes) []string {
 type setup struct {
 	config initConfig
 	fds    []int // owned until close
+	// inTurn has init ask for the trees of bind mounts one by one, see tree.
+	inTurn bool
 	// warnings are what the caller is to be told of and no failure.
 	warnings []string
 }
@@ -117,6 +119,7 @@ func prepare(b Bundle, n namespaces, o Options) (_ *setup, err error) {
 	}()
 	spec, l := b.Spec, b.Spec.Linux
 	c := &s.config
+	s.inTurn = o.inTurn
 	if err := s.openRoot(b); err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func Create(ctx context.Context, b Bundle, c Creation) (*Init, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Detach, c.Init = true, false
+	c.Detach, c.Init, c.inTurn = true, false, true
 	s, err := prepare(b, n, c.Options)
 	if err != nil {
 		return nil, err
@@ -117,9 +117,7 @@ func (i *Init) create(s *setup, b Bundle, c Creation) error {
 	if err := s.planCgroups(i.Pid()); err != nil {
 		return err
 	}
-	err := s.send(i.sock)
-	s.close()
-	if err != nil {
+	if err := s.send(i.sock); err != nil {
 		return fmt.Errorf("send configuration: %w", err)
 	}
 	// Only init's copy may hold the lock, and take a connection.
@@ -143,6 +141,10 @@ func (i *Init) create(s *setup, b Bundle, c Creation) error {
 		switch kind {
 		case msgWarning:
 			c.warn(string(body))
+		case msgTree:
+			if err := s.sendTree(i.sock, body); err != nil {
+				return err
+			}
 		case msgHooks:
 			if err := c.hostHooks(b, i.Pid()); err != nil {
 				return err

@@ -77,9 +77,13 @@ func (s *setup) planMount(dir string, m specs.Mount, l *specs.Linux) error {
 	c.File, c.Tree = !isDir, s.sendFD(fd)
 	if o.Propagation == 0 {
 		o.Propagation, o.RecPropagation = unix.MS_PRIVATE, true
+		c.Options = o
 	}
 	if err := mapIDs(fd, m, o, l); err != nil {
 		return fmt.Errorf("bind %s with mapped ids: %w", src, err)
+	}
+	if s.inTurn {
+		o.Propagation, o.RecPropagation = 0, false // see tree
 	}
 	if err := o.setAttrs(fd); err != nil {
 		return fmt.Errorf("bind %s with options %s: %w", src, strings.Join(m.Options, ","), err)
@@ -107,23 +111,22 @@ func cloneTree(path string, recursive bool) (fd int, isDir bool, err error) {
 	return fd, st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
 }
 
-// mount does one mount below the root, in init. fds are the descriptors that came along.
-func (r rootDir) mount(m mountConfig, fds []int) error {
-	if m.Tree >= 0 {
-		target, err := r.target(m)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(target)
-		return attach(fds[m.Tree], target)
-	}
+// mount does one mount below the root, in init.
+func (i *initProc) mount(r rootDir, m mountConfig) error {
 	target, err := r.target(m)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(target)
+	if m.Tree >= 0 {
+		tree, err := i.tree(m)
+		if err != nil {
+			return err
+		}
+		return attach(tree, target)
+	}
 	if isCgroup(m.Type) {
-		return m.mountCgroups(target, fds)
+		return m.mountCgroups(target, i.fds)
 	}
 	mnt, err := makeMount(m.Type, m.Source, m.Options)
 	if err != nil {

@@ -30,7 +30,7 @@ func (i *initProc) buildRoot() (rootDir, error) {
 	}
 	i.null = null
 	for _, m := range c.Mounts {
-		if err := root.mount(m, i.fds); err != nil {
+		if err := i.mount(root, m); err != nil {
 			return root, fmt.Errorf("mount %s at %s: %w", m.name(), m.Target, err)
 		}
 	}

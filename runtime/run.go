@@ -57,6 +57,7 @@ type Options struct {
 	Detach bool
 	// PreserveFDs is how many of the caller's descriptors from 3 on are given to the command.
 	PreserveFDs int
+	inTurn      bool // see setup
 	// Warn, if not nil, is told what the specification wants reported and not failed
 	// for: capabilities that can't be granted.
 	Warn func(text string)
