@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"os"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -28,7 +29,7 @@ func validate(s *specs.Spec) error {
 		{"zos", s.ZOS != nil},
 		{"freebsd", s.FreeBSD != nil},
 		{"linux.netDevices", len(s.Linux.NetDevices) > 0},
-		{"linux.mountLabel", s.Linux.MountLabel != ""},
+		{"linux.mountLabel on a host with SELinux", s.Linux.MountLabel != "" && haveSELinux()},
 		{"linux.intelRdt", s.Linux.IntelRdt != nil},
 		{"linux.memoryPolicy", s.Linux.MemoryPolicy != nil},
 	} {
@@ -40,6 +41,12 @@ func validate(s *specs.Spec) error {
 		return err
 	}
 	return validateProcess(s.Process)
+}
+
+// haveSELinux tells whether the kernel has labels to give. Without, a label means nothing.
+func haveSELinux() bool {
+	_, err := os.Stat("/sys/fs/selinux/enforce")
+	return err == nil
 }
 
 // validateSupervised refuses what [Run] leaves to others: hooks, which belong to a

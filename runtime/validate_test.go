@@ -33,7 +33,6 @@ func TestRefused(t *testing.T) {
 		{func(s *specs.Spec) { s.Linux.Resources = &specs.LinuxResources{} }, ErrUnsupported, "linux.resources"},
 		{func(s *specs.Spec) { s.Linux.CgroupsPath = "/x" }, ErrUnsupported, "linux.cgroupsPath"},
 		{func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{} }, ErrInvalid, "linux.seccomp"},
-		{func(s *specs.Spec) { s.Linux.MountLabel = "x" }, ErrUnsupported, "linux.mountLabel"},
 		{func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }, ErrUnsupported, "linux.intelRdt"},
 		{func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{} }, ErrInvalid, "linux.personality"},
 		{func(s *specs.Spec) { s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"x": {}} }, ErrInvalid, "linux.timeOffsets"},

@@ -105,23 +105,35 @@ func ownGroup() string {
 	return own
 }
 
-// Apply makes the group, puts a process into it, and sets its limits.
+// Apply makes the group, puts a process into it, and sets its limits. If it fails there may
+// be something for [Group.Destroy] to remove, once the process has ended.
 func (g *Group) Apply(pid int) error {
 	if g.m == nil {
 		return nil
 	}
 	err := g.m.Apply(pid)
 	if err == nil {
-		if err = g.m.Set(g.r); err == nil {
+		if err = g.setAll(); err == nil {
 			return nil
 		}
-		_ = g.m.Destroy()
 	}
 	if g.rootless && !g.limits && refused(err) {
 		g.m = nil
 		return nil
 	}
 	return fmt.Errorf("cgroup: %w", err)
+}
+
+// setAll sets what the group was made with.
+func (g *Group) setAll() error {
+	if g.r.SkipDevices || cgroups.IsCgroup2UnifiedMode() {
+		return g.m.Set(g.r)
+	}
+	g.r.SkipDevices = true
+	if err := g.m.Set(g.r); err != nil {
+		return err
+	}
+	return g.setDevices()
 }
 
 func refused(err error) bool {
