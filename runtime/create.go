@@ -94,14 +94,17 @@ func (s *setup) planWait(b Bundle, c Creation) error {
 // the old kind the container counts as created, as they were called by start once.
 func (c Creation) hostHooks(b Bundle, pid int) error {
 	h := b.Spec.Hooks
-	if err := runHooks(prestart(h), "prestart", c.state(b, specs.StateCreated, pid)); err != nil {
+	if err := RunHooks(prestart(h), "prestart", c.state(b, specs.StateCreated, pid)); err != nil {
 		return err
 	}
-	return runHooks(h.CreateRuntime, "createRuntime", c.state(b, specs.StateCreating, pid))
+	return RunHooks(h.CreateRuntime, "createRuntime", c.state(b, specs.StateCreating, pid))
 }
 
-//nolint:staticcheck // deprecated by the specification, and still to be run
-func prestart(h *specs.Hooks) []specs.Hook { return h.Prestart }
+// prestart are the hooks of the old kind.
+func prestart(h *specs.Hooks) []specs.Hook {
+	//lint:ignore SA1019 deprecated by the specification, and still to be run
+	return h.Prestart
+}
 
 func (c Creation) state(b Bundle, status specs.ContainerState, pid int) specs.State {
 	return specs.State{Version: specs.Version, ID: c.ID, Status: status, Pid: pid, Bundle: b.Dir, Annotations: b.Spec.Annotations}

@@ -23,10 +23,6 @@ const hookDrain = time.Second
 // standard input, until one fails (config.md, "POSIX-platform Hooks"). kind is how the
 // specification calls them.
 func RunHooks(hooks []specs.Hook, kind string, state specs.State) error {
-	return runHooks(hooks, kind, state)
-}
-
-func runHooks(hooks []specs.Hook, kind string, state specs.State) error {
 	if len(hooks) == 0 {
 		return nil
 	}

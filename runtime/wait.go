@@ -62,7 +62,7 @@ func (i *initProc) await() error {
 	state := w.State
 	state.Status = specs.StateCreated
 	state.Pid = unix.Getpid()
-	if err := runHooks(w.StartContainer, "startContainer", state); err != nil {
+	if err := RunHooks(w.StartContainer, "startContainer", state); err != nil {
 		return err
 	}
 	return nil
@@ -112,5 +112,5 @@ func (i *initProc) hooksBeforePivot() error {
 	state := w.State
 	state.Status = specs.StateCreating
 	state.Pid = unix.Getpid()
-	return runHooks(w.CreateContainer, "createContainer", state)
+	return RunHooks(w.CreateContainer, "createContainer", state)
 }

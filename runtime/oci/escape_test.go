@@ -32,7 +32,7 @@ func TestOverwriteRuntime(t *testing.T) {
 	b.spec.Process.Args[0] = "/bin/sh"
 	c := b.start("box")
 	b.prints("up")
-	for range 5 {
+	for range 3 {
 		// What enters is the runtime itself, until it executes /proc/self/exe, which is it again.
 		p, err := c.ProcessConfig()
 		if err != nil {
@@ -132,7 +132,7 @@ func TestTargetIsSwapped(t *testing.T) {
 		}
 	}()
 	b.spec.Mounts = append(b.spec.Mounts, specs.Mount{Destination: "/swapped/x", Source: src, Options: []string{"bind"}})
-	for range 30 {
+	for range 10 {
 		c, _, err := b.Create(t.Context(), b.options("box"))
 		if err == nil {
 			err = c.Delete(true)

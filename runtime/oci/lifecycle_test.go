@@ -158,7 +158,8 @@ func TestHooks(t *testing.T) {
 		return []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "cat >/dev/null; echo " + kind + " $V >>/seen"}, Env: []string{"V=x"}}}
 	}
 	b.spec.Hooks = &specs.Hooks{
-		Prestart:        hook("prestart"), //nolint:staticcheck // deprecated by the specification, and still to be run
+		//lint:ignore SA1019 deprecated by the specification, and still to be run
+		Prestart:        hook("prestart"),
 		CreateRuntime:   hook("createRuntime"),
 		CreateContainer: hook("createContainer"), StartContainer: inside("startContainer"),
 		Poststart: hook("poststart"), Poststop: hook("poststop"),
