@@ -26,6 +26,7 @@ type initConfig struct {
 	Propagation    uint64
 	RecPropagation bool
 
+	UnshareCgroup        bool
 	Hostname, Domainname string
 	Sysctl               map[string]string
 	Loopback             bool
@@ -45,6 +46,14 @@ type initConfig struct {
 	Size        [2]uint16 // rows, columns
 	Init        bool      // stay PID 1, the command is a child
 	Seccomp     *filterConfig
+	JoinMounts  int    // index among the descriptors: the mount namespace to join; -1: none
+	RootPath    bytes  // where the root is attached if the mounts are the caller's
+	Keyring     string // of the session; "" keeps the caller's
+	Outlives    bool   // nobody's death ends it
+	JoinedUser  bool   // the user namespace existed before
+	Preserved   []int  // indexes among the descriptors: the command's from 3 on
+	Priorities  prioritiesConfig
+	Wait        *waitConfig // the command is executed later; nil: at once
 }
 
 // bytes is a string that need not be UTF-8, which a JSON string must be.
@@ -82,6 +91,10 @@ func fromBytes(bs []bytes) []string {
 type setup struct {
 	config initConfig
 	fds    []int // owned until close
+	// inTurn has init ask for the trees of bind mounts one by one, see tree.
+	inTurn bool
+	// warnings are what the caller is to be told of and no failure.
+	warnings []string
 }
 
 func (s *setup) sendFD(fd int) int {
@@ -106,14 +119,15 @@ func prepare(b Bundle, n namespaces, o Options) (_ *setup, err error) {
 	}()
 	spec, l := b.Spec, b.Spec.Linux
 	c := &s.config
+	s.inTurn = o.inTurn
 	if err := s.openRoot(b); err != nil {
 		return nil, err
 	}
-	if err := s.planMounts(b.Dir, spec.Mounts); err != nil {
+	if err := s.planMounts(b.Dir, spec); err != nil {
 		return nil, err
 	}
-	if len(s.fds) > maxFDs {
-		return nil, fmt.Errorf("%d bind mounts are more than %d", len(s.fds)-1, maxFDs-1)
+	for _, text := range s.warnings {
+		o.warn(text)
 	}
 	c.MakeDevices = true
 	for _, m := range c.Mounts {
@@ -127,14 +141,27 @@ func prepare(b Bundle, n namespaces, o Options) (_ *setup, err error) {
 	c.MaskedPaths, c.ReadonlyPaths = l.MaskedPaths, l.ReadonlyPaths
 
 	c.Hostname, c.Domainname = spec.Hostname, spec.Domainname
-	if (c.Hostname != "" || c.Domainname != "") && n.flags&unix.CLONE_NEWUTS == 0 {
-		return nil, invalid("hostname needs a new uts namespace")
+	if (c.Hostname != "" || c.Domainname != "") && !n.private(unix.CLONE_NEWUTS) {
+		return nil, invalid("hostname needs a uts namespace")
 	}
 	if err := checkSysctl(l.Sysctl, n); err != nil {
 		return nil, err
 	}
 	c.Sysctl = l.Sysctl
 	c.Loopback = n.flags&unix.CLONE_NEWNET != 0
+	c.UnshareCgroup = n.cgroup
+	c.JoinMounts = -1
+	if n.mounts != "" {
+		fd, err := unix.Open(n.mounts, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("join namespace %s: %w", n.mounts, err)
+		}
+		c.JoinMounts = s.sendFD(fd)
+	}
+	if n.sharesMounts() {
+		c.RootPath = bytes(b.Root)
+		o.warn("without a mount namespace a process with privileges can leave the container's root")
+	}
 
 	if err := s.planProcess(spec, n, o); err != nil {
 		return nil, err
@@ -164,6 +191,17 @@ func (s *setup) planProcess(spec *specs.Spec, n namespaces, o Options) (err erro
 	}
 	c.OOMScoreAdj = p.OOMScoreAdj
 	c.Terminal, c.Init = p.Terminal, o.Init
+	c.JoinedUser = n.joins(unix.CLONE_NEWUSER) || s.config.Enter && n.flags&unix.CLONE_NEWUSER != 0
+	c.Outlives = o.Detach
+	if o.NewKeyring {
+		c.Keyring = "_ses." + o.ID
+	}
+	if c.Priorities, err = planPriorities(spec); err != nil {
+		return err
+	}
+	if err := s.preserve(o.PreserveFDs); err != nil {
+		return err
+	}
 	if p.ConsoleSize != nil {
 		c.Size = [2]uint16{uint16(p.ConsoleSize.Height), uint16(p.ConsoleSize.Width)}
 	}
@@ -199,6 +237,9 @@ func (s *setup) openRoot(b Bundle) error {
 // checkIDs refuses ids that don't exist where the process will run, which the
 // kernel would only call an invalid argument.
 func (s *setup) checkIDs(n namespaces) error {
+	if n.joins(unix.CLONE_NEWUSER) {
+		return nil // known only inside
+	}
 	c := &s.config
 	m, err := userns.Current()
 	if err != nil {
@@ -230,7 +271,22 @@ func (s *setup) checkIDs(n namespaces) error {
 	return nil
 }
 
+// preserve sends along the first descriptors after standard error.
+func (s *setup) preserve(n int) error {
+	for fd := 3; fd < 3+n; fd++ {
+		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3+n)
+		if err != nil {
+			return fmt.Errorf("pass on descriptor %d: %w", fd, err)
+		}
+		s.config.Preserved = append(s.config.Preserved, s.sendFD(own))
+	}
+	return nil
+}
+
 func (s *setup) send(sock socket) error {
+	if len(s.fds) > maxFDs {
+		return fmt.Errorf("%d bind mounts are more than %d", len(s.fds)-1, maxFDs-1)
+	}
 	b, err := json.Marshal(&s.config)
 	if err != nil {
 		return fmt.Errorf("encode configuration: %w", err)

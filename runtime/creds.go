@@ -31,8 +31,22 @@ func (i *initProc) become() error {
 	if early != nil && !errors.Is(early, unix.EACCES) {
 		return fmt.Errorf("working directory %s: %w", c.Cwd, early)
 	}
+	if early == nil {
+		if err := insideRoot(string(c.Cwd)); err != nil {
+			return err
+		}
+	}
+	if err := c.Priorities.set(); err != nil {
+		return err
+	}
 	// Without no_new_privs it takes a capability that the command may not have.
 	if !c.NoNewPrivs {
+		if c.Seccomp != nil {
+			// The profile need not allow what waiting takes.
+			if err := i.awaitUnprepared(); err != nil {
+				return err
+			}
+		}
 		if err := i.confine(); err != nil {
 			return err
 		}
@@ -52,20 +66,30 @@ func (i *initProc) become() error {
 		if err := unix.Chdir(string(c.Cwd)); err != nil {
 			return fmt.Errorf("working directory %s: %w", c.Cwd, err)
 		}
-	}
-	// A directory outside the root would show here (CVE-2024-21626).
-	if _, err := unix.Getwd(); err != nil {
-		return fmt.Errorf("working directory %s is outside the container: %w", c.Cwd, err)
+		if err := insideRoot(string(c.Cwd)); err != nil {
+			return err
+		}
 	}
 	if c.Umask != nil {
 		unix.Umask(int(*c.Umask))
 	}
 	// Changing ids has cleared both (prctl(2)).
-	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
-		return fmt.Errorf("set parent death signal: %w", err)
+	if !c.Outlives {
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+			return fmt.Errorf("set parent death signal: %w", err)
+		}
 	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("set undumpable: %w", err)
+	}
+	return nil
+}
+
+// insideRoot refuses a current directory outside the root: the kernel finds no path to
+// it (CVE-2024-21626).
+func insideRoot(cwd string) error {
+	if _, err := unix.Getwd(); err != nil {
+		return fmt.Errorf("working directory %s is outside the container: %w", cwd, err)
 	}
 	return nil
 }

@@ -16,6 +16,10 @@
 //	▼
 //	exit status
 //
+// A second way drives the same init: [Create] has it set up and leaves it waiting, [Start], in
+// another process, has it execute the command (see waitConfig for the picture). Nobody
+// supervises it then.
+//
 // # Vocabulary
 //
 //   - bundle: root directory and configuration.
@@ -33,11 +37,12 @@
 //     nothing is passed over.
 //   - No path inside the root is resolved but by openat2(RESOLVE_IN_ROOT), and what
 //     was resolved is used by descriptor.
-//   - When Run has returned, no process of the container is left. If the supervisor is
+//   - When Run has returned, or Create failed, no process of the container is left. If the supervisor is
 //     killed, the kernel kills init (PR_SET_PDEATHSIG), and with it the pid namespace.
 //     (One case is open: a command that is itself PID 1 and setuid loses
 //     that tie at execve; with Options.Init none does.)
-//   - The container's processes have descriptors 0, 1 and 2, and no other.
+//   - The container's processes have descriptors 0, 1 and 2, those that the caller asks
+//     for (Options.PreserveFDs), and no other.
 //   - No process of ours is dumpable while it shares a namespace with the
 //     container, and its executable is a read-only mount.
 package runtime

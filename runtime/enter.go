@@ -7,16 +7,18 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/runtime/stage"
 )
 
 // ErrNotRunning is returned where a container's process is gone.
 var ErrNotRunning = errors.New("container is not running")
 
 // Exec runs one more process in a running container and returns its exit status, as
-// [Run] does. pid is the container's PID 1 as the caller sees it, in whose user namespace
-// the caller is; spec the container's configuration, but for Process, which is what is to
+// [Run] does. pid is the container's first process as the caller sees it; spec the container's configuration, but for Process, which is what is to
 // run: of the rest only the seccomp profile and the kinds of namespaces matter. Of the
-// options Init, MakeCwd and Prestarted are not used.
+// options Init, MakeCwd and Prestarted are not used. With Detach it returns once the process
+// runs, which then goes on without the caller.
 //
 // When ctx is done the process is killed, but what it has started may live on, until
 // the container ends.
@@ -36,17 +38,21 @@ func enter(ctx context.Context, pid int, spec *specs.Spec, o Options) (int, erro
 	if err != nil {
 		return 0, err
 	}
-	if n.flags&unix.CLONE_NEWUSER != 0 {
-		return 0, unsupported("a process more in a container with a user namespace of its own")
-	}
 	pidfd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrNotRunning, err)
 	}
 	defer unix.Close(pidfd)
+	if o.Detach && spec.Process.Terminal && o.Console == nil {
+		return 0, invalid("a terminal needs somebody who takes its other side")
+	}
 	o.Init, o.MakeCwd = false, false
 	s := new(setup)
 	defer s.close()
+	flags := n.others()
+	if sameNamespace(fmt.Sprintf("/proc/%d/ns/user", pid), "/proc/self/ns/user") {
+		flags &^= unix.CLONE_NEWUSER
+	}
 	own, err := unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
@@ -55,12 +61,19 @@ func enter(ctx context.Context, pid int, spec *specs.Spec, o Options) (int, erro
 	if err := s.planProcess(spec, n, o); err != nil {
 		return 0, err
 	}
-	i, err := startInit(namespaces{}, &joinProcess{pidfd, n.others()}, spec, o.Stdio)
+	i, err := (&Init{join: &joinProcess{pidfd, flags}, outlives: o.Detach}).launch(spec, o.Stdio)
 	if err != nil {
 		return 0, err
 	}
-	defer i.Kill()
-	return i.execute(ctx, s, Bundle{Spec: spec}, o)
+	if !o.Detach {
+		defer i.Kill()
+		return i.execute(ctx, s, Bundle{Spec: spec}, o)
+	}
+	if err := i.begin(ctx, s, Bundle{Spec: spec}, o, newTerminal(stage.Stdio{})); err != nil {
+		i.Kill()
+		return 0, err
+	}
+	return 0, nil
 }
 
 // A joinProcess is a process, by descriptor, of which some namespaces are joined.
@@ -69,12 +82,18 @@ type joinProcess struct {
 	flags int // CLONE_NEW*
 }
 
-// others are the namespaces that a container has of its own, but for the user's, in
-// which who asks is, and the mounts', as what is started must still be found in
-// the asker's.
+// others are the namespaces that a container has of its own, but for the mounts', as
+// what is started must still be found in the asker's.
 func (n namespaces) others() (flags int) {
-	const all = unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+	const all = unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS |
+		unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME
 	flags = int(n.flags)
+	if n.time {
+		flags |= unix.CLONE_NEWTIME
+	}
+	if n.cgroup {
+		flags |= unix.CLONE_NEWCGROUP
+	}
 	for _, j := range n.join {
 		flags |= j.flag
 	}
@@ -101,12 +120,8 @@ func (i *initProc) enter() error {
 	if err := setOOMScore(c.OOMScoreAdj); err != nil {
 		return err
 	}
-	// The mount namespace is a thread's if its directories are not shared.
-	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		return fmt.Errorf("unshare directories: %w", err)
-	}
-	if err := unix.Setns(i.fds[c.Root], unix.CLONE_NEWNS); err != nil {
-		return fmt.Errorf("join the container's mounts: %w", err)
+	if err := joinMounts(i.fds[c.Root]); err != nil {
+		return err
 	}
 	if c.Terminal {
 		fd, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -122,4 +137,16 @@ func (i *initProc) enter() error {
 		return err
 	}
 	return i.become()
+}
+
+// joinMounts enters a mount namespace, by its file or a pidfd of a process in it.
+func joinMounts(fd int) error {
+	// The mount namespace is a thread's if its directories are not shared.
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return fmt.Errorf("unshare directories: %w", err)
+	}
+	if err := unix.Setns(fd, unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("join mount namespace: %w", err)
+	}
+	return nil
 }

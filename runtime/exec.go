@@ -96,8 +96,37 @@ func (i *initProc) exec(path string) error {
 			}
 		}
 	}
+	if err := i.passDescriptors(); err != nil {
+		return err
+	}
 	resetSignals()
 	return execError(string(i.config.Args[0]), syscall.Exec(path, fromBytes(i.config.Args), fromBytes(i.config.Env)))
+}
+
+// passDescriptors makes the preserved ones those from 3 on. Our own there move away.
+func (i *initProc) passDescriptors() error {
+	preserved := i.config.Preserved
+	if len(preserved) == 0 {
+		return nil
+	}
+	sock, err := unix.FcntlInt(uintptr(i.sock.fd), unix.F_DUPFD_CLOEXEC, 3+len(preserved))
+	if err != nil {
+		return fmt.Errorf("pass on descriptors: %w", err)
+	}
+	i.sock.fd = sock
+	from := make([]int, len(preserved))
+	for n, index := range preserved {
+		if from[n], err = unix.FcntlInt(uintptr(i.fds[index]), unix.F_DUPFD_CLOEXEC, 3+len(preserved)); err != nil {
+			return fmt.Errorf("pass on descriptor %d: %w", 3+n, err)
+		}
+	}
+	// Where the original was is closed by the execution, or overwritten here.
+	for n, fd := range from {
+		if err := unix.Dup3(fd, 3+n, 0); err != nil {
+			return fmt.Errorf("pass on descriptor %d: %w", 3+n, err)
+		}
+	}
+	return nil
 }
 
 // resetSignals gives every signal its default action and unblocks all, on the

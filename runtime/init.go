@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/runtime/userns"
 )
 
 // initFD is the descriptor of init's socket.
@@ -20,6 +22,7 @@ type initProc struct {
 	fds     []int // that came with the configuration
 	null    int   // the host's /dev/null
 	console int   // the container's side of its terminal, or -1
+	waited  bool  // await was called
 }
 
 // initMain is the stage "cfs-init". It returns only if something went wrong, or
@@ -62,6 +65,9 @@ func (i *initProc) run() (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := i.await(); err != nil {
+		return 0, err
+	}
 	if err := i.sock.send(msgReady, nil, nil); err != nil {
 		return 0, fmt.Errorf("report to supervisor: %w", err)
 	}
@@ -81,8 +87,24 @@ func (i *initProc) run() (int, error) {
 // and paths ask for: first what the host's /proc is needed for, last the identity.
 func (i *initProc) setup() error {
 	c := &i.config
+	if c.Keyring != "" {
+		if _, err := unix.KeyctlJoinSessionKeyring(c.Keyring); err != nil {
+			return fmt.Errorf("make session keyring: %w", err)
+		}
+	}
+	if c.JoinedUser && userns.SetgroupsDenied() {
+		if len(c.Groups) > 0 {
+			return fmt.Errorf("process.user.additionalGids: the user namespace denies setgroups (no sub-ids)")
+		}
+		c.NoSetgroups = true
+	}
 	if c.Enter {
 		return i.enter()
+	}
+	if c.UnshareCgroup {
+		if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
+			return fmt.Errorf("make cgroup namespace: %w", err)
+		}
 	}
 	if c.Loopback {
 		if err := loopbackUp(); err != nil {
@@ -104,6 +126,11 @@ func (i *initProc) setup() error {
 	}
 	if err := setOOMScore(c.OOMScoreAdj); err != nil {
 		return err
+	}
+	if c.JoinMounts >= 0 {
+		if err := joinMounts(i.fds[c.JoinMounts]); err != nil {
+			return err
+		}
 	}
 	if _, err := i.buildRoot(); err != nil {
 		return err

@@ -14,6 +14,8 @@ type mountOptions struct {
 	Propagation      uint64   // MS_SHARED, MS_PRIVATE, MS_SLAVE, MS_UNBINDABLE or 0
 	RecPropagation   bool     // for all mounts below, too
 	Bind, Recursive  bool     // bind, rbind
+	IDMap, RecIDMap  bool     // idmap, ridmap
+	CopyUp           bool     // tmpcopyup: what the directory holds is copied into the new file system
 	Flags            []string // flags of the file system, e.g. "sync"
 	Data             []string // the rest, "key" or "key=value", for the file system
 }
@@ -83,7 +85,13 @@ func parseMountOptions(options []string) (mountOptions, error) {
 			m.Flags = append(m.Flags, o)
 		case "async", "nomand", "nolazytime", "noiversion", "nodirsync":
 			// The kernel's default for a new file system.
-		case "remount", "move", "tmpcopyup", "idmap", "ridmap":
+		case "tmpcopyup":
+			m.CopyUp = true
+		case "idmap":
+			m.IDMap = true
+		case "ridmap":
+			m.IDMap, m.RecIDMap = true, true
+		case "remount", "move":
 			return m, unsupported("mounts.options " + o)
 		default:
 			m.Data = append(m.Data, o)

@@ -19,23 +19,21 @@ type mountConfig struct {
 	Type    string
 	Source  string
 	Options mountOptions
+	Cgroups []cgroupTree // of type cgroup and cgroup2
 }
 
 // planMounts translates the specification's mounts, opening the sources of bind
 // mounts. The trees are the supervisor's to close.
-func (s *setup) planMounts(dir string, mounts []specs.Mount) error {
-	for i, m := range mounts {
-		if err := s.planMount(dir, m); err != nil {
+func (s *setup) planMounts(dir string, spec *specs.Spec) error {
+	for i, m := range spec.Mounts {
+		if err := s.planMount(dir, m, spec.Linux); err != nil {
 			return fmt.Errorf("mounts[%d] (%s): %w", i, m.Destination, err)
 		}
 	}
 	return nil
 }
 
-func (s *setup) planMount(dir string, m specs.Mount) error {
-	if len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0 {
-		return unsupported("mounts.uidMappings")
-	}
+func (s *setup) planMount(dir string, m specs.Mount, l *specs.Linux) error {
 	// The specification asks for an absolute destination; a relative one is taken
 	// from "/", as runc does for old configurations.
 	o, err := parseMountOptions(m.Options)
@@ -51,13 +49,19 @@ func (s *setup) planMount(dir string, m specs.Mount) error {
 		case "":
 			return invalid("a mount needs a type")
 		case "cgroup", "cgroup2":
-			return unsupported("mounts.type " + m.Type)
+			if len(o.Data) > 0 || len(o.Flags) > 0 {
+				return invalid("option %q has no meaning for a container's cgroups", append(o.Data, o.Flags...)[0])
+			}
+		}
+		if len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0 || o.IDMap {
+			return unsupported("mounts.uidMappings of a new file system")
 		}
 		s.config.Mounts = append(s.config.Mounts, c)
 		return nil
 	}
-	if len(o.Data) > 0 || len(o.Flags) > 0 {
-		return invalid("option %q has no meaning for a bind mount", append(o.Data, o.Flags...)[0])
+	for _, option := range append(o.Data, o.Flags...) {
+		// mount(2) passes over them, and there are configurations with such.
+		s.warnings = append(s.warnings, fmt.Sprintf("option %q of the mount at %s has no meaning for a bind mount", option, c.Target))
 	}
 	src := m.Source
 	if src == "" {
@@ -73,6 +77,13 @@ func (s *setup) planMount(dir string, m specs.Mount) error {
 	c.File, c.Tree = !isDir, s.sendFD(fd)
 	if o.Propagation == 0 {
 		o.Propagation, o.RecPropagation = unix.MS_PRIVATE, true
+		c.Options = o
+	}
+	if err := mapIDs(fd, m, o, l); err != nil {
+		return fmt.Errorf("bind %s with mapped ids: %w", src, err)
+	}
+	if s.inTurn {
+		o.Propagation, o.RecPropagation = 0, false // see tree
 	}
 	if err := o.setAttrs(fd); err != nil {
 		return fmt.Errorf("bind %s with options %s: %w", src, strings.Join(m.Options, ","), err)
@@ -100,26 +111,33 @@ func cloneTree(path string, recursive bool) (fd int, isDir bool, err error) {
 	return fd, st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
 }
 
-// mount does one mount below the root, in init. fds are the descriptors that came along.
-func (r rootDir) mount(m mountConfig, fds []int) error {
-	if m.Tree >= 0 {
-		target, err := r.target(m)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(target)
-		return attach(fds[m.Tree], target)
-	}
+// mount does one mount below the root, in init.
+func (i *initProc) mount(r rootDir, m mountConfig) error {
 	target, err := r.target(m)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(target)
+	if m.Tree >= 0 {
+		tree, err := i.tree(m)
+		if err != nil {
+			return err
+		}
+		return attach(tree, target)
+	}
+	if isCgroup(m.Type) {
+		return m.mountCgroups(target, i.fds)
+	}
 	mnt, err := makeMount(m.Type, m.Source, m.Options)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(mnt)
+	if m.Options.CopyUp {
+		if err := copyTree(target, mnt); err != nil {
+			return fmt.Errorf("copy up: %w", err)
+		}
+	}
 	if err := attach(mnt, target); err != nil {
 		return err
 	}

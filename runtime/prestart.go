@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/runtime/stage"
+	"github.com/cfs-project/cfs/runtime/userns"
 )
 
 // An Init is a container's first process, in its namespaces, waiting to be told what
@@ -28,21 +29,35 @@ type Init struct {
 	done       chan struct{} // closed once the process is reaped
 	state      syscall.WaitStatus
 	closed     sync.Once
+	outlives   bool // nobody's death is its end: it waits to be started
 }
 
 // Prestart starts the container's first process before the root is there: it comes
 // up while the caller mounts the root. Run takes it over by Options.Prestarted; a caller
 // that never gets so far calls [Init.Kill].
 func Prestart(spec *specs.Spec, stdio stage.Stdio) (*Init, error) {
-	n, err := planNamespaces(spec.Linux)
+	n, err := planOwned(spec.Linux)
 	if err != nil {
 		return nil, err
 	}
-	return startInit(n, nil, spec, stdio)
+	return (&Init{namespaces: n}).launch(spec, stdio)
 }
 
-// startInit starts an init in namespaces n, and in those of a process, if one is given.
-func startInit(n namespaces, join *joinProcess, spec *specs.Spec, stdio stage.Stdio) (*Init, error) {
+// planOwned is planNamespaces for what is supervised: that nothing is left when Run has
+// returned only pid and mount namespaces of its own can keep.
+func planOwned(l *specs.Linux) (namespaces, error) {
+	n, err := planNamespaces(l)
+	if err == nil && !n.ownsPids() {
+		err = unsupported("linux.namespaces without a new pid namespace")
+	}
+	if err == nil && n.flags&unix.CLONE_NEWNS == 0 {
+		err = unsupported("linux.namespaces without a new mount namespace")
+	}
+	return n, err
+}
+
+// launch starts an init in its namespaces, and in those of the process to join.
+func (i *Init) launch(spec *specs.Spec, stdio stage.Stdio) (*Init, error) {
 	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("start init: %w", err)
@@ -63,7 +78,7 @@ func startInit(n namespaces, join *joinProcess, spec *specs.Spec, stdio stage.St
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "init")
 	defer theirs.Close()
-	i := &Init{namespaces: n, join: join, sock: socket{pair[0]}, done: make(chan struct{})}
+	i.sock, i.done = socket{pair[0]}, make(chan struct{})
 	if err := i.start(append(files, theirs)); err != nil {
 		unix.Close(i.sock.fd)
 		return nil, fmt.Errorf("start init: %w", err)
@@ -88,6 +103,12 @@ func (i *Init) start(files []*os.File) error {
 			Pdeathsig:                  unix.SIGKILL,
 		},
 	}
+	if i.outlives {
+		attr.Sys.Pdeathsig = 0
+	}
+	if !userns.MaySetGroups() {
+		attr.Sys.GidMappingsEnableSetgroups = false // the kernel's condition for writing a gid map without privilege
+	}
 	if i.join != nil {
 		// Its parent has no process id where it will be, which Go's os package takes
 		// for that parent's death. Init sets the signal itself, and ends if the socket does.
@@ -99,12 +120,17 @@ func (i *Init) start(files []*os.File) error {
 	started := make(chan error)
 	go func() {
 		goruntime.LockOSThread() // never unlocked: the thread ends with this function
-		err := i.namespaces.enter()
-		if err == nil && i.join != nil {
-			err = i.join.enter()
-		}
-		if err == nil {
-			i.process, err = os.StartProcess(exe, []string{initStage}, attr)
+		var err error
+		if i.needsLaunch() {
+			i.process, err = i.launchAlone(files)
+		} else {
+			err = i.namespaces.enter()
+			if err == nil && i.join != nil {
+				err = i.join.enter()
+			}
+			if err == nil {
+				i.process, err = os.StartProcess(exe, []string{initStage}, attr)
+			}
 		}
 		started <- err
 		if err != nil {
@@ -116,6 +142,67 @@ func (i *Init) start(files []*os.File) error {
 		close(i.done)
 	}()
 	return <-started
+}
+
+// needsLaunch tells whether a process of one thread has to enter the namespaces.
+func (i *Init) needsLaunch() bool {
+	const alone = unix.CLONE_NEWUSER | unix.CLONE_NEWTIME
+	return i.namespaces.time || i.namespaces.joins(unix.CLONE_NEWUSER) || i.namespaces.joins(unix.CLONE_NEWTIME) ||
+		i.join != nil && i.join.flags&alone != 0
+}
+
+// launchAlone starts init by a launch.
+func (i *Init) launchAlone(files []*os.File) (*os.Process, error) {
+	if i.namespaces.flags&unix.CLONE_NEWUSER != 0 {
+		return nil, unsupported("linux.namespaces time or a joined one with a new user namespace")
+	}
+	var owned []int
+	defer func() {
+		for _, fd := range owned {
+			unix.Close(fd)
+		}
+	}()
+	above := func(fd int) (int, error) {
+		fd, err := aboveFiles(fd)
+		if err == nil {
+			owned = append(owned, fd)
+		}
+		return fd, err
+	}
+	l := launch{
+		flags: i.namespaces.flags, newTime: i.namespaces.time, timeOffsets: i.namespaces.timeOffsets,
+		becomeRoot:  i.namespaces.joins(unix.CLONE_NEWUSER),
+		deathSignal: !i.outlives && i.join == nil,
+	}
+	path, done := executable()
+	defer done()
+	self, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	l.exe, err = above(self)
+	unix.Close(self)
+	if err != nil {
+		return nil, err
+	}
+	for n, f := range files {
+		if l.files[n], err = above(int(f.Fd())); err != nil {
+			return nil, err
+		}
+	}
+	for _, j := range i.namespaces.join {
+		fd, err := unix.Open(j.path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("join namespace %s: %w", j.path, err)
+		}
+		owned = append(owned, fd)
+		l.join, l.joinFlags = append(l.join, fd), append(l.joinFlags, j.flag)
+	}
+	if i.join != nil {
+		l.join, l.joinFlags = append(l.join, i.join.pidfd), append(l.joinFlags, i.join.flags)
+		l.becomeRoot = l.becomeRoot || i.join.flags&unix.CLONE_NEWUSER != 0
+	}
+	return l.start()
 }
 
 // executable is a path of this program for the next exec: a read-only mount of it, so
@@ -224,5 +311,5 @@ func (i *Init) failed(ctx context.Context, err error) error {
 }
 
 func (n namespaces) equal(m namespaces) bool {
-	return n.flags == m.flags && slices.Equal(n.join, m.join) && slices.Equal(n.uids, m.uids) && slices.Equal(n.gids, m.gids)
+	return n.flags == m.flags && n.cgroup == m.cgroup && n.time == m.time && n.timeOffsets == m.timeOffsets && slices.Equal(n.join, m.join) && slices.Equal(n.uids, m.uids) && slices.Equal(n.gids, m.gids)
 }

@@ -66,10 +66,7 @@ func Capabilities(add, drop []string) ([]string, error) {
 
 // AllCapabilities gives a process every capability that this runtime knows.
 func AllCapabilities(p *specs.Process) {
-	all := make([]string, len(capNames))
-	for i, n := range capNames {
-		all[i] = "CAP_" + n
-	}
+	all := KnownCapabilities()
 	p.Capabilities = &specs.LinuxCapabilities{Bounding: all, Effective: all, Permitted: all}
 }
 

@@ -12,13 +12,16 @@ import (
 func (i *initProc) buildRoot() (rootDir, error) {
 	c := &i.config
 	root := rootDir{fd: i.fds[c.Root]}
-	// Nothing of what follows may reach the namespace that this one is a copy of.
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
-		return root, fmt.Errorf("make mounts slaves: %w", err)
-	}
 	// Onto "/" itself, which exists in any case: names resolve below the old root
 	// as before, and the new one is reached by its descriptor.
-	if err := unix.MoveMount(root.fd, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+	onto := "/"
+	if c.RootPath != "" {
+		onto = string(c.RootPath)
+	} else if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		// Nothing of what follows may reach the namespace that this one is a copy of.
+		return root, fmt.Errorf("make mounts slaves: %w", err)
+	}
+	if err := unix.MoveMount(root.fd, "", unix.AT_FDCWD, onto, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return root, fmt.Errorf("attach root: %w", err)
 	}
 	null, err := hostNull()
@@ -27,7 +30,7 @@ func (i *initProc) buildRoot() (rootDir, error) {
 	}
 	i.null = null
 	for _, m := range c.Mounts {
-		if err := root.mount(m, i.fds); err != nil {
+		if err := i.mount(root, m); err != nil {
 			return root, fmt.Errorf("mount %s at %s: %w", m.name(), m.Target, err)
 		}
 	}
@@ -58,7 +61,14 @@ func (i *initProc) buildRoot() (rootDir, error) {
 			return root, fmt.Errorf("mask %s: %w", p, err)
 		}
 	}
-	if err := pivot(root); err != nil {
+	if err := i.hooksBeforePivot(); err != nil {
+		return root, err
+	}
+	if c.RootPath != "" {
+		if err := chroot(root); err != nil {
+			return root, err
+		}
+	} else if err := pivot(root); err != nil {
 		return root, err
 	}
 	attr := unix.MountAttr{}
@@ -77,6 +87,18 @@ func (i *initProc) buildRoot() (rootDir, error) {
 		}
 	}
 	return root, nil
+}
+
+// chroot makes root "/" where the mounts are the caller's, who has to take them away
+// ([UnmountRoot]).
+func chroot(root rootDir) error {
+	if err := unix.Fchdir(root.fd); err != nil {
+		return fmt.Errorf("enter root: %w", err)
+	}
+	if err := unix.Chroot("."); err != nil {
+		return fmt.Errorf("chroot: %w", err)
+	}
+	return nil
 }
 
 func (m mountConfig) name() string {

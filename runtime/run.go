@@ -46,6 +46,18 @@ type Options struct {
 	// Started, if not nil, is called once the command was executed, with the process
 	// id of the container's PID 1 as the caller sees it.
 	Started func(pid int)
+	// Placed, if not nil, is called with the first process's id while it waits, before it does
+	// anything in the container: it is put into its cgroup. linux.resources and
+	// linux.cgroupsPath are then the caller's to see to; without, they are refused.
+	Placed func(pid int) error
+	// NewKeyring gives the container a session keyring of its own, so that it sees nothing of
+	// the caller's (session-keyring(7)).
+	NewKeyring bool
+	// Detach lets a process of [Exec] go on without the caller.
+	Detach bool
+	// PreserveFDs is how many of the caller's descriptors from 3 on are given to the command.
+	PreserveFDs int
+	inTurn      bool // see setup
 	// Warn, if not nil, is told what the specification wants reported and not failed
 	// for: capabilities that can't be granted.
 	Warn func(text string)
@@ -81,7 +93,10 @@ func run(ctx context.Context, b Bundle, o Options) (status int, err error) {
 	if err := validate(b.Spec); err != nil {
 		return 0, err
 	}
-	n, err := planNamespaces(b.Spec.Linux)
+	if err := validateSupervised(b.Spec, o); err != nil {
+		return 0, err
+	}
+	n, err := planOwned(b.Spec.Linux)
 	if err != nil {
 		return 0, err
 	}
@@ -109,28 +124,9 @@ func (i *Init) execute(ctx context.Context, s *setup, b Bundle, o Options) (stat
 	}
 	stop := context.AfterFunc(ctx, i.signalKill)
 	defer stop()
-
-	err = s.send(i.sock)
-	s.close()
-	if err != nil {
-		return 0, i.failed(ctx, fmt.Errorf("send configuration: %w", err))
-	}
-	master, err := i.awaitExec(o.warn, func(fd int) error { return i.handListener(fd, b, o.ID) })
-	switch {
-	case master < 0:
-	case o.Console != nil:
-		o.Console(os.NewFile(uintptr(master), "console"))
-	default:
-		if err := t.attach(master); err != nil {
-			return 0, err
-		}
-		defer t.detach()
-	}
-	if err != nil {
-		return 0, i.failed(ctx, err)
-	}
-	if o.Started != nil {
-		o.Started(i.Pid())
+	defer t.detach()
+	if err := i.begin(ctx, s, b, o, t); err != nil {
+		return 0, err
 	}
 	f := forwarder{init: i, terminal: t, emulates: !o.Init && !s.config.Enter}
 	go f.forward(o.Signals)
@@ -139,4 +135,38 @@ func (i *Init) execute(ctx context.Context, s *setup, b Bundle, o Options) (stat
 		return 0, context.Cause(ctx)
 	}
 	return f.status(status), nil
+}
+
+// begin sends init its configuration, and returns when the command was executed.
+func (i *Init) begin(ctx context.Context, s *setup, b Bundle, o Options, t *terminal) error {
+	if o.Placed != nil {
+		if err := o.Placed(i.Pid()); err != nil {
+			return i.failed(ctx, err)
+		}
+	}
+	if err := s.planCgroups(i.Pid()); err != nil {
+		return err
+	}
+	err := s.send(i.sock)
+	s.close()
+	if err != nil {
+		return i.failed(ctx, fmt.Errorf("send configuration: %w", err))
+	}
+	master, err := i.awaitExec(o.warn, func(fd int) error { return i.handListener(fd, b, o.ID) })
+	switch {
+	case master < 0:
+	case o.Console != nil:
+		o.Console(os.NewFile(uintptr(master), "console"))
+	default:
+		if err := t.attach(master); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return i.failed(ctx, err)
+	}
+	if o.Started != nil {
+		o.Started(i.Pid())
+	}
+	return nil
 }

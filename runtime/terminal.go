@@ -93,8 +93,12 @@ func (t *terminal) attach(master int) error {
 }
 
 // detach waits until the container's last output is written (it ends with EIO
-// once all processes that had the terminal are gone) and gives the caller's terminal back.
+// once all processes that had the terminal are gone) and gives the caller's terminal back,
+// if it was attached.
 func (t *terminal) detach() {
+	if t.master < 0 {
+		return
+	}
 	t.out.Wait()
 	unix.Close(t.stop[1])
 	t.in.Wait()

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"os"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -22,26 +23,44 @@ func validate(s *specs.Spec) error {
 		name string
 		set  bool
 	}{
-		{"hooks", s.Hooks != nil},
 		{"solaris", s.Solaris != nil},
 		{"windows", s.Windows != nil},
 		{"vm", s.VM != nil},
 		{"zos", s.ZOS != nil},
 		{"freebsd", s.FreeBSD != nil},
-		{"linux.resources", s.Linux.Resources != nil},
-		{"linux.cgroupsPath", s.Linux.CgroupsPath != ""},
 		{"linux.netDevices", len(s.Linux.NetDevices) > 0},
-		{"linux.mountLabel", s.Linux.MountLabel != ""},
+		{"linux.mountLabel on a host with SELinux", s.Linux.MountLabel != "" && haveSELinux()},
 		{"linux.intelRdt", s.Linux.IntelRdt != nil},
 		{"linux.memoryPolicy", s.Linux.MemoryPolicy != nil},
-		{"linux.personality", s.Linux.Personality != nil},
-		{"linux.timeOffsets", len(s.Linux.TimeOffsets) > 0},
 	} {
 		if f.set {
 			return unsupported(f.name)
 		}
 	}
+	if err := validateHooks(s.Hooks); err != nil {
+		return err
+	}
 	return validateProcess(s.Process)
+}
+
+// haveSELinux tells whether the kernel has labels to give. Without, a label means nothing.
+func haveSELinux() bool {
+	_, err := os.Stat("/sys/fs/selinux/enforce")
+	return err == nil
+}
+
+// validateSupervised refuses what [Run] leaves to others: hooks, which belong to a
+// container that is created and started, and limits without a cgroup.
+func validateSupervised(s *specs.Spec, o Options) error {
+	switch {
+	case s.Hooks != nil:
+		return unsupported("hooks")
+	case s.Linux.Resources != nil && o.Placed == nil:
+		return unsupported("linux.resources")
+	case s.Linux.CgroupsPath != "" && o.Placed == nil:
+		return unsupported("linux.cgroupsPath")
+	}
+	return nil
 }
 
 func validateProcess(p *specs.Process) error {
@@ -67,8 +86,6 @@ func validateProcess(p *specs.Process) error {
 		{"process.user.username", p.User.Username != ""},
 		{"process.apparmorProfile", p.ApparmorProfile != ""},
 		{"process.selinuxLabel", p.SelinuxLabel != ""},
-		{"process.scheduler", p.Scheduler != nil},
-		{"process.ioPriority", p.IOPriority != nil},
 		{"process.execCPUAffinity", p.ExecCPUAffinity != nil},
 	} {
 		if f.set {

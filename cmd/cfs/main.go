@@ -34,6 +34,10 @@ func run(args []string, t *terminal) int {
 		cmd = newUnion(t, name)
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	}
+	if runtimeNames[name] {
+		cmd = newRuntime(t, name)
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	}
 	cmd.SetArgs(args[1:])
 	cmd.SetOut(t.out)
 	cmd.SetErr(t.err)

@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	if testenv.Reexecuted() { // who may not read the test binary, which testscript would install
 		os.Exit(m.Run())
 	}
-	testscript.Main(m, map[string]func(){"cfs": main, hello.Name: main, "fuse-overlayfs": main, "mount.fuse.cfs": main, "docker": dockerMain})
+	testscript.Main(m, map[string]func(){"cfs": main, hello.Name: main, "fuse-overlayfs": main, "mount.fuse.cfs": main, "docker": dockerMain, "cfs-runtime": main, "crun": main})
 }
 
 func inPrivateNamespace() int {

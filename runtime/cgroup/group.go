@@ -35,7 +35,8 @@ type Options struct {
 
 // A Group is a container's control group.
 type Group struct {
-	m        cgroups.Manager // nil: there is none
+	m        cgroups.Manager    // nil: there is none
+	r        *cgroups.Resources // what [Group.Apply] sets
 	rootless bool
 	limits   bool // Resources ask for something
 }
@@ -50,6 +51,10 @@ func New(o Options) (*Group, error) {
 	if err := place(c, o); err != nil {
 		return nil, err
 	}
+	if !o.Systemd && c.Name == "" && c.Path == "/" {
+		// Whoever removes the group kills all that is in it.
+		return nil, fmt.Errorf("cgroup: path %q is the root, which no container can have for itself", o.Path)
+	}
 	m, err := manager.New(c)
 	if err != nil {
 		if o.Rootless && !limits && !o.Systemd {
@@ -57,7 +62,7 @@ func New(o Options) (*Group, error) {
 		}
 		return nil, fmt.Errorf("cgroup: %w", err)
 	}
-	return &Group{m: m, rootless: o.Rootless, limits: limits}, nil
+	return &Group{m: m, r: r, rootless: o.Rootless, limits: limits}, nil
 }
 
 // place says where the group is to be.
@@ -100,23 +105,35 @@ func ownGroup() string {
 	return own
 }
 
-// Apply makes the group, puts a process into it, and sets its limits.
+// Apply makes the group, puts a process into it, and sets its limits. If it fails there may
+// be something for [Group.Destroy] to remove, once the process has ended.
 func (g *Group) Apply(pid int) error {
 	if g.m == nil {
 		return nil
 	}
 	err := g.m.Apply(pid)
 	if err == nil {
-		if err = g.m.Set(nil); err == nil {
+		if err = g.setAll(); err == nil {
 			return nil
 		}
-		_ = g.m.Destroy()
 	}
 	if g.rootless && !g.limits && refused(err) {
 		g.m = nil
 		return nil
 	}
 	return fmt.Errorf("cgroup: %w", err)
+}
+
+// setAll sets what the group was made with.
+func (g *Group) setAll() error {
+	if g.r.SkipDevices || cgroups.IsCgroup2UnifiedMode() {
+		return g.m.Set(g.r)
+	}
+	g.r.SkipDevices = true
+	if err := g.m.Set(g.r); err != nil {
+		return err
+	}
+	return g.setDevices()
 }
 
 func refused(err error) bool {
@@ -169,6 +186,15 @@ func (g *Group) Freeze(stop bool) error {
 		return fmt.Errorf("cgroup: %w", err)
 	}
 	return nil
+}
+
+// Frozen tells whether the processes of the group are stopped by Freeze.
+func (g *Group) Frozen() bool {
+	if g.m == nil {
+		return false
+	}
+	state, err := g.m.GetFreezerState()
+	return err == nil && state == cgroups.Frozen
 }
 
 // Stats is what the group uses.

@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -47,14 +48,14 @@ func TestGroup(t *testing.T) {
 	if err := Available("pids", "memory"); err != nil {
 		t.Skipf("no control groups: %v", err)
 	}
-	o := Options{ID: "test", Path: "/cfs-test-group", Devices: true, Resources: &specs.LinuxResources{
+	o := Options{ID: "test", Path: fmt.Sprintf("/cfs-test-group-%d", os.Getpid()), Devices: true, Resources: &specs.LinuxResources{
 		Pids: &specs.LinuxPids{Limit: p(int64(20))}, Memory: &specs.LinuxMemory{Limit: p(int64(64 << 20))},
 	}}
 	g, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sh", "-c", "read x; cat /proc/self/cgroup; cat </dev/null; cat </dev/kmsg")
+	cmd := exec.Command("sh", "-c", "read x; cat /proc/self/cgroup; cat </dev/null; head -c1 </dev/kmsg")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -35,11 +35,11 @@ func (p *Process) Attend() (int, error) {
 	return status, err
 }
 
-// forwardable are the signals that P catches for the stage. Left out are those that
-// can't be caught, that say something about P itself (faults, its children, its own
-// job control, a closed pipe), Go's own SIGURG, and those that whoever started P has
+// Forwardable are the signals that who waits for another process passes on to it. Left out are those that
+// can't be caught, that say something about itself (faults, its children, its own
+// job control, a closed pipe), Go's own SIGURG, and those that whoever started it has
 // asked to be ignored (nohup).
-func forwardable() (all []os.Signal) {
+func Forwardable() (all []os.Signal) {
 	for n := unix.Signal(1); n < 65; n++ {
 		if signal.Ignored(n) {
 			continue

@@ -58,7 +58,7 @@ func Start(m userns.Mapping, name string, payload []byte, io Stdio) (*Process, e
 	caught := make(chan struct{})
 	go func() { // takes tens of microseconds a signal, and meanwhile the process starts
 		defer close(caught)
-		signal.Notify(p.signals, forwardable()...)
+		signal.Notify(p.signals, Forwardable()...)
 	}()
 	if io.In != nil {
 		p.tty = int(io.In.Fd())

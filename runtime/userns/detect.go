@@ -135,13 +135,16 @@ func helper(name string, capability uint) (string, *Problem) {
 }
 
 // haveSysAdmin tells whether CAP_SYS_ADMIN is effective.
-func haveSysAdmin() bool {
+func haveSysAdmin() bool { return haveCapability(unix.CAP_SYS_ADMIN) }
+
+// haveCapability tells whether a capability, of the first 32, is effective.
+func haveCapability(c uint) bool {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := unix.Capget(&hdr, &data[0]); err != nil {
 		return false
 	}
-	return data[0].Effective&(1<<unix.CAP_SYS_ADMIN) != 0
+	return data[0].Effective&(1<<c) != 0
 }
 
 // userName is the name of uid in a passwd(5) file, or "".

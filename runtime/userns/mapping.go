@@ -5,6 +5,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Range maps Size ids from Container (inside the namespace) to Host.
@@ -68,6 +70,10 @@ func SetgroupsDenied() bool {
 	b, err := os.ReadFile("/proc/self/setgroups")
 	return err == nil && strings.TrimSpace(string(b)) == "deny"
 }
+
+// MaySetGroups tells whether this process may let a user namespace that it makes call
+// setgroups(2), which takes CAP_SETGID.
+func MaySetGroups() bool { return haveCapability(unix.CAP_SETGID) }
 
 func identity(r []Range) bool {
 	return len(r) == 1 && r[0] == Range{0, 0, 1<<32 - 1}

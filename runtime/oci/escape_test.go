@@ -1,0 +1,217 @@
+package oci_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/cfs-project/cfs/runtime"
+	"github.com/cfs-project/cfs/runtime/oci"
+	"github.com/cfs-project/cfs/runtime/stage"
+)
+
+// The published ways out of containers of runc and crun, each tried on a container whose
+// files are the attacker's.
+
+// CVE-2019-5736: overwriting the runtime by /proc/PID/exe of a process that is entering.
+func TestOverwriteRuntime(t *testing.T) {
+	asRoot(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBox(t, `echo up; while :; do for p in /proc/[0-9]*; do [ $p = /proc/1 ] || { echo bad >>$p/exe; } 2>/dev/null && echo written $p; done; done`)
+	b.spec.Process.Args[0] = "/bin/sh"
+	c := b.start("box")
+	b.prints("up")
+	for range 3 {
+		// What enters is the runtime itself, until it executes /proc/self/exe, which is it again.
+		p, err := c.ProcessConfig()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Args = []string{"/proc/self/exe"}
+		_, _ = c.Exec(t.Context(), oci.ExecOptions{Process: p, Stdio: stage.Stdio{}})
+	}
+	after, err := os.Stat(self)
+	if err != nil || after.Size() != before.Size() || after.ModTime() != before.ModTime() {
+		t.Errorf("the program was written to: %v", err)
+	}
+}
+
+// CVE-2024-21626: a working directory by way of a descriptor that the runtime has left open,
+// to start with and in exec.
+func TestWorkingDirectoryByDescriptor(t *testing.T) {
+	asRoot(t)
+	for fd := 3; fd < 16; fd++ {
+		b := newBox(t, "stat -c %d:%i . /")
+		b.spec.Process.Cwd = fmt.Sprintf("/proc/self/fd/%d", fd)
+		status, err := b.Run(t.Context(), oci.RunOptions{CreateOptions: b.options("box")})
+		// The one that is no way out is the container's own root.
+		if here := strings.Fields(b.printed()); err == nil && (status != 0 || len(here) != 2 || here[0] != here[1]) {
+			t.Errorf("descriptor %d is a directory to be in: %q", fd, here)
+		}
+	}
+	b := newBox(t, "echo up; exec sleep 1000")
+	c := b.start("box")
+	b.prints("up")
+	p, err := c.ProcessConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Args = []string{"sh", "-c", "ls ../../../.."}
+	for fd := 3; fd < 16; fd++ {
+		p.Cwd = fmt.Sprintf("/proc/self/fd/%d", fd)
+		if s, err := c.Exec(t.Context(), oci.ExecOptions{Process: p}); err == nil {
+			t.Errorf("descriptor %d is a directory to be in: status %d", fd, s)
+		}
+	}
+}
+
+// CVE-2019-16884, CVE-2023-27561, CVE-2025-52881: /proc or /sys is a link of the image's, so that what
+// is written to and masked would be other files.
+func TestProcIsALink(t *testing.T) {
+	asRoot(t)
+	for _, name := range []string{"proc", "sys"} {
+		b := newBox(t, "true")
+		root := b.spec.Root.Path
+		if err := os.RemoveAll(filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("/tmp", filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := b.Create(t.Context(), b.options("box")); err == nil || !strings.Contains(err.Error(), "plain directory") {
+			t.Errorf("/%s is a link: %v", name, err)
+		}
+	}
+	// Nor may a volume be mounted over it whose files stand in for the kernel's.
+	b := newBox(t, "cat /proc/self/attr/current /proc/sys/kernel/hostname 2>/dev/null; stat -f -c %T /proc")
+	fake := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(fake, "self", "attr"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b.spec.Mounts = append(b.spec.Mounts, specs.Mount{Destination: "/tmp", Source: fake, Options: []string{"bind"}})
+	if err := os.Symlink("/proc", filepath.Join(b.spec.Root.Path, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if out := b.run(); !strings.HasSuffix(out, "proc\n") {
+		t.Errorf("printed %q", out)
+	}
+}
+
+// CVE-2021-30465: a mount's target becomes a link to the host while it is resolved. All names
+// are resolved inside the root, so wherever they lead is the container's.
+func TestTargetIsSwapped(t *testing.T) {
+	asRoot(t)
+	b := newBox(t, "true")
+	outside, src := t.TempDir(), t.TempDir()
+	root := b.spec.Root.Path
+	dir := filepath.Join(root, "swapped")
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			_ = os.Mkdir(dir, 0o755)
+			_ = os.Remove(dir)
+			_ = os.Symlink("/../../.."+outside, dir)
+			_ = os.Remove(dir)
+		}
+	}()
+	b.spec.Mounts = append(b.spec.Mounts, specs.Mount{Destination: "/swapped/x", Source: src, Options: []string{"bind"}})
+	for range 10 {
+		c, _, err := b.Create(t.Context(), b.options("box"))
+		if err == nil {
+			err = c.Delete(true)
+		}
+		_ = err // it may fail, but not reach the host
+		if left, _ := os.ReadDir(outside); len(left) > 0 {
+			t.Fatalf("made %v outside the root", left)
+		}
+	}
+	close(stop)
+	<-done
+}
+
+// CVE-2025-31133, CVE-2025-52565: /dev/null or /dev/console is a link of the image's to a
+// file that would then be mounted where it is masked, or made writable by the terminal's
+// place.
+func TestDevicesAreLinks(t *testing.T) {
+	asRoot(t)
+	b := newBox(t, "cat /proc/sysrq-trigger /proc/keys 2>/dev/null; stat -c %F /proc/keys; ls -l /dev/null | cut -c1")
+	root := b.spec.Root.Path
+	var mounts []specs.Mount
+	for _, m := range b.spec.Mounts { // its own /dev, which the image has
+		if !strings.HasPrefix(m.Destination, "/dev") {
+			mounts = append(mounts, m)
+		}
+	}
+	b.spec.Mounts, b.spec.Root.Readonly = mounts, false
+	for _, err := range []error{
+		os.MkdirAll(filepath.Join(root, "dev"), 0o755), os.RemoveAll(filepath.Join(root, "dev", "null")),
+		os.Symlink("/proc/sysrq-trigger", filepath.Join(root, "dev", "null")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := b.options("box")
+	_, _, err := b.Create(t.Context(), o)
+	if err == nil { // what was masked is masked by the host's null device
+		c, err := b.Open("box")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		await(t, c, specs.StateStopped)
+		if err := c.Delete(false); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.printed(); strings.Contains(got, "regular") {
+			t.Errorf("printed %q", got)
+		}
+		return
+	}
+	if !strings.Contains(err.Error(), "/dev/null") {
+		t.Errorf("%v", err)
+	}
+}
+
+// CVE-2022-29162: what exec starts has no inheritable capability that nobody asked for.
+func TestInheritableCapabilities(t *testing.T) {
+	asRoot(t)
+	b := newBox(t, "grep CapInh /proc/self/status; echo up; exec sleep 1000")
+	c := b.start("box")
+	b.prints("up")
+	if s := b.exec(c, "grep CapInh /proc/self/status"); s != 0 || strings.Count(b.printed(), "CapInh:\t0000000000000000\n") != 2 {
+		t.Errorf("status %d, printed %q", s, b.printed())
+	}
+}
+
+// What a container of this runtime finds open: its own three.
+func TestNoDescriptors(t *testing.T) {
+	asRoot(t)
+	b := newBox(t, "ls /proc/self/fd | tr '\\n' ' '; ls -l /proc/1/fd | grep -c -e socket -e cfs-test")
+	status, err := b.Run(t.Context(), oci.RunOptions{CreateOptions: b.options("box")})
+	if err != nil || status != 1 && status != runtime.StatusFailed { // grep counts none
+		t.Fatal(status, err)
+	}
+	if got := b.printed(); got != "0 1 2 3 0\n" {
+		t.Errorf("printed %q", got)
+	}
+}

@@ -1,0 +1,46 @@
+package runtime
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// A ProcessID names one process for ever: process ids are used again, but not with the same
+// time of start.
+type ProcessID struct {
+	PID int `json:"pid"`
+	// Start is when the process was started, in clock ticks since the machine was
+	// (proc_pid_stat(5)).
+	Start uint64 `json:"start"`
+}
+
+// IdentifyProcess looks a process up, as the caller sees it. One that has ended and is
+// not reaped yet is none.
+func IdentifyProcess(pid int) (ProcessID, error) {
+	b, err := os.ReadFile(procDir(pid) + "stat")
+	if err != nil {
+		return ProcessID{}, fmt.Errorf("%w: %w", ErrNotRunning, err)
+	}
+	// The name, in parentheses, may hold anything; the state is the first field after it.
+	_, rest, _ := strings.Cut(string(b[max(0, strings.LastIndexByte(string(b), ')')):]), " ")
+	f := strings.Fields(rest)
+	if len(f) < 20 {
+		return ProcessID{}, fmt.Errorf("process %d: its stat can't be read", pid)
+	}
+	if f[0] == "Z" || f[0] == "X" {
+		return ProcessID{}, fmt.Errorf("process %d: %w", pid, ErrNotRunning)
+	}
+	start, err := strconv.ParseUint(f[19], 10, 64)
+	if err != nil {
+		return ProcessID{}, fmt.Errorf("process %d: its stat can't be read: %w", pid, err)
+	}
+	return ProcessID{PID: pid, Start: start}, nil
+}
+
+// Alive tells whether that process runs.
+func (p ProcessID) Alive() bool {
+	now, err := IdentifyProcess(p.PID)
+	return err == nil && now == p
+}
