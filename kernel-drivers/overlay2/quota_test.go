@@ -50,7 +50,17 @@ func fill(name string, size int) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-func TestLimit(t *testing.T) {
+// TestLimits goes to QEMU where this kernel knows no project quotas.
+func TestLimits(t *testing.T) {
+	if !drivertest.Mounts(t, "xfs", "prjquota") {
+		drivertest.InVM(t, "^TestLimits$")
+		return
+	}
+	t.Run("bound", limitBounds)
+	t.Run("apart", limitsAreApart)
+}
+
+func limitBounds(t *testing.T) {
 	d, s, target, unmount := limited(t)
 	if err := fill(target+"/fits", 1<<20); err != nil {
 		t.Errorf("within the limit: %v", err)
@@ -82,7 +92,7 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-func TestLimitsAreApart(t *testing.T) {
+func limitsAreApart(t *testing.T) {
 	_, s, _, unmount := limited(t)
 	defer unmount()
 	_, other, _, unmountOther := limited(t)

@@ -59,8 +59,8 @@ func NeedsRoot(t testing.TB) {
 
 // Filesystem makes a filesystem of a type in a file and mounts it; "tmpfs" is one in
 // memory. mkfs.<type> is called with args. It is gone when t ends. It skips t where
-// the program or the kernel lacks it, or the mount option. A process that the test starts of its own binary, as
-// cowtest does, gets the same one.
+// the program or the kernel lacks it. A process that the test starts of its own
+// binary, as cowtest does, gets the same one.
 func Filesystem(t testing.TB, fstype, options string, args ...string) string {
 	t.Helper()
 	key := "DRIVERTEST_" + fstype
@@ -92,12 +92,6 @@ func Filesystem(t testing.TB, fstype, options string, args ...string) string {
 		return exec.Command("mount", "-t", fstype, "-o", options, source, at).CombinedOutput()
 	}
 	if out, err := mount(how + "," + options); err != nil {
-		if options != "" {
-			if _, err := mount(how); err == nil {
-				unix.Unmount(at, 0)
-				t.Skipf("SKIPPED: this kernel mounts %s without %s only", fstype, options)
-			}
-		}
 		t.Fatalf("mounting %s: %v: %s", fstype, err, out)
 	}
 	t.Cleanup(func() {
