@@ -150,7 +150,11 @@ func (b *builder) op() {
 	case 0:
 		os.Mkdir(p, 0o755)
 	case 1:
-		os.WriteFile(p, []byte(b.text()), 0o644)
+		// Not blocking, should it be a fifo by now.
+		if f, err := os.OpenFile(p, os.O_CREATE|os.O_WRONLY|os.O_TRUNC|unix.O_NONBLOCK, 0o644); err == nil {
+			f.WriteString(b.text())
+			f.Close()
+		}
 	case 2:
 		if f, err := os.OpenFile(p, os.O_CREATE|os.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o644); err == nil {
 			f.WriteAt([]byte("data"), int64(b.next(4))*4000)
