@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -19,6 +20,26 @@ func (f *Flags) Register() {
 	flag.IntVar(&f.Runs, "runs", 7, "measured rounds")
 	flag.StringVar(&f.Ground, "ground", "", "directory that holds the filesystem everything is on (default: memory)")
 	flag.StringVar(&f.JSON, "json", "", "also write the report to this file")
+}
+
+// ErrMissed is how a benchmark ends that missed a target.
+var ErrMissed = errors.New("a target was missed")
+
+// Publish prints a report, with each result as a ratio to one contestant's, and writes
+// it where the flags say. It fails with ErrMissed if a target was missed.
+func (f *Flags) Publish(r *Report, against string) error {
+	if err := r.Write(os.Stdout, against); err != nil {
+		return err
+	}
+	if f.JSON != "" {
+		if err := r.WriteJSON(f.JSON); err != nil {
+			return err
+		}
+	}
+	if !r.Met() {
+		return ErrMissed
+	}
+	return nil
 }
 
 // Main reads the command line and runs a benchmark program in a mount namespace

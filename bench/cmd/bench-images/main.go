@@ -11,7 +11,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/cfs-project/cfs/bench"
@@ -66,18 +65,7 @@ func (o options) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := r.Write(os.Stdout, podman); err != nil {
-		return err
-	}
-	if o.JSON != "" {
-		if err := r.WriteJSON(o.JSON); err != nil {
-			return err
-		}
-	}
-	if !r.Met() {
-		return errors.New("a target was missed")
-	}
-	return nil
+	return o.Publish(r, podman)
 }
 
 // can tells whether cfs has the commands, and notes which it lacks.

@@ -81,18 +81,7 @@ func (o options) run(ctx context.Context) (err error) {
 		return err
 	}
 	r.Judge(bench.Target{Workload: "mount", Contestant: many, Against: one, Difference: 10 * time.Millisecond})
-	if err := r.Write(os.Stdout, pipelined); err != nil {
-		return err
-	}
-	if o.JSON != "" {
-		if err := r.WriteJSON(o.JSON); err != nil {
-			return err
-		}
-	}
-	if !r.Met() {
-		return errors.New("a target was missed")
-	}
-	return nil
+	return o.Publish(r, pipelined)
 }
 
 // pack compresses the tar and compares.

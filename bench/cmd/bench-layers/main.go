@@ -10,7 +10,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/cfs-project/cfs/bench"
@@ -55,16 +54,5 @@ func (o options) run(ctx context.Context) (err error) {
 	if err := o.changes(ctx, r, g, img); err != nil {
 		return err
 	}
-	if err := r.Write(os.Stdout, floor); err != nil {
-		return err
-	}
-	if o.JSON != "" {
-		if err := r.WriteJSON(o.JSON); err != nil {
-			return err
-		}
-	}
-	if !r.Met() {
-		return errors.New("a target was missed")
-	}
-	return nil
+	return o.Publish(r, floor)
 }

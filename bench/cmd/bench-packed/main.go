@@ -36,8 +36,6 @@ func main() {
 	bench.Main("bench-packed", func(ctx context.Context) error { return o.run(ctx) })
 }
 
-var errMissed = errors.New("a target was missed")
-
 func (o options) run(ctx context.Context) (err error) {
 	if o.tar == "" {
 		if o.tar, err = debianroot.Tar(ctx); err != nil {
@@ -75,18 +73,7 @@ func (o options) run(ctx context.Context) (err error) {
 			r.Judge(t)
 		}
 	}
-	if err := r.Write(os.Stdout, "overlay"); err != nil {
-		return err
-	}
-	if o.JSON != "" {
-		if err := r.WriteJSON(o.JSON); err != nil {
-			return err
-		}
-	}
-	if !r.Met() {
-		return errMissed
-	}
-	return nil
+	return o.Publish(r, "overlay")
 }
 
 // contestants extracts and packs the tree.

@@ -75,18 +75,7 @@ func (o options) run(ctx context.Context) (err error) {
 	const workload = "run true"
 	r.Add(workload, 1, samples, order...)
 	r.Judge(bench.Target{Workload: workload, Contestant: "cfs", Against: "crun", Max: 5})
-	if err := r.Write(os.Stdout, "crun"); err != nil {
-		return err
-	}
-	if o.JSON != "" {
-		if err := r.WriteJSON(o.JSON); err != nil {
-			return err
-		}
-	}
-	if !r.Met() {
-		return errors.New("the target was missed")
-	}
-	return nil
+	return o.Publish(r, "crun")
 }
 
 func (o options) jobs(ctx context.Context, g *bench.Ground, layer imagegen.Layer) ([]bench.Job, []string, error) {

@@ -34,8 +34,6 @@ const (
 	memoryRow = "server memory" // for -only and -list
 )
 
-var errMissed = errors.New("a target was missed")
-
 func main() {
 	var o options
 	o.Register()
@@ -98,7 +96,7 @@ func (o options) run(ctx context.Context) (err error) {
 		}
 	}
 	if !r.Met() {
-		return errMissed
+		return bench.ErrMissed
 	}
 	return nil
 }
