@@ -247,7 +247,7 @@ func (ct *controller) attach(conn *controlConn, req controlRequest, files []*os.
 	if err := ct.streams.attach(client); err != nil {
 		return controlReply{}, err
 	}
-	defer ct.streams.detach(client)
+	defer ct.streams.leave(client)
 	ct.streams.resize(req.Rows, req.Cols)
 	if err := conn.send(controlReply{Running: true}); err != nil {
 		return controlReply{}, err

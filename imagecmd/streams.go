@@ -42,6 +42,9 @@ type streamClient struct {
 	stop [2]int // pipe; the copying of in ends when the second is closed
 	left chan struct{}
 	once sync.Once
+	// feeding is the copying of in. Whoever owns the files waits for it, by leave,
+	// before they are closed: their numbers could be others' by then.
+	feeding sync.WaitGroup
 }
 
 // newStreams makes the streams of a container that is about to start.
@@ -178,7 +181,9 @@ func (s *streams) feed(c *streamClient) {
 		return
 	}
 	to := s.in
+	c.feeding.Add(1)
 	go func() {
+		defer c.feeding.Done()
 		fdcopy.Until(int(to.Fd()), int(c.in.Fd()), c.stop[0])
 		if c.closesInput && !s.tty {
 			s.endInput()
@@ -206,6 +211,13 @@ func (s *streams) detach(c *streamClient) {
 		unix.Close(c.stop[1])
 		close(c.left)
 	})
+}
+
+// leave takes a client away and waits until nobody uses its files any more.
+func (s *streams) leave(c *streamClient) {
+	s.detach(c)
+	c.feeding.Wait()
+	unix.Close(c.stop[0])
 }
 
 // resize gives the container's terminal a size, in rows and columns.

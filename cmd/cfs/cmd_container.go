@@ -34,17 +34,25 @@ func containerCommands(t *terminal, g *globals) []*cobra.Command {
 	}
 }
 
-// eachContainer does something with every container that is named, says it, and goes on
-// where it fails.
+// eachContainer does something with every container that is named, and says its name.
 func eachContainer(t *terminal, args []string, do func(name string) error) error {
+	return each(t, args, func(name string) error {
+		err := do(name)
+		if err == nil {
+			t.print("%s\n", name)
+		}
+		return err
+	})
+}
+
+// each does something with everything that is named, and goes on where it fails.
+func each(t *terminal, args []string, do func(name string) error) error {
 	failed := false
 	for _, name := range args {
 		if err := do(name); err != nil {
 			t.fail(err)
 			failed = true
-			continue
 		}
-		t.print("%s\n", name)
 	}
 	if failed {
 		return &exitError{status: statusFailed}
@@ -152,17 +160,7 @@ func newRestart(t *terminal, g *globals) *cobra.Command {
 				return err
 			}
 			read()
-			failed := false
-			for _, name := range args {
-				if err := imagecmd.Restart(cmd.Context(), st, name, o, t.out); err != nil {
-					t.fail(err)
-					failed = true
-				}
-			}
-			if failed {
-				return &exitError{status: statusFailed}
-			}
-			return nil
+			return each(t, args, func(name string) error { return imagecmd.Restart(cmd.Context(), st, name, o, t.out) })
 		},
 	}
 	read = stopFlags(cmd, &o)
@@ -199,20 +197,13 @@ func newWait(t *terminal, g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			failed := false
-			for _, name := range args {
+			return each(t, args, func(name string) error {
 				status, err := imagecmd.Wait(cmd.Context(), dir, name)
-				if err != nil {
-					t.fail(err)
-					failed = true
-					continue
+				if err == nil {
+					t.print("%s\n", strconv.Itoa(status))
 				}
-				t.print("%s\n", strconv.Itoa(status))
-			}
-			if failed {
-				return &exitError{status: statusFailed}
-			}
-			return nil
+				return err
+			})
 		},
 	}
 }
