@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/docker/go-connections/nat"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/cfs-project/cfs/imagecmd/store"
@@ -29,6 +30,8 @@ type ContainerObject struct {
 	SizeRootFs  *int64 `json:",omitempty"` // the same with its image's
 	MountedAt   string `json:",omitempty"` // where on the host `cfs mount` shows it
 	Config      ContainerConfig
+	// NetworkSettings is nil for a mount.
+	NetworkSettings *NetworkSettings `json:",omitempty"`
 }
 
 // ContainerState is where a container is in its life.
@@ -48,6 +51,8 @@ type HostConfig struct {
 	AutoRemove     bool
 	ReadonlyRootfs bool
 	NetworkMode    string            `json:",omitempty"`
+	PortBindings   nat.PortMap       `json:",omitempty"` // that were asked for
+	PublishAll     bool              `json:"PublishAllPorts"`
 	LogConfig      *LogConfig        `json:",omitempty"`
 	Binds          []string          `json:",omitempty"` // SOURCE:TARGET:OPTIONS
 	Tmpfs          map[string]string `json:",omitempty"`
@@ -70,18 +75,20 @@ type LogConfig struct {
 
 // ContainerConfig is what a container runs.
 type ContainerConfig struct {
-	Hostname    string `json:",omitempty"`
-	Domainname  string `json:",omitempty"`
-	User        string
-	Tty         bool
-	OpenStdin   bool
-	Env         []string `json:",omitempty"`
-	Cmd         []string // the whole command, with the image's entrypoint
-	Image       string   // as it was asked for
-	WorkingDir  string
-	Labels      map[string]string `json:",omitempty"`
-	StopSignal  string            `json:",omitempty"`
-	StopTimeout *int              `json:",omitempty"` // seconds
+	Hostname   string `json:",omitempty"`
+	Domainname string `json:",omitempty"`
+	User       string
+	// ExposedPorts are those that the image or a person says there are.
+	ExposedPorts nat.PortSet `json:",omitempty"`
+	Tty          bool
+	OpenStdin    bool
+	Env          []string `json:",omitempty"`
+	Cmd          []string // the whole command, with the image's entrypoint
+	Image        string   // as it was asked for
+	WorkingDir   string
+	Labels       map[string]string `json:",omitempty"`
+	StopSignal   string            `json:",omitempty"`
+	StopTimeout  *int              `json:",omitempty"` // seconds
 }
 
 // inspectContainer fails with ErrNoContainer where there is none of that name.
@@ -104,6 +111,9 @@ func inspectContainer(st *store.Store, name string, size bool) (*ContainerObject
 	}
 	if c.MountedAt != "" && o.State.Running {
 		o.MountedAt = c.MountedAt
+	}
+	if c.MountedAt == "" {
+		o.NetworkSettings = c.networkSettings(o.State.Running)
 	}
 	o.GraphDriver = packed(st.ChainPaths(c.Layers))
 	if state.Driver != "" {
@@ -148,6 +158,7 @@ func (c *Container) hostConfig() HostConfig {
 	if o.OOMScoreAdj != nil {
 		h.OomScoreAdj = *o.OOMScoreAdj
 	}
+	h.PortBindings, h.PublishAll = o.portBindings(), o.PublishAll
 	h.LogConfig = &LogConfig{Type: "json-file", Config: map[string]string{}}
 	if o.Log.None {
 		h.LogConfig.Type = "none"
@@ -178,7 +189,7 @@ func (c *Container) objectConfig() ContainerConfig {
 	return ContainerConfig{
 		Hostname: o.Hostname, Domainname: o.Domainname, User: c.Process.User, Tty: o.TTY, OpenStdin: o.Interactive,
 		Env: c.Process.Env, Cmd: c.Command, Image: c.Image, WorkingDir: c.Process.Cwd,
-		Labels: o.Labels, StopSignal: o.StopSignal, StopTimeout: o.StopTimeout,
+		ExposedPorts: o.exposedPorts(), Labels: o.Labels, StopSignal: o.StopSignal, StopTimeout: o.StopTimeout,
 	}
 }
 

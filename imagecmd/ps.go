@@ -15,6 +15,7 @@ type ContainerRow struct {
 	Command string `json:"command"`
 	Created string `json:"created"`
 	Status  string `json:"status"`
+	Ports   string `json:"ports"`
 	Name    string `json:"name"`
 	Running bool   `json:"running"`
 }
@@ -37,8 +38,12 @@ func ListContainers(cs Containers, all bool, now time.Time) ([]ContainerRow, err
 		if err != nil {
 			return nil, err
 		}
+		ports := ""
+		if running && c.MountedAt == "" {
+			ports = describePorts(c.bound(), c.Options.Expose)
+		}
 		rows = append(rows, ContainerRow{
-			ID: c.ID, Image: c.Image, Command: strings.Join(c.Command, " "), Name: c.Name, Running: running,
+			ID: c.ID, Image: c.Image, Command: strings.Join(c.Command, " "), Name: c.Name, Running: running, Ports: ports,
 			Created: units.HumanDuration(now.Sub(c.Created)) + " ago",
 			Status:  c.describe(state, running, now),
 		})

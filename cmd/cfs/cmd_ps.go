@@ -46,13 +46,13 @@ func newPs(t *terminal, g *globals) *cobra.Command {
 			default:
 				w := tabwriter.NewWriter(t.out, 0, 0, 3, ' ', 0)
 				row := &terminal{out: w}
-				row.print("CONTAINER ID\tIMAGE\tCOMMAND\tCREATED\tSTATUS\tNAMES\n")
+				row.print("CONTAINER ID\tIMAGE\tCOMMAND\tCREATED\tSTATUS\tPORTS\tNAMES\n")
 				for _, r := range rows {
 					command := r.Command
 					if !noTrunc && len(command) > 20 {
 						command = command[:19] + "…"
 					}
-					row.print("%s\t%s\t%q\t%s\t%s\t%s\n", short(r.ID), r.Image, command, r.Created, r.Status, r.Name)
+					row.print("%s\t%s\t%q\t%s\t%s\t%s\t%s\n", short(r.ID), r.Image, command, r.Created, r.Status, r.Ports, r.Name)
 				}
 				return w.Flush()
 			}
