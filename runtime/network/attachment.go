@@ -30,6 +30,9 @@ type Attachment struct {
 	// Warning is what a person should know, or empty.
 	Warning string
 
+	// onlyNameserver tells that these servers answer there, and by their own addresses not.
+	onlyNameserver bool
+
 	ns       *os.File
 	host     bool // the host itself reaches the container's address
 	ends     []func() error

@@ -51,12 +51,26 @@ func Bridge(o Options) (*Attachment, error) {
 	return a, nil
 }
 
-// mayHaveBridge tells whether this process may change the host's network. One that only
-// is root in a user namespace, on the host's network, finds out when it tries.
+// mayHaveBridge tells whether this process may change the network that it is in: it has
+// CAP_NET_ADMIN, and in the user namespace that the network belongs to (ioctl_nsfs(2)).
 func mayHaveBridge() bool {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
-	return unix.Capget(&hdr, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_NET_ADMIN) != 0
+	if err := unix.Capget(&hdr, &data[0]); err != nil || data[0].Effective&(1<<unix.CAP_NET_ADMIN) == 0 {
+		return false
+	}
+	ns, err := os.Open("/proc/self/ns/net")
+	if err != nil {
+		return false
+	}
+	defer ns.Close()
+	fd, err := unix.IoctlRetInt(int(ns.Fd()), unix.NS_GET_USERNS)
+	if err != nil { // it is not below ours
+		return false
+	}
+	defer unix.Close(fd)
+	var owner, ours unix.Stat_t
+	return unix.Fstat(fd, &owner) == nil && unix.Stat("/proc/self/ns/user", &ours) == nil && owner.Ino == ours.Ino
 }
 
 // bridgeError says that it is the host which doesn't let us.

@@ -2,7 +2,6 @@ package network
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 
@@ -42,9 +41,6 @@ func masquerade(network subnet) error {
 	rules, err := c.GetRules(table, chain)
 	if err == nil && len(rules) == 1 && bytes.Equal(rules[0].UserData, comment) {
 		return nil
-	}
-	if err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("read rules of nftables: %w", err)
 	}
 	// A transaction. The first line is for the second, which fails where there is no table.
 	c.AddTable(table)

@@ -69,7 +69,7 @@ func (a *Attachment) ResolvConf(host string) string {
 		case !ok && strings.HasPrefix(strings.TrimSpace(line), "nameserver"):
 			continue // of which nothing can be made
 		case !ok:
-		case s.Is4() && !s.IsLoopback() && !s.IsUnspecified():
+		case !a.onlyNameserver && s.Is4() && !s.IsLoopback() && !s.IsUnspecified():
 			servers++
 		case a.Nameserver.IsValid() && !own:
 			line, own = "nameserver "+a.Nameserver.String(), true

@@ -24,15 +24,22 @@ var (
 // A userDriver serves one container's network. It fails with errNotInstalled where it
 // is a program that isn't there.
 type userDriver struct {
-	name   string
-	attach func(ctx context.Context, o Options) (end func() error, err error)
+	name string
+	// onlyForwards tells that the host's first name server answers at the network's own
+	// address alone.
+	onlyForwards bool
+	attach       func(ctx context.Context, o Options) (end func() error, err error)
 }
 
 var errNotInstalled = errors.New("not installed")
 
 // userDrivers are in the order they are tried. What is built in is last: the programs
 // have seen more networks, and forward pings.
-var userDrivers = []userDriver{{"pasta", attachPasta}, {"slirp4netns", attachSlirp}, {"netstack", attachNetstack}}
+var userDrivers = []userDriver{
+	{name: "pasta", onlyForwards: true, attach: attachPasta},
+	{name: "slirp4netns", attach: attachSlirp},
+	{name: "netstack", attach: attachNetstack},
+}
 
 // User connects a namespace with the outside without any privilege on the host but that
 // over the namespace: pasta, slirp4netns or what is built in turns its packets into
@@ -52,7 +59,7 @@ func User(ctx context.Context, o Options) (*Attachment, error) {
 		if err == nil {
 			return &Attachment{
 				Driver: d.name, Address: userAddress, Gateway: userGateway, Nameserver: userNameserver,
-				ns: o.Namespace, ends: []func() error{end},
+				onlyNameserver: d.onlyForwards, ns: o.Namespace, ends: []func() error{end},
 			}, nil
 		}
 		if !errors.Is(err, errNotInstalled) || chosen != "" {
