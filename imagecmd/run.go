@@ -161,6 +161,9 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 			return nil, chain, nil, err
 		}
 	}
+	if opts.Network == string(runtime.NetworkHost) && len(opts.Publish) > 0 {
+		fmt.Fprintln(os.Stderr, "cfs: WARNING: Published ports are discarded when using host network mode") // Docker's words
+	}
 	c, err = OpenContainers(st.Root()).Create(Container{
 		Name: o.Name, Image: o.Image, ImageID: image.ID, Layers: image.Config.RootFS.DiffIDs,
 		Driver: o.Driver, MaxSize: o.MaxSize, Command: proc.Args, Cmd: o.Command, Entrypoint: o.Entrypoint, AutoRemove: o.Remove,

@@ -41,8 +41,8 @@ type Attachment struct {
 
 // Options say which container is attached.
 type Options struct {
-	// Namespace is the container's network namespace, a file of /proc/PID/ns/net. The
-	// attachment does not close it, and needs it until Close.
+	// Namespace is the container's network namespace, opened by the path /proc/PID/ns/net.
+	// The attachment does not close it, and needs it until Close.
 	Namespace *os.File
 	// ID is the container's, from which its address is derived. Any text.
 	ID string

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	goruntime "runtime"
 	"strings"
 	"syscall"
@@ -20,39 +21,59 @@ import (
 // programTimeout bounds how long a program may take until the network is there.
 const programTimeout = 15 * time.Second
 
+// pastaSince is the date of the oldest pasta that is used. That of Debian 12 (2023-03-09)
+// delivers the last bytes of a connection again and again, and loses its end.
+const pastaSince = "20240220"
+
+// pastaDate finds the date in what `pasta --version` says: its versions are called
+// 2024_02_20.1e6f92b, and distributions' 0.0~git20230309.7c7625d-1 or 0^20240220.g1e6f92b-1.
+var pastaDate = regexp.MustCompile(`(20\d\d)_?([01]\d)_?([0-3]\d)`)
+
+// pastaTooOld tells whether a version is older than those that are used, or unknown.
+func pastaTooOld(version string) bool {
+	date := pastaDate.FindStringSubmatch(version)
+	return date == nil || strings.Join(date[1:], "") < pastaSince
+}
+
 // attachPasta has pasta(1) serve the namespace. It copies no address of the host's into
 // it, and lets nothing through to the host's loopback interface.
 func attachPasta(ctx context.Context, o Options) (func() error, error) {
+	path, err := exec.LookPath("pasta")
+	if err != nil {
+		return nil, errNotInstalled
+	}
+	short, cancel := context.WithTimeout(ctx, programTimeout)
+	defer cancel()
+	said, err := exec.CommandContext(short, path, "--version").Output()
+	if first, _, _ := strings.Cut(string(said), "\n"); err != nil || pastaTooOld(first) {
+		return nil, fmt.Errorf("%w: %s is older than %s", errNotInstalled, first, pastaSince)
+	}
 	return serve(ctx, o, "pasta", containerLink,
 		"--foreground", "--quiet", "--config-net", "--ipv4-only", "--ns-ifname", containerLink,
 		"--address", userAddress.Addr().String(), "--netmask", fmt.Sprint(userAddress.Bits()), "--gateway", userGateway.String(),
 		"--dns-forward", userNameserver.String(), "--no-map-gw",
 		"--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none",
-		"--netns", namespacePath)
+		"--netns", o.Namespace.Name())
 }
 
 // attachSlirp has slirp4netns(1) serve the namespace.
 func attachSlirp(ctx context.Context, o Options) (func() error, error) {
 	return serve(ctx, o, "slirp4netns", containerLink,
 		"--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox",
-		"--netns-type=path", namespacePath, containerLink)
+		"--netns-type=path", o.Namespace.Name(), containerLink)
 }
-
-// namespacePath is what a program knows the namespace by, a descriptor that it inherits.
-const namespacePath = "/proc/self/fd/3"
 
 // serve starts a program that serves the namespace, and returns once the interface
 // is there and has a route, or the program has ended.
 func serve(ctx context.Context, o Options, name, link string, args ...string) (end func() error, err error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, errNotInstalled)
+		return nil, errNotInstalled
 	}
 	var said bytes.Buffer
 	cmd := exec.Command(path, args...)
 	cmd.Stderr, cmd.Stdout = &said, &said
 	cmd.WaitDelay = time.Second // what it has started may hold them
-	cmd.ExtraFiles = []*os.File{o.Namespace}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	ended, started := make(chan struct{}), make(chan error)
 	go func() {

@@ -31,7 +31,7 @@ type userDriver struct {
 	attach       func(ctx context.Context, o Options) (end func() error, err error)
 }
 
-var errNotInstalled = errors.New("not installed")
+var errNotInstalled = errors.New("no usable program is installed")
 
 // userDrivers are in the order they are tried. What is built in is last: the programs
 // have seen more networks, and forward pings.
