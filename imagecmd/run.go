@@ -197,7 +197,7 @@ func (c *Container) run(req monitorRequest, out io.Writer) (int, error) {
 	if req.Interactive {
 		stdio.In = os.Stdin
 	}
-	p, err := stage.Start(mapping, monitorStage, payload, stdio)
+	p, err := c.startMonitor(mapping, req.Root, payload, stdio)
 	if err != nil {
 		return runtime.StatusFailed, errors.Join(err, c.discard())
 	}
