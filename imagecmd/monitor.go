@@ -241,6 +241,7 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		}
 	}
 	status, err = runtime.Run(m.l.Context(), runtime.Bundle{Dir: c.dir, Root: rootfs, Spec: spec}, o)
+	go m.net.close()
 	if files.streams != nil && err == nil {
 		files.streams.finish()
 	}

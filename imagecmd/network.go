@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/docker/go-connections/nat"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -25,6 +26,9 @@ type connection struct {
 	done       chan struct{}       // closed once the two below are there; nil where they won't be
 	attachment *network.Attachment // nil where nothing reaches out
 	err        error
+
+	once   sync.Once
+	closed error
 }
 
 // connect begins to give the container whose first process is pid its network, while
@@ -80,8 +84,14 @@ func networkHint(err error) string {
 	return text
 }
 
-// close ends the network.
+// close ends the network, once: the kernel takes its time, which begins when the container
+// has ended, while the root is still being unmounted.
 func (n *connection) close() error {
+	n.once.Do(func() { n.closed = n.end() })
+	return n.closed
+}
+
+func (n *connection) end() error {
 	if n.done != nil {
 		<-n.done
 	}
