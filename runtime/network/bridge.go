@@ -207,6 +207,9 @@ func addLink(o Options, bridge netlink.Link, network subnet) (netlink.Link, uint
 			continue
 		}
 		if err != nil {
+			if veth.Index != 0 { // it is there, but not on the bridge
+				err = errors.Join(err, removeLink(veth))
+			}
 			return nil, 0, fmt.Errorf("connect the container: %w", err)
 		}
 		return veth, number, nil
