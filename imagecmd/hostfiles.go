@@ -21,7 +21,7 @@ type hostFiles struct {
 }
 
 // writeHostFiles writes the files into dir and looks which targets root lacks. Who is in
-// another container's network has that one's files.
+// another container's network has links to that one's files, the same for both.
 func writeHostFiles(dir string, root *os.Root, n *connection, hostname string) (hostFiles, error) {
 	var h hostFiles
 	_, err := root.Lstat("etc")
@@ -31,8 +31,11 @@ func writeHostFiles(dir string, root *os.Root, n *connection, hostname string) (
 	} {
 		path := filepath.Join(dir, f.name)
 		if n.joined != nil {
-			path = n.joined.path(f.name)
-		} else if err := os.WriteFile(path, []byte(f.content), 0o644); err != nil {
+			err = errors.Join(removeIfThere(path), os.Link(n.joined.path(f.name), path))
+		} else {
+			err = os.WriteFile(path, []byte(f.content), 0o644)
+		}
+		if err != nil {
 			return h, err
 		}
 		target := "/etc/" + f.name
@@ -47,6 +50,14 @@ func writeHostFiles(dir string, root *os.Root, n *connection, hostname string) (
 		h.stubs = append(h.stubs, "etc")
 	}
 	return h, nil
+}
+
+func removeIfThere(path string) error {
+	err := os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // covered tells whether something a person asked for is mounted at a path, or above it.

@@ -21,7 +21,7 @@ func (m *monitor) spec(user runtime.User) (*specs.Spec, error) {
 	o := c.Options
 	spec := runtime.DefaultSpec(runtime.SpecOptions{
 		Args: c.Process.Args, Env: c.Process.Env, Cwd: c.Process.Cwd, User: user,
-		Hostname: m.net.hostname(), Network: netSpec(o),
+		Hostname: m.net.hostname(), Network: m.net.kind(),
 		Terminal: o.TTY, NoNewPrivileges: !o.Privileges, Mapping: mapping,
 	})
 	if err := o.shape(spec); err != nil {

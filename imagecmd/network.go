@@ -200,8 +200,12 @@ func (n *connection) hostname() string {
 	return n.c.ShortID()
 }
 
-// netSpec says which namespace the runtime makes for a network.
-func netSpec(o ContainerOptions) runtime.Network {
+// kind says which namespace the runtime makes, or takes from another container.
+func (n *connection) kind() runtime.Network {
+	o := n.c.Options
+	if n.joined != nil {
+		o = n.joined.Options
+	}
 	if o.Network == string(runtime.NetworkHost) {
 		return runtime.NetworkHost
 	}

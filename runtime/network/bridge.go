@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/internal/hint"
@@ -45,7 +44,7 @@ func Bridge(o Options) (*Attachment, error) {
 		MAC: hardwareAddr(net.address(number)), Warning: forwardingWarning(), ns: o.Namespace, host: true,
 		ends: []func() error{func() error { return removeLink(link) }},
 	}
-	if err := a.configure(); err != nil {
+	if err := configureLink(o.Namespace, a.Address, a.Gateway, 0); err != nil {
 		return nil, errors.Join(bridgeError(err), a.Close())
 	}
 	return a, nil
@@ -224,39 +223,6 @@ func removeLink(link netlink.Link) error {
 		return nil
 	}
 	return err
-}
-
-// configure gives the container's interface its address and routes.
-func (a *Attachment) configure() error {
-	h, err := netlink.NewHandleAt(netns.NsHandle(a.ns.Fd()), unix.NETLINK_ROUTE)
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	link, err := h.LinkByName(containerLink)
-	if err != nil {
-		return err
-	}
-	return configureLink(h, link, a.Address, a.Gateway)
-}
-
-// configureLink gives an interface an address and sends everything by it, in the
-// namespace of a handle.
-func configureLink(h *netlink.Handle, link netlink.Link, address netip.Prefix, gateway netip.Addr) error {
-	if err := h.AddrAdd(link, &netlink.Addr{IPNet: ipNet(address)}); err != nil {
-		return fmt.Errorf("set the container's address: %w", err)
-	}
-	if err := h.LinkSetUp(link); err != nil {
-		return err
-	}
-	if err := h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()}); err != nil {
-		return fmt.Errorf("set the container's default route: %w", err)
-	}
-	return nil
-}
-
-func ipNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
 // forwardingWarning switches the forwarding of packets on, or says that this can't be done.

@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"os"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -68,7 +66,7 @@ func attachNetstack(ctx context.Context, o Options) (end func() error, err error
 	s.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: nic}})
 	s.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(s, 0, maxConnecting, f.tcp).HandlePacket)
 	s.SetTransportProtocolHandler(udp.ProtocolNumber, udp.NewForwarder(s, f.udp).HandlePacket)
-	if err := configureTun(o.Namespace); err != nil {
+	if err := configureLink(o.Namespace, userAddress, userGateway, tunMTU); err != nil {
 		return nil, errors.Join(err, end())
 	}
 	return end, nil
@@ -93,23 +91,6 @@ func openTun(ns *os.File) (fd int, err error) {
 		return nil
 	})
 	return fd, err
-}
-
-// configureTun gives the device its address and routes.
-func configureTun(ns *os.File) error {
-	h, err := netlink.NewHandleAt(netns.NsHandle(ns.Fd()), unix.NETLINK_ROUTE)
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	link, err := h.LinkByName(containerLink)
-	if err != nil {
-		return err
-	}
-	if err := h.LinkSetMTU(link, tunMTU); err != nil {
-		return err
-	}
-	return configureLink(h, link, userAddress, userGateway)
 }
 
 // allowed tells whether a packet to an address is passed on, and to where: not to the

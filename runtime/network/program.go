@@ -1,7 +1,6 @@
 package network
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -70,7 +69,7 @@ func serve(ctx context.Context, o Options, name, link string, args ...string) (e
 	if err != nil {
 		return nil, errNotInstalled
 	}
-	var said bytes.Buffer
+	var said beginning
 	cmd := exec.Command(path, args...)
 	cmd.Stderr, cmd.Stdout = &said, &said
 	cmd.WaitDelay = time.Second // what it has started may hold them
@@ -96,7 +95,7 @@ func serve(ctx context.Context, o Options, name, link string, args ...string) (e
 	}
 	if err := awaitLink(ctx, o.Namespace, link, ended); err != nil {
 		_ = end()
-		if text := strings.TrimSpace(said.String()); text != "" {
+		if text := strings.TrimSpace(string(said)); text != "" {
 			err = fmt.Errorf("%w: %s", err, text)
 		}
 		return nil, err
@@ -127,4 +126,12 @@ func awaitLink(ctx context.Context, ns *os.File, name string, ended <-chan struc
 		case <-time.After(500 * time.Microsecond):
 		}
 	}
+}
+
+// A beginning is the first 4 KiB of what is written to it: why a program has failed.
+type beginning []byte
+
+func (b *beginning) Write(p []byte) (int, error) {
+	*b = append(*b, p[:min(len(p), 4<<10-len(*b))]...)
+	return len(p), nil
 }

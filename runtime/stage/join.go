@@ -13,11 +13,10 @@ import (
 // StartIn is [Start] in a user namespace that exists, of the same person, which the stage is
 // root of, and a new mount namespace. user is a file of /proc/PID/ns/user.
 func StartIn(user *os.File, name string, payload []byte, io Stdio) (*Process, error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	ours, theirs, err := newPair()
 	if err != nil {
-		return nil, fmt.Errorf("start %s: socketpair: %w", name, err)
+		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	ours, theirs := os.NewFile(uintptr(pair[0]), "link"), os.NewFile(uintptr(pair[1]), "link")
 	defer theirs.Close()
 	return begun(name, ours, payload, io, func() (*os.Process, error) {
 		return joined(user, name, [4]*os.File{io.In, io.Out, io.Err, theirs})

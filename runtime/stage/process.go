@@ -32,11 +32,10 @@ type Process struct {
 // its work, every signal that [Process.Attend] passes on is caught. The error wraps
 // [userns.ErrForbidden] where the host doesn't allow them.
 func Start(m userns.Mapping, name string, payload []byte, io Stdio) (*Process, error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	ours, theirs, err := newPair()
 	if err != nil {
-		return nil, fmt.Errorf("start %s: socketpair: %w", name, err)
+		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	ours, theirs := os.NewFile(uintptr(pair[0]), "link"), os.NewFile(uintptr(pair[1]), "link")
 	defer theirs.Close()
 
 	cmd := &exec.Cmd{
@@ -59,6 +58,15 @@ func Start(m userns.Mapping, name string, payload []byte, io Stdio) (*Process, e
 		err := m.Start(cmd)
 		return cmd.Process, err
 	})
+}
+
+// newPair is both ends of a link.
+func newPair() (ours, theirs *os.File, err error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	return os.NewFile(uintptr(pair[0]), "link"), os.NewFile(uintptr(pair[1]), "link"), nil
 }
 
 // begun starts a stage by start and sends it its payload.
