@@ -32,7 +32,8 @@ const (
 //	(hash, sink)      └──► write, scan
 //
 // one goroutine each, the first being the caller's. Pieces go around between
-// a free list and their users. The first failure cancels all.
+// a free list and their users; a decoder that can lends its own buffer instead,
+// and waits for it. The first failure cancels all.
 type pipeline struct {
 	o      PackOptions
 	ctx    context.Context
@@ -56,6 +57,7 @@ type piece struct {
 	b    []byte
 	n    int
 	used atomic.Int32
+	home chan *piece // where it goes when both are done
 }
 
 func newPipeline(ctx context.Context, o PackOptions, f *files) *pipeline {
@@ -78,9 +80,6 @@ func newPipeline(ctx context.Context, o PackOptions, f *files) *pipeline {
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
 	for range inputPieces {
 		p.inputFree <- make([]byte, inputSize)
-	}
-	for range tarPieces {
-		p.free <- &piece{b: make([]byte, tarSize)}
 	}
 	return p
 }
@@ -171,26 +170,29 @@ func (p *pipeline) decodeFrom(src *bufio.Reader) error {
 		return err
 	}
 	p.out.Compression = c
-	d, err := Decompress(src, c)
+	d, err := decompress(src, c, p.o.Blob != "" || p.o.DiffID != "")
 	if err != nil {
 		return err
 	}
 	defer d.Close()
+	if z, ok := d.(zstdReader); ok {
+		l := lender{p: p, piece: piece{home: make(chan *piece, 1)}}
+		if _, err := z.WriteTo(&l); err != nil && l.err == nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		return l.err
+	}
+	for range tarPieces {
+		p.free <- &piece{b: make([]byte, tarSize), home: p.free}
+	}
 	for {
 		b, err := take(p, p.free)
 		if err != nil {
 			return err
 		}
 		b.n, err = io.ReadFull(d, b.b)
-		p.out.TarSize += int64(b.n)
-		if err := p.bounded(); err != nil {
+		if err := p.pass(b); err != nil {
 			return err
-		}
-		if b.n > 0 {
-			b.used.Store(2)
-			if err := errors.Join(give(p, p.toHash, b), give(p, p.toWrite, b)); err != nil {
-				return err
-			}
 		}
 		// ErrUnexpectedEOF is ReadFull's own: a decoder wraps its.
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
@@ -200,6 +202,34 @@ func (p *pipeline) decodeFrom(src *bufio.Reader) error {
 			return fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 	}
+}
+
+// pass hands a piece to both its users.
+func (p *pipeline) pass(b *piece) error {
+	p.out.TarSize += int64(b.n)
+	if err := p.bounded(); err != nil || b.n == 0 {
+		return err
+	}
+	b.used.Store(2)
+	return errors.Join(give(p, p.toHash, b), give(p, p.toWrite, b))
+}
+
+// lender passes on what a decoder has in its own memory.
+type lender struct {
+	p     *pipeline
+	piece piece
+	err   error // that is not the decoder's
+}
+
+func (l *lender) Write(b []byte) (int, error) {
+	l.piece.b, l.piece.n = b, len(b)
+	if l.err = l.p.pass(&l.piece); l.err == nil && len(b) > 0 {
+		_, l.err = take(l.p, l.piece.home)
+	}
+	if l.err != nil {
+		return 0, l.err
+	}
+	return len(b), nil
 }
 
 // bounded refuses a tar that grows out of proportion.
@@ -257,7 +287,7 @@ func startWriteback(f *os.File, off, n int64) {
 
 func (p *pipeline) release(b *piece) {
 	if b.used.Add(-1) == 0 {
-		p.free <- b // never blocks: b came from there
+		b.home <- b // never blocks: there is room for all that come from there
 	}
 }
 

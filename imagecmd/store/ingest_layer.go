@@ -197,7 +197,7 @@ func (in *Ingest) streamedLayer(ctx context.Context, src LayerSource) (Layer, er
 		return Layer{}, err
 	}
 	defer rc.Close()
-	r := bufio.NewReaderSize(rc, 256<<10)
+	r := bufio.NewReader(rc) // for the first bytes; whoever reads more reads it directly
 	c, err := layerpack.Detect(r)
 	if err != nil {
 		return Layer{}, err
