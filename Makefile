@@ -34,6 +34,7 @@ unit: build
 	CFS_TEST_PASSTHROUGH=1 $(GO) test -count=1 -run 'Conformance|Partial|Metacopy|ACL' ./unionfs  # files passed through
 	$(GO) test -count=1 -tags man -run '^TestManPages$$' ./cmd/cfs
 	$(GO) run ./internal/testcount -- $(GO) test -json -timeout 15m ./...
+	$(GO) run ./internal/testcount -- $(GO) -C internal/suites test -json -timeout 15m ./...  # others' suites, of the drivers
 
 vm: ## drivers' tests on Debian's kernel in QEMU: project quotas, overlayfs before 6.5 (minutes; needs qemu-system-x86)
 	@./.ci/vm './kernel-drivers/overlay2:^TestConformance$$|Limit|OldWay' './kernel-drivers/btrfs:^TestConformance$$|Limit|Chang' \
@@ -42,6 +43,7 @@ vm: ## drivers' tests on Debian's kernel in QEMU: project quotas, overlayfs befo
 lint: ## gofmt, vet, staticcheck, import order
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not gofmt-ed:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet -tags man ./...
+	$(GO) -C internal/suites vet ./...
 	$(GO) run $(STATICCHECK) -tags man ./...
 	$(GO) test ./internal/importorder
 

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -17,21 +19,30 @@ import (
 // found by its name is read alone: names that it has through another target
 // (another compression of its layers) only Images knows.
 func (s *Store) Resolve(ctx context.Context, name string) (Image, error) {
-	raw, err := s.rawIndex()
-	if err != nil {
-		return Image{}, fmt.Errorf("find image %s: %w", name, err)
-	}
-	if near, ok := linesAbout(raw, name); ok {
-		if img, ok := s.findNear(ctx, near, name); ok {
-			return img, nil
+	for {
+		raw, err := s.rawIndex()
+		if err != nil {
+			return Image{}, fmt.Errorf("find image %s: %w", name, err)
+		}
+		if near, ok := linesAbout(raw, name); ok {
+			if img, ok := s.findNear(ctx, near, name); ok {
+				return img, nil
+			}
+		}
+		x, err := s.parseIndex(raw)
+		if err != nil {
+			return Image{}, fmt.Errorf("find image %s: %w", name, err)
+		}
+		img, err := s.find(ctx, x, name)
+		if !errors.Is(err, errRemoved) || ctx.Err() != nil {
+			return img, err
 		}
 	}
-	x, err := s.parseIndex(raw)
-	if err != nil {
-		return Image{}, fmt.Errorf("find image %s: %w", name, err)
-	}
-	return s.find(ctx, x, name)
 }
+
+// errRemoved is find's answer when somebody has removed the image since the index
+// was read: the name may be another's now.
+var errRemoved = errors.New("removed while it was read")
 
 // findNear finds the image that has the name, among the lines of its target.
 func (s *Store) findNear(ctx context.Context, x *index, name string) (Image, bool) {
@@ -66,6 +77,9 @@ func (s *Store) find(ctx context.Context, x *index, name string) (Image, error) 
 		return Image{}, err
 	}
 	r := read[img.Target.Digest]
+	if errors.Is(r.err, fs.ErrNotExist) && s.gone(line{Descriptor: img.Target}) {
+		return Image{}, fmt.Errorf("image %s: %w", shortID(img.ID), errRemoved)
+	}
 	if r.err != nil {
 		return Image{}, fmt.Errorf("image %s: %w", shortID(img.ID), r.err)
 	}
