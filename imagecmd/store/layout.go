@@ -182,7 +182,7 @@ func (s *Store) locked(ctx context.Context, fn func(x *index, write func() error
 // as a nameless one; one that gets a name needs no nameless line. ref nil only
 // keeps the target.
 func (x *index) claim(target ocispec.Descriptor, ref reference.Named) (before *ocispec.Descriptor) {
-	target = NamedDescriptor(target, ref)
+	target = x.inherit(NamedDescriptor(target, ref))
 	var kept []line
 	var losers []line
 	have := false
@@ -212,7 +212,6 @@ func (x *index) claim(target ocispec.Descriptor, ref reference.Named) (before *o
 	if !have {
 		x.Manifests = append(x.Manifests, line{Descriptor: target})
 	}
-	x.inherit(target.Digest)
 	return before
 }
 
