@@ -155,10 +155,11 @@ func (s *splitter) list(begin, end byte, each func() bool) bool {
 
 // value is a value of any kind.
 func (s *splitter) value() (v []byte, ok bool) {
-	c := s.next()
+	s.next()
 	start, depth := s.at, 0
 	for s.at < len(s.b) {
-		switch c = s.b[s.at]; c {
+		c := s.b[s.at]
+		switch c {
 		case '"':
 			if !s.text() {
 				return nil, false
