@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
 	"sync"
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/durable"
 )
 
 // Sizes of the pipeline, in bytes and pieces. Together they bound its memory
@@ -23,7 +23,6 @@ const (
 	inputPieces = 4
 	tarSize     = 256 << 10
 	tarPieces   = 8
-	flushEvery  = 8 << 20 // start writing back after so much
 )
 
 // pipeline is one run of Pack:
@@ -255,19 +254,15 @@ func (p *pipeline) hash() error {
 // write writes the tar and its table of contents.
 func (p *pipeline) write() error {
 	s, t := newTOCScanner(p.files.toc)
-	flushed := int64(0)
+	tar := durable.Writer{File: p.files.tar}
 	for b := range p.toWrite {
-		if _, err := p.files.tar.Write(b.b[:b.n]); err != nil {
+		if _, err := tar.Write(b.b[:b.n]); err != nil {
 			return fmt.Errorf("write tar: %w", err)
 		}
 		if _, err := s.Write(b.b[:b.n]); err != nil {
 			return err
 		}
 		p.release(b)
-		if s.pos-flushed >= flushEvery {
-			startWriteback(p.files.tar, flushed, s.pos-flushed)
-			flushed = s.pos
-		}
 	}
 	if p.cut {
 		return nil // decode says why
@@ -277,12 +272,6 @@ func (p *pipeline) write() error {
 	}
 	p.out.Entries = s.count
 	return t.finish(s)
-}
-
-// startWriteback lets the disk work while the layer still arrives, so that the
-// sync at the end has little left. Where it isn't possible, nothing is lost.
-func startWriteback(f *os.File, off, n int64) {
-	_ = unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE)
 }
 
 func (p *pipeline) release(b *piece) {
