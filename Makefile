@@ -32,6 +32,7 @@ test: lint unit ## lint, then every test; ends with passed, failed and skipped c
 unit: build
 	CFS_TRANSPORT=gofuse $(GO) test -count=1 ./unionfs  # on the reference transport
 	CFS_TEST_PASSTHROUGH=1 $(GO) test -count=1 -run 'Conformance|Partial|Metacopy|ACL' ./unionfs  # files passed through
+	$(GO) test -count=1 -tags man -run '^TestManPages$$' ./cmd/cfs
 	$(GO) run ./internal/testcount -- $(GO) test -json -timeout 15m ./...
 	$(GO) run ./internal/testcount -- $(GO) -C internal/suites test -json -timeout 15m ./...  # others' suites, of the drivers
 
@@ -41,9 +42,9 @@ vm: ## drivers' tests on Debian's kernel in QEMU: project quotas, overlayfs befo
 
 lint: ## gofmt, vet, staticcheck, import order
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not gofmt-ed:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
-	$(GO) vet ./...
+	$(GO) vet -tags man ./...
 	$(GO) -C internal/suites vet ./...
-	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(STATICCHECK) -tags man ./...
 	$(GO) test ./internal/importorder
 
 fuzz: ## run every fuzz target for FUZZTIME (default 20s)
@@ -69,8 +70,8 @@ bench-images: build ## image commands against podman and skopeo, with a registry
 bench-run: build ## cfs run against crun on the same bundle
 	$(GO) run ./bench/cmd/bench-run -runs $(RUNS)
 
-man: build ## man pages into out/man
-	bin/cfs man out/man
+man: ## man pages into out/man
+	$(GO) run -tags man -ldflags '$(LDFLAGS)' ./cmd/cfs man out/man
 
 install: build man ## install the binary and the man pages below PREFIX
 	install -D -m 755 bin/cfs $(DESTDIR)$(PREFIX)/bin/cfs

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,7 +28,7 @@ func OpenContainers(root string) Containers { return Containers{root: root} }
 
 func (cs Containers) dir() string { return filepath.Join(cs.root, "containers") }
 
-var nameRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
+var nameRule = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`) })
 
 // Create makes the directory of a new container, held by this process. It
 // appears whole or not at all: it is made under a name that no reader looks at.
@@ -65,7 +66,7 @@ func (cs Containers) Create(c Container) (*Container, error) {
 
 // freeName refuses a name that is none, or that a container has. The names are locked.
 func (cs Containers) freeName(name string) error {
-	if !nameRule.MatchString(name) {
+	if !nameRule().MatchString(name) {
 		return fmt.Errorf("invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name)
 	}
 	all, err := cs.List()
