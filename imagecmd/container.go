@@ -72,6 +72,7 @@ type Container struct {
 // A State is what changes in a container's life.
 type State struct {
 	Driver   string    `json:"driver,omitempty"` // the driver in use
+	Filled   bool      `json:"filled,omitempty"` // its volumes got what the image has
 	Pid      int       `json:"pid,omitempty"`    // of its process 1, as its monitor sees it, while it runs
 	Paused   bool      `json:"paused,omitempty"`
 	Started  time.Time `json:"started,omitzero"`
@@ -79,6 +80,9 @@ type State struct {
 	Status   int       `json:"status"`          // exit status of its process once Finished
 	Error    string    `json:"error,omitempty"` // why cfs could not run it
 }
+
+// root is that of the store.
+func (c *Container) root() string { return filepath.Dir(filepath.Dir(c.dir)) }
 
 // Dir is the container's directory.
 func (c *Container) Dir() string { return c.dir }
@@ -156,8 +160,9 @@ func (c *Container) take(how int) error {
 	return nil
 }
 
-// remove deletes the container, which this process holds. The configuration
-// goes last: until then the container is there to be removed again.
+// remove deletes the container, which this process holds, and with one that was to go
+// with its process its anonymous volumes. The configuration goes last: until then the
+// container is there to be removed again.
 func (c *Container) remove(ctx context.Context, drivers []cow.Driver) error {
 	// Whoever reads the change, for a commit perhaps, gets all of it.
 	if lock, err := c.lockReading(unix.LOCK_EX); err == nil {
@@ -176,6 +181,9 @@ func (c *Container) remove(ctx context.Context, drivers []cow.Driver) error {
 	}
 	err := os.RemoveAll(gone)
 	c.close()
+	if c.AutoRemove {
+		err = errors.Join(err, OpenVolumes(c.root()).removeVolumes(c.anonymous()))
+	}
 	return err
 }
 

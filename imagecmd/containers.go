@@ -38,10 +38,7 @@ func (cs Containers) Create(c Container) (*Container, error) {
 	}
 	c.ID = hex.EncodeToString(id[:])
 	c.Created = time.Now().UTC()
-	if err := os.MkdirAll(cs.dir(), 0o711); err != nil {
-		return nil, err
-	}
-	names, err := cs.lockNames()
+	names, err := cs.makeAndLockNames()
 	if err != nil {
 		return nil, err
 	}
@@ -51,14 +48,18 @@ func (cs Containers) Create(c Container) (*Container, error) {
 			return nil, err
 		}
 	}
+	undo, err := cs.makeVolumes(c.Options.Mounts)
+	if err != nil {
+		return nil, err
+	}
 	tmp := filepath.Join(cs.dir(), ".new-"+c.ID)
 	if err := os.Mkdir(tmp, 0o700); err != nil {
-		return nil, err
+		return nil, errors.Join(err, undo())
 	}
 	made, err := c.fill(tmp, filepath.Join(cs.dir(), c.ID))
 	if err != nil {
 		os.RemoveAll(tmp)
-		return nil, err
+		return nil, errors.Join(err, undo())
 	}
 	return made, nil
 }
@@ -178,10 +179,12 @@ func (cs Containers) sweep(ctx context.Context, drivers []cow.Driver) error {
 			}
 		}
 	}
+	errs = append(errs, OpenVolumes(cs.root).sweep())
 	all, err := cs.List()
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
+	names.Close() // who removes a volume takes it
 	for _, c := range all {
 		if !c.AutoRemove {
 			continue

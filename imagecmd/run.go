@@ -61,7 +61,8 @@ type ContainerOptions struct {
 type ShapeOptions struct {
 	ReadOnly    bool              `json:"readOnlyRoot,omitempty"` // the root can't be written to
 	Mounts      []MountOption     `json:"mounts,omitempty"`
-	ShmSize     int64             `json:"shmSize,omitempty"` // bytes of /dev/shm; 0: Docker's 64 MiB
+	VolumesFrom []string          `json:"volumesFrom,omitempty"` // CONTAINER[:MODE], whose volumes are among the mounts
+	ShmSize     int64             `json:"shmSize,omitempty"`     // bytes of /dev/shm; 0: Docker's 64 MiB
 	CapAdd      []string          `json:"capAdd,omitempty"`
 	CapDrop     []string          `json:"capDrop,omitempty"`
 	Privileged  bool              `json:"privileged,omitempty"` // all capabilities and devices, nothing masked
@@ -147,6 +148,9 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 		return nil, chain, nil, err
 	}
 	opts := o.ContainerOptions
+	if opts.Mounts, err = OpenContainers(st.Root()).assemble(opts.Mounts, opts.VolumesFrom, image.Config.Config.Volumes); err != nil {
+		return nil, chain, nil, err
+	}
 	if opts.StopSignal == "" {
 		opts.StopSignal = image.Config.Config.StopSignal
 	}
@@ -214,6 +218,7 @@ func (c *Container) discard() error {
 	if s, err := c.State(); err != nil || s.Driver != "" {
 		return err
 	}
+	c.AutoRemove = true // and so do the volumes that were made for it
 	return c.remove(context.Background(), nil)
 }
 

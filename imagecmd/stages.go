@@ -26,6 +26,7 @@ func Stages() stage.Table {
 		readStage:    readMain,
 		migrateStage: migrateMain,
 		applyStage:   applyMain,
+		fillStage:    fillMain,
 	}
 }
 

@@ -71,6 +71,7 @@ Start here:
 	cmd.AddCommand(containerCommands(t, g)...)
 	image.AddCommand(newPull(t, g), newPush(t, g))
 	cmd.AddCommand(newPull(t, g), newPush(t, g), newLogin(t, g), newLogout(t, g), newSearch(t, g), newManifest(t, g))
+	cmd.AddCommand(newVolume(t, g))
 	return cmd
 }
 
