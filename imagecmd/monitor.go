@@ -138,24 +138,15 @@ func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 	}
 	defer first.Kill()
 	snap := c.snapshot(m.req.Chain)
-	if before.Driver == "" {
-		err = d.Create(ctx, snap)
-	} else {
-		err = c.handOver(ctx, m.all, d, before, snap)
-	}
-	if err != nil {
+	if err := c.prepareRoot(ctx, m.all, d, before, snap); err != nil {
 		return runtime.StatusFailed, err
 	}
 	m.state.Driver = d.Name()
-	if err := c.limit(ctx, d, snap); err != nil {
-		return runtime.StatusFailed, err
-	}
-	rootfs := filepath.Join(c.dir, containerRootfs)
-	mount, err := d.Mount(ctx, snap, rootfs, cow.MountOptions{AllowOther: true, Suid: true, Source: c.Image})
+	rootfs, unmount, err := c.mountRoot(ctx, d, snap)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	defer func() { err = errors.Join(err, mount.Unmount()) }()
+	defer func() { err = errors.Join(err, unmount()) }()
 	if !c.AutoRemove {
 		if err := c.setState(m.state); err != nil {
 			return runtime.StatusFailed, err

@@ -27,6 +27,8 @@ func Stages() stage.Table {
 		migrateStage: migrateMain,
 		applyStage:   applyMain,
 		fillStage:    fillMain,
+		copyStage:    copyMain,
+		holdStage:    holdMain,
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -142,7 +141,7 @@ func (v *Volume) fill(ctx context.Context, rootfs, from string, rootless bool) e
 	if err := os.RemoveAll(filling); err != nil { // a killed process's
 		return err
 	}
-	if err := copyInto(ctx, v.dir, volumeFilling, "/proc/self/fd/"+strconv.Itoa(int(src.Fd()))+"/.", rootless); err != nil {
+	if err := copyInto(ctx, v.dir, volumeFilling, procPath(src)+"/.", rootless); err != nil {
 		return errors.Join(err, os.RemoveAll(filling))
 	}
 	if err := syncfs(filling); err != nil {

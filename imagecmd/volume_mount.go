@@ -8,7 +8,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -173,7 +172,7 @@ func (c *Container) pinSubpaths(mounts []specs.Mount) (release func(), err error
 			return nil, fmt.Errorf("volume %s: cannot access path %s: %w", m.Source, m.Subpath, errors.Unwrap(err))
 		}
 		files = append(files, f)
-		mounts[i].Source = "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
+		mounts[i].Source = procPath(f)
 	}
 	return release, nil
 }
