@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Root is the root of the tree in the directory dir as an entry, which no diff lists:
-// its attributes, and the extended ones that are carried. It has no path.
+// Root is the root of the tree in the directory dir as an entry, whatever it is compared
+// with: its attributes, and the extended ones that are carried. It has no path.
 func Root(dir string) (Entry, error) {
 	fd, err := openDir(unix.AT_FDCWD, dir)
 	if err != nil {

@@ -60,6 +60,7 @@ type Container struct {
 	Entrypoint *string          `json:"entrypoint,omitempty"` // what the person said in place of the image's
 	Created    time.Time        `json:"created"`              //
 	AutoRemove bool             `json:"autoRemove,omitempty"` // goes with its process or mount
+	CIDFile    string           `json:"cidFile,omitempty"`    // got its ID
 	MountedAt  string           `json:"mountedAt,omitempty"`  // target of `cfs mount`, else empty
 	ReadOnly   bool             `json:"readOnly,omitempty"`   // mounted without an upper
 	Process    process          `json:"process,omitzero"`     // what it runs; the command is its argv

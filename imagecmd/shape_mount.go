@@ -28,8 +28,11 @@ type MountOption struct {
 	MakeSource bool `json:"makeSource,omitempty"`
 	// Spec is what -v said, with an absolute source; empty for all else.
 	Spec string `json:"spec,omitempty"`
-	// Mode is the options that -v said.
+	// Mode is the options that -v or --tmpfs said.
 	Mode string `json:"mode,omitempty"`
+	// Long tells that --mount said it, From that it is another container's.
+	Long bool   `json:"long,omitempty"`
+	From string `json:"from,omitempty"`
 
 	// What follows is of volumes.
 
@@ -133,7 +136,7 @@ var tmpfsDefaults = []string{"nosuid", "nodev", "noexec"}
 // ParseTmpfs reads TARGET[:OPTION[,OPTION…]], options of mount(8).
 func ParseTmpfs(s string) (MountOption, error) {
 	target, opts, _ := strings.Cut(s, ":")
-	m := MountOption{Type: mountTmpfs}
+	m := MountOption{Type: mountTmpfs, Mode: opts}
 	var err error
 	if m.Target, err = mountTarget(target); err != nil {
 		return m, err

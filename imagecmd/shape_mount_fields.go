@@ -21,7 +21,7 @@ type mountFields struct {
 // ParseMount reads Docker's --mount: KEY[=VALUE],…, in CSV.
 func ParseMount(s string) (MountOption, error) {
 	fields, err := csv.NewReader(strings.NewReader(s)).Read()
-	f := mountFields{m: MountOption{Type: mountVolume}, bind: "rbind", read: "rw", spread: "rprivate", mode: "mode=1777"}
+	f := mountFields{m: MountOption{Type: mountVolume, Long: true}, bind: "rbind", read: "rw", spread: "rprivate", mode: "mode=1777"}
 	for _, field := range fields {
 		if err == nil {
 			err = f.set(field)

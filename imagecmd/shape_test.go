@@ -50,6 +50,7 @@ func TestParseMounts(t *testing.T) {
 			Type: "volume", Source: "vol", Target: "/b", DriverOptions: map[string]string{"o": "bind", "device": "/d"}, Options: []string{"rbind", "rw", "rprivate"},
 		},
 	} {
+		want.Long = true
 		got, err := ParseMount(s)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v %s", s, err, diff)
@@ -65,7 +66,7 @@ func TestParseMounts(t *testing.T) {
 		}
 	}
 	got, err := ParseTmpfs("/t:exec,size=1m")
-	if diff := cmp.Diff(MountOption{Type: "tmpfs", Target: "/t", Options: []string{"nosuid", "nodev", "exec", "size=1m"}}, got); diff != "" || err != nil {
+	if diff := cmp.Diff(MountOption{Type: "tmpfs", Target: "/t", Mode: "exec,size=1m", Options: []string{"nosuid", "nodev", "exec", "size=1m"}}, got); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
 }

@@ -77,6 +77,8 @@ func OpenVolumes(root string) Volumes { return Volumes{root: root} }
 
 func (vs Volumes) dir() string { return filepath.Join(vs.root, "volumes") }
 
+func (vs Volumes) path(name string) string { return filepath.Join(vs.dir(), name) }
+
 // checkVolumeName refuses what is none, in Docker's words.
 func checkVolumeName(name string) error {
 	switch {
@@ -101,7 +103,7 @@ func (vs Volumes) Find(name string) (*Volume, error) {
 	if !nameRule.MatchString(name) {
 		return nil, missing
 	}
-	v := &Volume{dir: filepath.Join(vs.dir(), name)}
+	v := &Volume{dir: vs.path(name)}
 	err := readJSON(filepath.Join(v.dir, volumeConfig), v)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, missing
@@ -175,7 +177,7 @@ func (vs Volumes) make(v Volume) (made bool, err error) {
 	if err := writeJSON(filepath.Join(tmp, volumeConfig), v); err != nil {
 		return false, err
 	}
-	if err := os.Rename(tmp, filepath.Join(vs.dir(), v.Name)); err != nil {
+	if err := os.Rename(tmp, vs.path(v.Name)); err != nil {
 		return false, err
 	}
 	return true, durable.SyncDir(vs.dir())
@@ -254,7 +256,7 @@ func (vs Volumes) takeAway(name string) (gone string, err error) {
 		return "", err
 	}
 	gone = filepath.Join(vs.dir(), ".gone-"+hex.EncodeToString(id[:]))
-	err = os.Rename(filepath.Join(vs.dir(), name), gone)
+	err = os.Rename(vs.path(name), gone)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = sentencef(ErrNoVolume, "No such volume: %s", name)
 	}

@@ -189,6 +189,9 @@ func beneath(at string, root cow.Entry, entries iter.Seq2[cow.Entry, error]) ite
 			return
 		}
 		for e, err := range entries {
+			if e.Path == "/" && err == nil {
+				continue
+			}
 			e.Path = at + e.Path
 			if !yield(e, err) {
 				return

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -86,7 +85,7 @@ func (cs Containers) volumesFrom(spec string) ([]MountOption, error) {
 		if m.Type == mountTmpfs {
 			continue
 		}
-		m.Spec, m.NoCopy = "", true // whose it is has filled it
+		m.Spec, m.Long, m.From, m.NoCopy = "", false, c.ID, true // whose it is has filled it
 		m.Options = slices.Clone(m.Options)
 		if read == "rro" && m.writable() {
 			m.Options[1], m.Mode = read, "ro"
@@ -109,7 +108,7 @@ func (cs Containers) makeVolumes(mounts []MountOption) (undo func() error, err e
 	undo = func() error {
 		var errs []error
 		for _, name := range made {
-			errs = append(errs, os.RemoveAll(filepath.Join(vs.dir(), name)))
+			errs = append(errs, os.RemoveAll(vs.path(name)))
 		}
 		return errors.Join(errs...)
 	}
