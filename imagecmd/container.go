@@ -60,6 +60,7 @@ type Container struct {
 	Entrypoint *string          `json:"entrypoint,omitempty"` // what the person said in place of the image's
 	Created    time.Time        `json:"created"`              //
 	AutoRemove bool             `json:"autoRemove,omitempty"` // goes with its process or mount
+	CIDFile    string           `json:"cidFile,omitempty"`    // got its ID
 	MountedAt  string           `json:"mountedAt,omitempty"`  // target of `cfs mount`, else empty
 	ReadOnly   bool             `json:"readOnly,omitempty"`   // mounted without an upper
 	Process    process          `json:"process,omitzero"`     // what it runs; the command is its argv
@@ -72,6 +73,7 @@ type Container struct {
 // A State is what changes in a container's life.
 type State struct {
 	Driver   string    `json:"driver,omitempty"` // the driver in use
+	Filled   bool      `json:"filled,omitempty"` // its volumes got what the image has
 	Pid      int       `json:"pid,omitempty"`    // of its process 1, as its monitor sees it, while it runs
 	Paused   bool      `json:"paused,omitempty"`
 	Started  time.Time `json:"started,omitzero"`
@@ -79,6 +81,9 @@ type State struct {
 	Status   int       `json:"status"`          // exit status of its process once Finished
 	Error    string    `json:"error,omitempty"` // why cfs could not run it
 }
+
+// root is that of the store.
+func (c *Container) root() string { return filepath.Dir(filepath.Dir(c.dir)) }
 
 // Dir is the container's directory.
 func (c *Container) Dir() string { return c.dir }
@@ -156,8 +161,9 @@ func (c *Container) take(how int) error {
 	return nil
 }
 
-// remove deletes the container, which this process holds. The configuration
-// goes last: until then the container is there to be removed again.
+// remove deletes the container, which this process holds, and with one that was to go
+// with its process its anonymous volumes. The configuration goes last: until then the
+// container is there to be removed again.
 func (c *Container) remove(ctx context.Context, drivers []cow.Driver) error {
 	// Whoever reads the change, for a commit perhaps, gets all of it.
 	if lock, err := c.lockReading(unix.LOCK_EX); err == nil {
@@ -176,6 +182,9 @@ func (c *Container) remove(ctx context.Context, drivers []cow.Driver) error {
 	}
 	err := os.RemoveAll(gone)
 	c.close()
+	if c.AutoRemove {
+		err = errors.Join(err, OpenVolumes(c.root()).removeVolumes(c.anonymous()))
+	}
 	return err
 }
 

@@ -26,6 +26,7 @@ type controlRequest struct {
 	Signal int            `json:",omitempty"`
 	Attach *attachRequest `json:",omitempty"`
 	Exec   *execRequest   `json:",omitempty"`
+	Copy   *copyRequest   `json:",omitempty"`
 	// Rows and Cols are the size of the terminal of who asks, where it has one.
 	Rows, Cols uint16 `json:",omitempty"`
 }
@@ -38,6 +39,7 @@ const (
 	opPause   = "pause"   // stop all processes
 	opUnpause = "unpause" // let them go on
 	opTop     = "top"     // the container's processes
+	opCopy    = "copy"    // the descriptor is of a tar; answered when it was read or written
 	opFlush   = "flush"   // write what programs have changed in memory that they map from files
 )
 
@@ -56,6 +58,8 @@ type controlReply struct {
 	Status  int   `json:",omitempty"` // exit status of what was waited for
 	Pids    []int `json:",omitempty"`
 	Ended   bool  `json:",omitempty"` // with the status, the container has
+
+	Copied *copyAnswer `json:",omitempty"`
 }
 
 // maxControl bounds a message, in bytes: the arguments and environment of a process.

@@ -98,7 +98,7 @@ func (m *monitor) run() (status int, err error) {
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	m.state = State{Driver: before.Driver, Started: time.Now().UTC()}
+	m.state = State{Driver: before.Driver, Filled: before.Filled, Started: time.Now().UTC()}
 	// What is done below must be done although P is gone, so not under its context.
 	defer func() {
 		m.state.Finished, m.state.Status, m.state.Pid, m.state.Paused = time.Now().UTC(), status, 0, false
@@ -138,24 +138,15 @@ func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 	}
 	defer first.Kill()
 	snap := c.snapshot(m.req.Chain)
-	if before.Driver == "" {
-		err = d.Create(ctx, snap)
-	} else {
-		err = c.handOver(ctx, m.all, d, before, snap)
-	}
-	if err != nil {
+	if err := c.prepareRoot(ctx, m.all, d, before, snap); err != nil {
 		return runtime.StatusFailed, err
 	}
 	m.state.Driver = d.Name()
-	if err := c.limit(ctx, d, snap); err != nil {
-		return runtime.StatusFailed, err
-	}
-	rootfs := filepath.Join(c.dir, containerRootfs)
-	mount, err := d.Mount(ctx, snap, rootfs, cow.MountOptions{AllowOther: true, Suid: true, Source: c.Image})
+	rootfs, unmount, err := c.mountRoot(ctx, d, snap)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	defer func() { err = errors.Join(err, mount.Unmount()) }()
+	defer func() { err = errors.Join(err, unmount()) }()
 	if !c.AutoRemove {
 		if err := c.setState(m.state); err != nil {
 			return runtime.StatusFailed, err
@@ -167,6 +158,10 @@ func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 // process runs the container's process in the mounted root.
 func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options) (status int, err error) {
 	c := m.c
+	if err := c.fillVolumes(m.req.Root, rootfs, !m.state.Filled); err != nil {
+		return runtime.StatusFailed, err
+	}
+	m.state.Filled = true
 	user, err := runtime.LookupUser(rootfs, c.Process.User)
 	if err != nil {
 		return runtime.StatusFailed, err
@@ -180,6 +175,11 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
+	release, err := c.pinSubpaths(spec.Mounts)
+	if err != nil {
+		return runtime.StatusFailed, err
+	}
+	defer release()
 	root, err := os.OpenRoot(rootfs)
 	if err != nil {
 		return runtime.StatusFailed, err

@@ -24,6 +24,9 @@ func (c *Container) spec(user runtime.User) (*specs.Spec, error) {
 		Hostname: c.hostname(o), Network: runtime.Network(o.Network),
 		Terminal: o.TTY, NoNewPrivileges: !o.Privileges, Mapping: mapping,
 	})
+	if o.ShapeOptions, err = c.withVolumes(o.ShapeOptions); err != nil {
+		return nil, err
+	}
 	if err := o.shape(spec); err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func (o ShapeOptions) shape(s *specs.Spec) error {
 	if o.ShmSize > 0 {
 		setMountOption(s.Mounts, "/dev/shm", "size=", fmt.Sprintf("size=%d", o.ShmSize))
 	}
-	for _, m := range o.Mounts {
+	for _, m := range outermostFirst(o.Mounts) {
 		mounted, err := m.mount()
 		if err != nil {
 			return err

@@ -33,6 +33,7 @@ func commands() []command {
 		{"logout", newLogout},
 		{"search", newSearch},
 		{"manifest", newManifest},
+		{"volume", newVolume},
 		{"driver", newDriver},
 		{"system", newSystem},
 		{"info", newInfo},
