@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/docker/go-connections/nat"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/cfs-project/cfs/imagecmd/store"
@@ -69,6 +70,7 @@ type ContainerConfig struct {
 	AttachStdin  bool // to the command that made it, as the next
 	AttachStdout bool
 	AttachStderr bool
+	ExposedPorts nat.PortSet `json:",omitempty"` // those that the image or a person says there are
 	Tty          bool
 	OpenStdin    bool
 	StdinOnce    bool
@@ -97,7 +99,7 @@ func inspectContainer(st *store.Store, name string, size bool) (*ContainerObject
 	o := &ContainerObject{
 		ID: c.ID, Created: c.Created, Args: []string{}, State: c.objectState(state), Image: c.ImageID,
 		Name: "/" + c.Label(), Driver: state.Driver, Platform: "linux",
-		HostConfig: c.hostConfig(), Config: c.objectConfig(), Mounts: c.mountPoints(), NetworkSettings: c.networkSettings(),
+		HostConfig: c.hostConfig(), Config: c.objectConfig(), Mounts: c.mountPoints(), NetworkSettings: c.networkSettings(false),
 	}
 	if c.MountedAt == "" {
 		o.ContainerPaths = c.paths()
@@ -107,6 +109,9 @@ func inspectContainer(st *store.Store, name string, size bool) (*ContainerObject
 	}
 	if c.MountedAt != "" && o.State.Running {
 		o.MountedAt = c.MountedAt
+	}
+	if c.MountedAt == "" {
+		o.NetworkSettings = c.networkSettings(o.State.Running)
 	}
 	o.GraphDriver = packed(st.ChainPaths(c.Layers))
 	if state.Driver != "" {
@@ -142,7 +147,7 @@ func (c *Container) objectState(s State) ContainerState {
 func (c *Container) objectConfig() ContainerConfig {
 	o := c.Options
 	x := ContainerConfig{
-		Hostname: c.hostname(o), Domainname: o.Domainname, User: c.Process.User, Tty: o.TTY, OpenStdin: o.Interactive,
+		Hostname: c.hostname(nil), Domainname: o.Domainname, User: c.Process.User, Tty: o.TTY, OpenStdin: o.Interactive, ExposedPorts: o.exposedPorts(),
 		AttachStdin: o.Attached && o.Interactive, AttachStdout: o.Attached, AttachStderr: o.Attached, StdinOnce: o.Attached && o.Interactive,
 		Env: c.Process.Env, Image: c.Image, WorkingDir: c.Process.Cwd, Entrypoint: c.Process.Entrypoint,
 		Labels: o.Labels, StopSignal: o.StopSignal, StopTimeout: o.StopTimeout,

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/docker/go-connections/nat"
+
 	"github.com/cfs-project/cfs/runtime"
 )
 
@@ -13,7 +15,7 @@ type HostConfig struct {
 	ContainerIDFile string
 	LogConfig       LogConfig
 	NetworkMode     string
-	PortBindings    map[string][]PortBinding
+	PortBindings    nat.PortMap
 	AutoRemove      bool
 	VolumeDriver    string
 	VolumesFrom     []string
@@ -55,9 +57,6 @@ type LogConfig struct {
 	Config map[string]string
 }
 
-// PortBinding is a port of the host that leads to one of a container.
-type PortBinding struct{ HostIP, HostPort string }
-
 // Ulimit is a limit of a container's processes.
 type Ulimit struct {
 	Name       string
@@ -71,7 +70,7 @@ const defaultShmSize = 64 << 20
 func (c *Container) hostConfig() HostConfig {
 	o := c.Options
 	h := HostConfig{
-		LogConfig: LogConfig{Type: "json-file", Config: map[string]string{}}, NetworkMode: o.Network, PortBindings: map[string][]PortBinding{},
+		LogConfig: LogConfig{Type: "json-file", Config: map[string]string{}}, NetworkMode: o.Network, PortBindings: o.portBindings(), PublishAllPorts: o.PublishAll,
 		AutoRemove: c.AutoRemove, VolumesFrom: o.VolumesFrom, CapAdd: o.CapAdd, CapDrop: o.CapDrop,
 		DNS: filled(o.DNS), DNSOptions: filled(o.DNSOptions), DNSSearch: filled(o.DNSSearch), ExtraHosts: o.ExtraHosts,
 		GroupAdd: o.GroupAdd, IpcMode: "private", Privileged: o.Privileged, ReadonlyRootfs: c.ReadOnly || o.ReadOnly, SecurityOpt: o.securityOpt(),

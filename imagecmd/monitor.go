@@ -77,6 +77,7 @@ type monitor struct {
 	req monitorRequest
 	log *slog.Logger
 	all []cow.Driver
+	net *connection
 
 	state State // written by this process alone
 }
@@ -123,7 +124,10 @@ func (m *monitor) run() (status int, err error) {
 // container's first process comes up while the root is being mounted.
 func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 	c, ctx := m.c, m.l.Context()
-	spec, err := c.spec(runtime.User{})
+	if m.net, err = m.openNetwork(); err != nil {
+		return runtime.StatusFailed, err
+	}
+	spec, err := m.spec(runtime.User{})
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
@@ -137,6 +141,10 @@ func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 		return runtime.StatusFailed, err
 	}
 	defer first.Kill()
+	if err := m.connect(first.Pid()); err != nil {
+		return runtime.StatusFailed, errors.Join(err, m.net.close())
+	}
+	defer func() { err = errors.Join(err, m.net.close()) }()
 	snap := c.snapshot(m.req.Chain)
 	if err := c.prepareRoot(ctx, m.all, d, before, snap); err != nil {
 		return runtime.StatusFailed, err
@@ -171,7 +179,7 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 	} else {
 		user.Groups = append(user.Groups, more...)
 	}
-	spec, err := c.spec(user)
+	spec, err := m.spec(user)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
@@ -180,12 +188,15 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		return runtime.StatusFailed, err
 	}
 	defer release()
+	if err := m.net.ready(); err != nil {
+		return runtime.StatusFailed, err
+	}
 	root, err := os.OpenRoot(rootfs)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
 	defer root.Close()
-	hosts, err := writeHostFiles(c.dir, root, spec.Hostname, c.Options)
+	hosts, err := writeHostFiles(c.dir, root, m.net, spec.Hostname)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
@@ -222,7 +233,7 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 	o.Started = func(pid int) {
 		m.state.Pid = pid
 		m.saveState()
-		c.writeLive(live{Driver: m.state.Driver, Init: pid})
+		c.writeLive(live{Driver: m.state.Driver, Init: pid, Network: m.net.live()})
 		files.begin()
 		ct.started(pid, spec)
 		if m.req.Detach {
@@ -230,6 +241,7 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		}
 	}
 	status, err = runtime.Run(m.l.Context(), runtime.Bundle{Dir: c.dir, Root: rootfs, Spec: spec}, o)
+	go m.net.close()
 	if files.streams != nil && err == nil {
 		files.streams.finish()
 	}

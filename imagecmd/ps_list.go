@@ -139,6 +139,9 @@ func (c *Container) psRow(now ContainerState, s State, names map[string]string, 
 		Status: c.describe(s, now.Running, o.Now), State: now.Status, Names: c.Name, Labels: pairs(c.Options.Labels), labels: c.Options.Labels,
 		LocalVolumes: strconv.Itoa(c.volumes()), Networks: c.Options.Network,
 	}
+	if now.Running && c.MountedAt == "" {
+		r.Ports = describePorts(c.bound(), c.Options.Expose)
+	}
 	var mounts []string
 	for _, m := range c.Options.Mounts {
 		if m.Type == mountTmpfs {

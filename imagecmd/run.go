@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"slices"
 
 	"golang.org/x/term"
 
@@ -32,6 +31,9 @@ type RunOptions struct {
 	Name       string
 	Driver     string
 	MaxSize    int64  // --storage-opt size, in bytes
+	Pull       string // one of the Pull constants; empty: PullMissing
+	Quiet      bool   // don't show a pull
+	Registry   RegistryOptions
 	CIDFile    string // gets the container's ID; must not be there yet
 	Remove     bool   // --rm
 	Detach     bool   // -d
@@ -45,7 +47,10 @@ type ContainerOptions struct {
 	Attached    bool              `json:"attached,omitempty"`    // made by a command that stays with it, or without -d
 	TTY         bool              `json:"tty,omitempty"`         // -t
 	Hostname    string            `json:"hostname,omitempty"`
-	Network     string            `json:"network,omitempty"`    // none or host
+	Network     string            `json:"network,omitempty"` // as ParseNetwork has it
+	Publish     []PublishedPort   `json:"publish,omitempty"`
+	PublishAll  bool              `json:"publishAll,omitempty"` // every port of Expose
+	Expose      []string          `json:"expose,omitempty"`     // PORT/PROTOCOL
 	Init        bool              `json:"init,omitempty"`       // run cfs's init as process 1
 	InitSet     bool              `json:"initSet,omitempty"`    // Init was said by the person, not by default
 	Privileges  bool              `json:"privileges,omitempty"` // let setuid programs and file capabilities give privileges
@@ -119,10 +124,7 @@ func Run(ctx context.Context, st *store.Store, o RunOptions) (int, error) {
 
 // check refuses what can't be.
 func (o RunOptions) check() error {
-	if !slices.Contains([]string{"none", "host"}, o.Network) {
-		return fmt.Errorf("network %q is not supported: there are none and host", o.Network)
-	}
-	return nil
+	return o.checkNetwork()
 }
 
 // newContainer makes a container that is asked for, held by this process, with the chain
@@ -131,7 +133,7 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 	if o.Driver == "" {
 		o.Driver = os.Getenv("CFS_DRIVER")
 	}
-	image, err := resolveImage(ctx, st, o.Image)
+	image, err := o.image(ctx, st)
 	if err != nil {
 		return nil, chain, nil, err
 	}
@@ -154,6 +156,10 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 	if opts.Mounts, err = OpenContainers(st.Root()).assemble(opts.Mounts, opts.VolumesFrom, image.Config.Config.Volumes); err != nil {
 		return nil, chain, nil, err
 	}
+	opts.Expose = exposedPorts(image.Config.Config.ExposedPorts, o.Expose)
+	if opts.Network, err = OpenContainers(st.Root()).networkOf(o.Network); err != nil {
+		return nil, chain, nil, err
+	}
 	if opts.StopSignal == "" {
 		opts.StopSignal = image.Config.Config.StopSignal
 	}
@@ -161,6 +167,9 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 		if _, err := parseSignal(opts.StopSignal); err != nil {
 			return nil, chain, nil, err
 		}
+	}
+	if opts.Network == string(runtime.NetworkHost) && len(opts.Publish) > 0 {
+		fmt.Fprintln(os.Stderr, "cfs: WARNING: Published ports are discarded when using host network mode") // Docker's words
 	}
 	c, err = OpenContainers(st.Root()).Create(Container{
 		Name: o.Name, Image: o.Image, ImageID: image.ID, Layers: image.Config.RootFS.DiffIDs,
@@ -195,7 +204,7 @@ func (c *Container) run(req monitorRequest, out io.Writer) (int, error) {
 	if req.Interactive {
 		stdio.In = os.Stdin
 	}
-	p, err := stage.Start(mapping, monitorStage, payload, stdio)
+	p, err := c.startMonitor(mapping, req.Root, payload, stdio)
 	if err != nil {
 		return runtime.StatusFailed, errors.Join(err, c.discard())
 	}

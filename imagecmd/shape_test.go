@@ -121,7 +121,7 @@ func TestResolvConf(t *testing.T) {
 		{ShapeOptions{DNS: []string{"2.2.2.2", "3.3.3.3"}}, "# mine\nsearch a b\noptions x\nnameserver 2.2.2.2\nnameserver 3.3.3.3\n"},
 		{ShapeOptions{DNSSearch: []string{"."}, DNSOptions: []string{"y", "z"}}, "# mine\nnameserver 1.1.1.1\noptions y z\n"},
 	} {
-		if got := resolvConf(host, ContainerOptions{ShapeOptions: tc.o}); got != tc.want {
+		if got := askedResolvConf(host, ContainerOptions{ShapeOptions: tc.o}); got != tc.want {
 			t.Errorf("%+v: %q", tc.o, got)
 		}
 	}

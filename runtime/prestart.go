@@ -15,6 +15,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/cfs-project/cfs/runtime/internal/launch"
 	"github.com/cfs-project/cfs/runtime/stage"
 	"github.com/cfs-project/cfs/runtime/userns"
 )
@@ -182,16 +183,17 @@ func (i *Init) launchAlone(files []*os.File) (*os.Process, error) {
 		}
 	}()
 	above := func(fd int) (int, error) {
-		fd, err := aboveFiles(fd)
+		fd, err := launch.Above(fd)
 		if err == nil {
 			owned = append(owned, fd)
 		}
 		return fd, err
 	}
-	l := launch{
-		flags: i.namespaces.flags, newTime: i.namespaces.time, timeOffsets: i.namespaces.timeOffsets,
-		becomeRoot:  i.namespaces.joins(unix.CLONE_NEWUSER),
-		deathSignal: !i.outlives && i.join == nil,
+	l := launch.Launch{
+		Argv0: initStage,
+		Flags: i.namespaces.flags, NewTime: i.namespaces.time, TimeOffsets: i.namespaces.timeOffsets,
+		BecomeRoot:  i.namespaces.joins(unix.CLONE_NEWUSER),
+		DeathSignal: !i.outlives && i.join == nil,
 	}
 	path, done := executable()
 	defer done()
@@ -199,13 +201,13 @@ func (i *Init) launchAlone(files []*os.File) (*os.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.exe, err = above(self)
+	l.Exe, err = above(self)
 	unix.Close(self)
 	if err != nil {
 		return nil, err
 	}
 	for n, f := range files {
-		if l.files[n], err = above(int(f.Fd())); err != nil {
+		if l.Files[n], err = above(int(f.Fd())); err != nil {
 			return nil, err
 		}
 	}
@@ -215,13 +217,13 @@ func (i *Init) launchAlone(files []*os.File) (*os.Process, error) {
 			return nil, fmt.Errorf("join namespace %s: %w", j.path, err)
 		}
 		owned = append(owned, fd)
-		l.join, l.joinFlags = append(l.join, fd), append(l.joinFlags, j.flag)
+		l.Join, l.JoinFlags = append(l.Join, fd), append(l.JoinFlags, j.flag)
 	}
 	if i.join != nil {
-		l.join, l.joinFlags = append(l.join, i.join.pidfd), append(l.joinFlags, i.join.flags)
-		l.becomeRoot = l.becomeRoot || i.join.flags&unix.CLONE_NEWUSER != 0
+		l.Join, l.JoinFlags = append(l.Join, i.join.pidfd), append(l.JoinFlags, i.join.flags)
+		l.BecomeRoot = l.BecomeRoot || i.join.flags&unix.CLONE_NEWUSER != 0
 	}
-	return l.start()
+	return l.Start()
 }
 
 // executable is a path of this program for the next exec: a read-only mount of it, so

@@ -25,12 +25,13 @@ signals and reaps zombies, unless the command is an init itself (--init=false
 to make any command process 1).`,
 		Example: `  cfs run --rm -it debian bash
   cfs run --rm --network none -e GREETING=hi debian sh -c 'echo $GREETING'
-  cfs run -d --name web nginx; cfs logs -f web`,
+  cfs run -d --name web -p 8080:80 nginx; cfs port web; cfs logs -f web`,
 		Args: atLeast(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := more.read(cmd, args, &o); err != nil {
 				return &exitError{statusUsage, err}
 			}
+			registryDefaults(cmd, t, g, &o.Registry)
 			o.Debug = g.debug
 			st, err := g.open()
 			if err != nil {
@@ -56,6 +57,7 @@ func newCreate(t *terminal, g *globals) *cobra.Command {
 			if err := more.read(cmd, args, &o); err != nil {
 				return err
 			}
+			registryDefaults(cmd, t, g, &o.Registry)
 			st, err := g.open()
 			if err != nil {
 				return err
@@ -74,7 +76,8 @@ type runFlags struct {
 	stopTimeout, oomScoreAdj              int
 	volumes, mounts, tmpfs                []string
 	devices, sysctls, addHosts            []string
-	shmSize                               string
+	shmSize, network, pull                string
+	publish, expose                       []string
 }
 
 func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
@@ -112,7 +115,15 @@ func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
 	f.StringArrayVar(&o.DNSSearch, "dns-search", nil, "`DOMAIN` to search names in; . for none")
 	f.StringArrayVar(&o.DNSOptions, "dns-option", nil, "an `OPTION` of resolv.conf")
 	f.StringVar(&o.Hostname, "hostname", "", "the container's host `NAME`")
-	f.StringVar(&o.Network, "network", "host", "network of the container: `none|host`")
+	f.StringVar(&r.network, "network", imagecmd.NetworkDefault, "network of the container: `none|host|bridge|container:NAME`")
+	f.StringVar(&r.network, "net", imagecmd.NetworkDefault, "the same as --network")
+	_ = f.MarkHidden("net") // it exists
+	f.StringArrayVarP(&r.publish, "publish", "p", nil, "publish a port on the host: `[[IP:]HOST:]CONTAINER[/udp]`, ports or ranges of them")
+	f.BoolVarP(&o.PublishAll, "publish-all", "P", false, "publish every exposed port, on ports that are free")
+	f.StringArrayVar(&r.expose, "expose", nil, "one more `PORT[/udp]`, or range, that the container exposes")
+	f.StringVar(&r.pull, "pull", imagecmd.PullMissing, "when to pull the image: `always|missing|never`")
+	f.BoolVarP(&o.Quiet, "quiet", "q", false, "don't show a pull")
+	registryFlags(cmd)
 	f.BoolVar(&o.Init, "init", true, "run a small init as process 1")
 	f.StringVar(&o.StopSignal, "stop-signal", "", "the `SIGNAL` that cfs stop sends first")
 	f.IntVar(&r.stopTimeout, "stop-timeout", imagecmd.DefaultStopTimeout, "`SECONDS` after which cfs stop kills (-1: never)")
@@ -147,7 +158,25 @@ func (r *runFlags) read(cmd *cobra.Command, args []string, o *imagecmd.RunOption
 	if err := r.shape(o); err != nil {
 		return err
 	}
+	if err := r.connect(o); err != nil {
+		return err
+	}
 	return parseSecurity(r.security, o)
+}
+
+// connect reads what the container's network is, and where its image may come from.
+func (r *runFlags) connect(o *imagecmd.RunOptions) (err error) {
+	if o.Pull, err = imagecmd.ParsePull(r.pull); err != nil {
+		return err
+	}
+	if o.Network, err = imagecmd.ParseNetwork(r.network); err != nil {
+		return err
+	}
+	if o.Expose, err = imagecmd.ParseExpose(r.expose); err != nil {
+		return err
+	}
+	o.Publish, err = imagecmd.ParsePublish(r.publish)
+	return err
 }
 
 // shape reads what changes the container's configuration.

@@ -31,9 +31,9 @@ const stranger = 54321
 const privateEnv = "CFS_TEST_PRIVATE"
 
 // TestMain makes the test binary be cfs when it is called so, and runs the tests
-// as root in a mount namespace of their own, where /dev/fuse is everyone's: what
-// a test leaves mounted can't outlive it, and ordinary users can be tried on
-// hosts that keep the device to root.
+// as root in mount and network namespaces of their own, where /dev/fuse and /dev/net/tun
+// are everyone's: what a test leaves mounted can't outlive it, and ordinary users can
+// be tried on hosts that keep the devices to root.
 func TestMain(m *testing.M) {
 	testenv.Main()
 	runtime.Main(imagecmd.Stages())
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	if testenv.Reexecuted() { // who may not read the test binary, which testscript would install
 		os.Exit(m.Run())
 	}
-	testscript.Main(m, map[string]func(){"cfs": main, hello.Name: main, "fuse-overlayfs": main, "mount.fuse.cfs": main, "docker": dockerMain, "cfs-runtime": main, "crun": main})
+	testscript.Main(m, map[string]func(){"cfs": main, hello.Name: main, "fuse-overlayfs": main, "mount.fuse.cfs": main, "docker": dockerMain, "cfs-runtime": main, "crun": main, "answer": answerMain})
 }
 
 func inPrivateNamespace() int {
@@ -53,7 +53,7 @@ func inPrivateNamespace() int {
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), privateEnv+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET}
 	if err := cmd.Run(); err != nil {
 		if cmd.ProcessState != nil && cmd.ProcessState.Exited() {
 			return cmd.ProcessState.ExitCode()
@@ -64,7 +64,7 @@ func inPrivateNamespace() int {
 	return 0
 }
 
-// welcomeStranger makes the host one that ordinary users can use: /dev/fuse has
+// welcomeStranger makes the host one that ordinary users can use: its devices have
 // mode 0666, and the stranger has a name, without which fusermount3 does nothing.
 func welcomeStranger(dir string) error {
 	passwd, err := os.ReadFile("/etc/passwd")
@@ -79,15 +79,27 @@ func welcomeStranger(dir string) error {
 	if err := unix.Mount(users, "/etc/passwd", "", unix.MS_BIND, ""); err != nil {
 		return err
 	}
-	node := filepath.Join(dir, "fuse")
-	if err := unix.Mknod(node, unix.S_IFCHR|0o666, int(unix.Mkdev(10, 229))); err != nil {
-		return err
+	for _, path := range everyones {
+		var st unix.Stat_t
+		if err := unix.Stat(path, &st); err != nil {
+			return err
+		}
+		node := filepath.Join(dir, filepath.Base(path))
+		if err := unix.Mknod(node, unix.S_IFCHR|0o666, int(st.Rdev)); err != nil {
+			return err
+		}
+		if err := os.Chmod(node, 0o666); err != nil {
+			return err
+		}
+		if err := unix.Mount(node, path, "", unix.MS_BIND, ""); err != nil {
+			return err
+		}
 	}
-	if err := os.Chmod(node, 0o666); err != nil {
-		return err
-	}
-	return unix.Mount(node, "/dev/fuse", "", unix.MS_BIND, "")
+	return nil
 }
+
+// everyones are devices that may be root's alone on this machine.
+var everyones = []string{"/dev/fuse", "/dev/net/tun"}
 
 // TestScripts runs testdata/script/*.txtar. Conditions: [root] for scripts that
 // need it. Commands beside testscript's own:
@@ -96,15 +108,20 @@ func welcomeStranger(dir string) error {
 //	status N PROGRAM ARG... run and expect exit status N
 //	killservers             kill -9 the servers of this script's mounts
 //	registry NAME ...       start a registry, whose address is $NAME then; see startRegistry
-//	busyboxtar FILE         write a small root as a tar: busybox, users, a secret
+//	busyboxtar FILE [PROGRAM...]  write a small root as a tar: busybox, users, a secret, and programs
+//	dial PROTOCOL ADDRESS   send "ping" by tcp or udp until an answer comes, and print it
+//	nolink FILE             wait until the container with the address in FILE has no interface on the host
 func TestScripts(t *testing.T) {
 	if os.Geteuid() == 0 {
 		dir := t.TempDir()
 		if err := welcomeStranger(dir); err != nil {
 			t.Fatalf("welcoming ordinary users: %v", err)
 		}
+		if err := ownNetwork(); err != nil {
+			t.Fatal(err)
+		}
 		t.Cleanup(func() { // after the scripts, which run in parallel
-			for _, path := range []string{"/dev/fuse", "/etc/passwd"} {
+			for _, path := range append([]string{"/etc/passwd"}, everyones...) {
 				if err := unix.Unmount(path, 0); err != nil {
 					t.Errorf("unmounting %s: %v", path, err)
 				}
@@ -129,6 +146,8 @@ func TestScripts(t *testing.T) {
 			"busyboxtar":  busyboxTar,
 			"killservers": killServers,
 			"registry":    startRegistry,
+			"dial":        dial,
+			"nolink":      noLink,
 		},
 	})
 }
@@ -197,7 +216,10 @@ func installSelf(dir string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "cfs"), b, 0o755)
+	if err := os.WriteFile(filepath.Join(dir, "cfs"), b, 0o755); err != nil {
+		return err
+	}
+	return os.Link(filepath.Join(dir, "cfs"), filepath.Join(dir, "answer"))
 }
 
 func asUser(ts *testscript.TestScript, neg bool, args []string) {
