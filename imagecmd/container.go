@@ -78,6 +78,10 @@ type State struct {
 	Finished time.Time `json:"finished,omitzero"`
 	Status   int       `json:"status"`          // exit status of its process once Finished
 	Error    string    `json:"error,omitempty"` // why cfs could not run it
+
+	OOMKilled  bool `json:"oomKilled,omitempty"`  // the kernel killed something of it for want of memory
+	Restarting bool `json:"restarting,omitempty"` // it has ended, and its monitor is about to start it again
+	Restarts   int  `json:"restarts,omitempty"`   // how often that was, since it was started
 }
 
 // Dir is the container's directory.
@@ -169,6 +173,9 @@ func (c *Container) remove(ctx context.Context, drivers []cow.Driver) error {
 		if err := d.Remove(ctx, cow.Snapshot{Dir: c.dir}); err != nil {
 			return fmt.Errorf("removing container %s: %w", c.ShortID(), err)
 		}
+	}
+	if err := c.removeGroup(); err != nil {
+		return err
 	}
 	gone := filepath.Join(filepath.Dir(c.dir), ".gone-"+c.ID)
 	if err := os.Rename(c.dir, gone); err != nil {

@@ -184,6 +184,7 @@ func (cs Containers) sweep(ctx context.Context, drivers []cow.Driver) error {
 	}
 	for _, c := range all {
 		if !c.AutoRemove {
+			errs = append(errs, c.sweepGroup())
 			continue
 		}
 		// Not hold, which waits a little: nearly all of these live.

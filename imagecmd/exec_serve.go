@@ -39,6 +39,7 @@ func (ct *controller) exec(conn *controlConn, req controlRequest, files []*os.Fi
 	own.Process = process
 	signals := make(chan os.Signal, 64)
 	o := runtime.Options{
+		Placed:  ct.place,
 		Stdio:   stage.Stdio{In: files[0], Out: files[1], Err: files[2]},
 		Signals: signals,
 		ID:      ct.c.ID,

@@ -14,21 +14,22 @@ import (
 // ContainerObject is a container as `docker container inspect` shows it: those
 // of Docker's fields of which something is known.
 type ContainerObject struct {
-	ID          string `json:"Id"`
-	Created     time.Time
-	Path        string
-	Args        []string
-	State       ContainerState
-	Image       digest.Digest
-	Name        string // with a slash before it
-	Driver      string
-	Platform    string
-	HostConfig  HostConfig
-	GraphDriver GraphDriver
-	SizeRw      *int64 `json:",omitempty"` // bytes of the files it has changed
-	SizeRootFs  *int64 `json:",omitempty"` // the same with its image's
-	MountedAt   string `json:",omitempty"` // where on the host `cfs mount` shows it
-	Config      ContainerConfig
+	ID           string `json:"Id"`
+	Created      time.Time
+	Path         string
+	Args         []string
+	State        ContainerState
+	Image        digest.Digest
+	Name         string // with a slash before it
+	RestartCount int
+	Driver       string
+	Platform     string
+	HostConfig   HostConfig
+	GraphDriver  GraphDriver
+	SizeRw       *int64 `json:",omitempty"` // bytes of the files it has changed
+	SizeRootFs   *int64 `json:",omitempty"` // the same with its image's
+	MountedAt    string `json:",omitempty"` // where on the host `cfs mount` shows it
+	Config       ContainerConfig
 }
 
 // ContainerState is where a container is in its life.
@@ -36,11 +37,14 @@ type ContainerState struct {
 	Status     string // created, running, paused, exited
 	Running    bool
 	Paused     bool
+	Restarting bool
+	OOMKilled  bool
 	Pid        int // of its process 1, as its monitor sees it; 0 if it doesn't run
 	ExitCode   int
 	Error      string
 	StartedAt  time.Time
 	FinishedAt time.Time
+	Health     *Health `json:",omitempty"`
 }
 
 // HostConfig is how a container was asked to meet its host.
@@ -60,6 +64,7 @@ type HostConfig struct {
 	ExtraHosts     []string          `json:",omitempty"`
 	DNS            []string          `json:"Dns,omitempty"`
 	OomScoreAdj    int
+	HostLimits
 }
 
 // LogConfig is how a container's output is kept.
@@ -79,6 +84,7 @@ type ContainerConfig struct {
 	Cmd         []string // the whole command, with the image's entrypoint
 	Image       string   // as it was asked for
 	WorkingDir  string
+	Healthcheck *Healthcheck      `json:",omitempty"`
 	Labels      map[string]string `json:",omitempty"`
 	StopSignal  string            `json:",omitempty"`
 	StopTimeout *int              `json:",omitempty"` // seconds
@@ -96,7 +102,7 @@ func inspectContainer(st *store.Store, name string, size bool) (*ContainerObject
 	}
 	o := &ContainerObject{
 		ID: c.ID, Created: c.Created, Args: []string{}, State: c.objectState(state), Image: c.ImageID,
-		Name: "/" + c.Label(), Driver: state.Driver, Platform: "linux",
+		Name: "/" + c.Label(), RestartCount: state.Restarts, Driver: state.Driver, Platform: "linux",
 		HostConfig: c.hostConfig(), Config: c.objectConfig(),
 	}
 	if len(c.Command) > 0 {
@@ -104,6 +110,9 @@ func inspectContainer(st *store.Store, name string, size bool) (*ContainerObject
 	}
 	if c.MountedAt != "" && o.State.Running {
 		o.MountedAt = c.MountedAt
+	}
+	if o.State.Health, err = c.health(o.State.Running); err != nil {
+		return nil, err
 	}
 	o.GraphDriver = packed(st.ChainPaths(c.Layers))
 	if state.Driver != "" {
@@ -119,8 +128,10 @@ func inspectContainer(st *store.Store, name string, size bool) (*ContainerObject
 }
 
 func (c *Container) objectState(s State) ContainerState {
-	o := ContainerState{Running: c.Running(), ExitCode: s.Status, Error: s.Error, StartedAt: s.Started, FinishedAt: s.Finished}
+	o := ContainerState{Running: c.Running(), ExitCode: s.Status, Error: s.Error, StartedAt: s.Started, FinishedAt: s.Finished, OOMKilled: s.OOMKilled}
 	switch {
+	case o.Running && s.Restarting:
+		o.Status, o.Restarting = "restarting", true
 	case o.Running && s.Paused:
 		o.Status, o.Paused, o.Pid = "paused", true, s.Pid
 	case o.Running:
@@ -145,6 +156,7 @@ func (c *Container) hostConfig() HostConfig {
 	if c.MountedAt != "" {
 		return h
 	}
+	h.HostLimits = o.hostLimits()
 	if o.OOMScoreAdj != nil {
 		h.OomScoreAdj = *o.OOMScoreAdj
 	}
@@ -178,7 +190,7 @@ func (c *Container) objectConfig() ContainerConfig {
 	return ContainerConfig{
 		Hostname: o.Hostname, Domainname: o.Domainname, User: c.Process.User, Tty: o.TTY, OpenStdin: o.Interactive,
 		Env: c.Process.Env, Cmd: c.Command, Image: c.Image, WorkingDir: c.Process.Cwd,
-		Labels: o.Labels, StopSignal: o.StopSignal, StopTimeout: o.StopTimeout,
+		Healthcheck: o.Health, Labels: o.Labels, StopSignal: o.StopSignal, StopTimeout: o.StopTimeout,
 	}
 }
 

@@ -30,7 +30,7 @@ func containerCommands(t *terminal, g *globals) []*cobra.Command {
 	return []*cobra.Command{
 		newCreate(t, g), newStart(t, g), newStop(t, g), newRestart(t, g), newKill(t, g), newWait(t, g),
 		newExec(t, g), newAttach(t, g), newLogs(t, g), newTop(t, g),
-		newPause(t, g, true), newPause(t, g, false), newRename(t, g), newDiff(t, g), newCommit(t, g), newExport(t, g),
+		newPause(t, g, true), newPause(t, g, false), newStats(t, g), newUpdate(t, g), newRename(t, g), newDiff(t, g), newCommit(t, g), newExport(t, g),
 	}
 }
 
