@@ -28,16 +28,18 @@ type controller struct {
 	streams *streams       // nil: its files are those of the command that started it
 	rootfs  string
 
-	mu      sync.Mutex // protects what follows
-	pid     int        // of the container's PID 1, 0 before it runs
-	spec    *specs.Spec
-	group   *cgroup.Group // nil: it has none of its own
-	late    bool          // which it got only while it ran
-	gone    bool          // it has ended, and nothing is changed any more
-	init    bool          // PID 1 is cfs's own
-	paused  *runtime.Paused
-	onState func(paused bool)
-	onEnd   func() // somebody wants it to end for good
+	mu    sync.Mutex // protects what follows
+	pid   int        // of the container's PID 1, 0 before it runs
+	spec  *specs.Spec
+	group *cgroup.Group // nil: it has none of its own
+	late  bool          // which it got only while it ran
+	gone  bool          // it has ended, and nothing is changed any more
+	init  bool          // PID 1 is cfs's own
+	// starting is how many inits of ours are about to execute a command in it.
+	starting int
+	paused   *runtime.Paused
+	onState  func(paused bool)
+	onEnd    func() // somebody wants it to end for good
 
 	resting bool // it has ended, and is about to be started again
 	again   bool // so is it once it has ended
@@ -86,6 +88,7 @@ func (ct *controller) started(pid int, spec *specs.Spec) {
 	ct.mu.Lock()
 	defer ct.mu.Unlock()
 	ct.pid, ct.spec = pid, spec
+	ct.settle()
 }
 
 // close tells all who wait how the container ended, and whether it will be started again,

@@ -38,12 +38,15 @@ func (ct *controller) exec(conn *controlConn, req controlRequest, files []*os.Fi
 	own := *spec
 	own.Process = process
 	signals := make(chan os.Signal, 64)
+	begun := ct.makeRoom()
+	defer begun()
 	o := runtime.Options{
 		Placed:  ct.place,
 		Stdio:   stage.Stdio{In: files[0], Out: files[1], Err: files[2]},
 		Signals: signals,
 		ID:      ct.c.ID,
 		Started: func(int) {
+			begun()
 			if !req.Exec.TTY {
 				_ = conn.send(controlReply{Running: true})
 			}

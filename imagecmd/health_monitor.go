@@ -109,8 +109,10 @@ func (ct *controller) runCheck(ctx context.Context, args []string, out io.Writer
 	if err == nil {
 		own := *spec
 		own.Process = process
+		begun := ct.makeRoom()
+		defer begun()
 		status, err = runtime.Exec(ctx, pid, &own, runtime.Options{
-			Stdio: stage.Stdio{Out: write, Err: write}, ID: ct.c.ID, Placed: ct.place,
+			Stdio: stage.Stdio{Out: write, Err: write}, ID: ct.c.ID, Placed: ct.place, Started: func(int) { begun() },
 		})
 	}
 	write.Close()

@@ -3,6 +3,7 @@ package imagecmd
 import (
 	"errors"
 	"slices"
+	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -66,11 +67,15 @@ func (ct *controller) update(l Limits) error {
 	if ct.gone {
 		return &notRunning{ct.c}
 	}
-	if ct.group != nil {
-		return ct.group.Set(ct.besideInit(l.resources()))
-	}
 	c := *ct.c
 	c.Options.Limits = l
+	if ct.group != nil {
+		err := ct.group.Set(ct.besideInit(l.resources()))
+		if err == nil {
+			ct.c.Options.Limits = l
+		}
+		return err
+	}
 	plan, err := c.group()
 	if err != nil || !plan.needed {
 		return err
@@ -85,35 +90,52 @@ func (ct *controller) update(l Limits) error {
 		return err
 	}
 	ct.group, ct.late = g, true // also if that fails: what was moved stays there
+	ct.c.Options.Limits = l
 	return moveInto(g, placed, pid)
 }
 
-// pidsOfInit is what cfs's own init may have of threads when it begins.
+// pidsOfInit is what cfs's own init may have of threads when it begins, and executes
+// a command.
 const pidsOfInit = 32
 
 // besideInit are resources in which the threads of cfs's own init count as one process.
 func (ct *controller) besideInit(r *specs.LinuxResources) *specs.LinuxResources {
-	if !ct.init || r == nil || r.Pids == nil || *r.Pids.Limit < 0 {
+	if r == nil || r.Pids == nil || *r.Pids.Limit < 0 {
 		return r
 	}
-	own := int64(pidsOfInit)
-	if ct.pid != 0 {
-		own = int64(max(runtime.Threads(ct.pid)-1, 0))
+	limit := *r.Pids.Limit + int64(ct.starting*pidsOfInit)
+	switch {
+	case ct.pid == 0:
+		limit += pidsOfInit
+	case ct.init:
+		limit += int64(max(runtime.Threads(ct.pid)-1, 0))
 	}
-	limit := *r.Pids.Limit + own
 	r.Pids.Limit = &limit
 	return r
 }
 
-// settle sets limits anew that depend on the init that has come up.
-func (ct *controller) settle() error {
-	ct.mu.Lock()
-	defer ct.mu.Unlock()
+// settle sets limits anew that depend on which of our own processes are about to execute
+// something. The lock is held.
+func (ct *controller) settle() {
 	l := Limits{PidsLimit: ct.c.Options.Limits.PidsLimit}
-	if ct.group == nil || !ct.init || l.none() {
-		return nil
+	if ct.group == nil || l.none() {
+		return
 	}
-	return ct.group.Set(ct.besideInit(l.resources()))
+	if err := ct.group.Set(ct.besideInit(l.resources())); err != nil {
+		ct.log.Warn("limit of processes", "error", err)
+	}
+}
+
+// makeRoom lets one more init of ours begin in the container, until done is called.
+func (ct *controller) makeRoom() (done func()) {
+	change := func(n int) {
+		ct.mu.Lock()
+		defer ct.mu.Unlock()
+		ct.starting += n
+		ct.settle()
+	}
+	change(1)
+	return sync.OnceFunc(func() { change(-1) })
 }
 
 // moveInto puts all processes of a running container into a group.

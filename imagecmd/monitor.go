@@ -238,9 +238,6 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		c.writeLive(live{Driver: m.state.Driver, Init: pid})
 		files.begin()
 		ct.started(pid, spec)
-		if err := ct.settle(); err != nil {
-			m.log.Warn("limits", "error", err)
-		}
 		ct.watchHealth()
 		if m.req.Detach {
 			m.detach()
