@@ -154,6 +154,9 @@ func (c *Container) take(how int) error {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+	if errors.Is(err, fs.ErrNotExist) { // it has just gone
+		return &noContainer{c.Label()}
+	}
 	if err != nil {
 		return fmt.Errorf("container %s: %w", c.ShortID(), err)
 	}
