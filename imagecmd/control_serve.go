@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -43,6 +45,8 @@ type controller struct {
 
 	resting bool // it has ended, and is about to be started again
 	again   bool // so is it once it has ended
+
+	settling atomic.Pointer[time.Timer] // gives memory back when nothing was asked for a while
 
 	ended   chan struct{} // closed with the container's end
 	status  int           // then

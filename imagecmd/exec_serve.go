@@ -9,6 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/cfs-project/cfs/internal/background"
 	"github.com/cfs-project/cfs/runtime"
 	"github.com/cfs-project/cfs/runtime/stage"
 )
@@ -67,6 +68,9 @@ func (ct *controller) exec(conn *controlConn, req controlRequest, files []*os.Fi
 		}
 	}, resize)
 	status, err := runtime.Exec(context.Background(), pid, &own, o)
+	if t := ct.settling.Load(); t != nil {
+		t.Reset(background.SettleAfter)
+	}
 	return controlReply{Status: status}, err
 }
 

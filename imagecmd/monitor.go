@@ -239,6 +239,7 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		files.begin()
 		ct.started(pid, spec)
 		ct.watchHealth()
+		ct.settling.Store(background.Settle())
 		if m.req.Detach {
 			m.detach()
 		}
