@@ -291,7 +291,7 @@ func (l *lair) kill(n int) string {
 	kinds := []string{"run -d", "run", "exec", "stop", "logs"}
 	kind := kinds[n%len(kinds)]
 	start := append([]string{"run", "--name", "victim"}, flags...)
-	args := append(start, "box", "sleep", "1000")
+	var args []string
 	switch kind {
 	case "run -d":
 		args = append(append(start, "-d", "--restart", "on-failure"), "box", "sleep", "1000")
