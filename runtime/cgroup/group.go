@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/cgroups"
@@ -222,7 +224,15 @@ func (g *Group) Pids() ([]int, error) {
 	if g.m == nil {
 		return nil, ErrNone
 	}
-	p, err := g.m.GetAllPids()
+	// Not the library's: it looks at the hierarchy of devices, where a group needn't be.
+	paths := g.m.GetPaths()
+	dir := ""
+	for _, c := range slices.Sorted(maps.Keys(paths)) {
+		if dir = paths[c]; c != "" {
+			break // of a controller; all have the same processes
+		}
+	}
+	p, err := cgroups.GetAllPids(dir)
 	if err != nil {
 		return nil, fmt.Errorf("cgroup: %w", err)
 	}
