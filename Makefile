@@ -66,7 +66,7 @@ bench-layers: build ## an image of 50,000 files in, changes out, against podman,
 bench-images: build ## image commands against podman and skopeo, with a registry (root)
 	$(GO) run ./bench/cmd/bench-images -runs $(RUNS)
 
-bench-run: build ## cfs run against crun on the same bundle
+bench-run: build ## run, exec, ps and memory of containers against podman, crun and runc (root)
 	$(GO) run ./bench/cmd/bench-run -runs $(RUNS)
 
 man: build ## man pages into out/man
