@@ -36,9 +36,9 @@ unit: build
 	$(GO) run ./internal/testcount -- $(GO) test -json -timeout 15m ./...
 	$(GO) run ./internal/testcount -- $(GO) -C internal/suites test -json -timeout 15m ./...  # others' suites, of the drivers
 
-vm: ## drivers' tests on Debian's kernel in QEMU: project quotas, overlayfs before 6.5 (minutes; needs qemu-system-x86)
+vm: ## tests on Debian's kernel in QEMU: project quotas, overlayfs before 6.5, cgroup v2 (minutes; needs qemu-system-x86)
 	@./.ci/vm './kernel-drivers/overlay2:^TestConformance$$|Limit|OldWay' './kernel-drivers/btrfs:^TestConformance$$|Limit|Chang' \
-	  './kernel-drivers/vfs:^TestConformance$$' './kernel-drivers/erofs:.'
+	  './kernel-drivers/vfs:^TestConformance$$' './kernel-drivers/erofs:.' './runtime/cgroup:.'
 
 lint: ## gofmt, vet, staticcheck, import order
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not gofmt-ed:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
@@ -67,7 +67,7 @@ bench-layers: build ## an image of 50,000 files in, changes out, against podman,
 bench-images: build ## image commands against podman and skopeo, with a registry (root)
 	$(GO) run ./bench/cmd/bench-images -runs $(RUNS)
 
-bench-run: build ## cfs run against crun on the same bundle
+bench-run: build ## run, exec, ps and memory of containers against podman, crun and runc (root)
 	$(GO) run ./bench/cmd/bench-run -runs $(RUNS)
 
 man: ## man pages into out/man

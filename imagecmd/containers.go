@@ -201,6 +201,7 @@ func (cs Containers) sweep(ctx context.Context, drivers []cow.Driver) error {
 	names.Close() // who removes a volume takes it
 	for _, c := range all {
 		if !c.AutoRemove {
+			errs = append(errs, c.sweepGroup())
 			continue
 		}
 		// Not hold, which waits a little: nearly all of these live.

@@ -49,6 +49,7 @@ type HostConfig struct {
 	MaskedPaths     []string
 	ReadonlyPaths   []string
 	Init            *bool `json:",omitempty"`
+	HostLimits
 }
 
 // LogConfig is how a container's output is kept.
@@ -105,6 +106,9 @@ func (c *Container) hostConfig() HostConfig {
 		if l, err := parseUlimit(u); err == nil {
 			h.Ulimits = append(h.Ulimits, Ulimit{strings.ToLower(strings.TrimPrefix(l.Type, "RLIMIT_")), int64(l.Hard), int64(l.Soft)})
 		}
+	}
+	if c.MountedAt == "" {
+		h.HostLimits = o.hostLimits()
 	}
 	h.Binds, h.Tmpfs, h.Mounts = o.asked()
 	return h

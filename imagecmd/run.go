@@ -60,6 +60,8 @@ type ContainerOptions struct {
 	StopTimeout *int              `json:"stopTimeout,omitempty"` // seconds; nil: DefaultStopTimeout
 	Log         LogOptions        `json:"log,omitzero"`
 	ShapeOptions
+	GroupOptions
+	LifeOptions
 }
 
 // ShapeOptions are what a person changes of the configuration that Docker would give a
@@ -171,11 +173,19 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 	if opts.Network == string(runtime.NetworkHost) && len(opts.Publish) > 0 {
 		fmt.Fprintln(os.Stderr, "cfs: WARNING: Published ports are discarded when using host network mode") // Docker's words
 	}
-	c, err = OpenContainers(st.Root()).Create(Container{
+	opts.Limits = opts.Limits.filled()
+	if err := opts.fromImage(ctx, st, image); err != nil {
+		return nil, chain, nil, err
+	}
+	plan := Container{
 		Name: o.Name, Image: o.Image, ImageID: image.ID, Layers: image.Config.RootFS.DiffIDs,
 		Driver: o.Driver, MaxSize: o.MaxSize, Command: proc.Args, Cmd: o.Command, Entrypoint: o.Entrypoint, AutoRemove: o.Remove, CIDFile: o.CIDFile,
 		Process: proc, Options: opts,
-	})
+	}
+	if err := plan.checkGroup(); err != nil {
+		return nil, chain, nil, err
+	}
+	c, err = OpenContainers(st.Root()).Create(plan)
 	if err == nil && o.CIDFile != "" {
 		if err = writeCIDFile(o.CIDFile, c.ID); err != nil {
 			err = errors.Join(err, c.discard())

@@ -98,13 +98,13 @@ func FuzzMounts(f *testing.F) {
 
 func TestParseDevice(t *testing.T) {
 	for s, want := range map[string]DeviceOption{
-		"/dev/a": {"/dev/a", "/dev/a"}, "/dev/a:/dev/b": {"/dev/a", "/dev/b"}, "/dev/a:rwm": {"/dev/a", "/dev/a"}, "/dev/a:/dev/b:rw": {"/dev/a", "/dev/b"},
+		"/dev/a": {"/dev/a", "/dev/a", ""}, "/dev/a:/dev/b": {"/dev/a", "/dev/b", ""}, "/dev/a:rwm": {"/dev/a", "/dev/a", "rwm"}, "/dev/a:/dev/b:r": {"/dev/a", "/dev/b", "r"},
 	} {
 		if got, err := ParseDevice(s); got != want || err != nil {
 			t.Errorf("%s: %+v, %v", s, got, err)
 		}
 	}
-	for _, s := range []string{"", "a", "/dev/a:b", "/dev/a:/dev/b:r", "/dev/a:/b:/c:rwm"} {
+	for _, s := range []string{"", "a", "/dev/a:b", "/dev/a:/b:/c:rwm"} {
 		if got, err := ParseDevice(s); err == nil {
 			t.Errorf("%q: %+v", s, got)
 		}

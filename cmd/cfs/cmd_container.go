@@ -30,6 +30,7 @@ func containerCommands() []command {
 	return []command{
 		{"create", newCreate}, {"start", newStart}, {"stop", newStop}, {"restart", newRestart}, {"kill", newKill}, {"wait", newWait},
 		{"exec", newExec}, {"attach", newAttach}, {"logs", newLogs}, {"top", newTop}, {"pause", newPause}, {"unpause", newUnpause},
+		{"stats", newStats}, {"update", newUpdate},
 		{"rename", newRename}, {"port", newPort}, {"diff", newDiff}, {"commit", newCommit}, {"export", newExport}, {"cp", newCopy},
 	}
 }
