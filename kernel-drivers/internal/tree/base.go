@@ -36,7 +36,11 @@ func BasesOf(chains []cow.Chain) map[digest.Digest]bool {
 // is told what had to be left out.
 func ExtractBase(ctx context.Context, layers []cow.Layer, dir string, log *slog.Logger) error {
 	got, err := layerpack.ExtractAll(ctx, layers, dir, options())
-	return leftOut(log, got, err, "chain", ChainID(layers))
+	if err != nil {
+		return err
+	}
+	LogLeftOut(log, got, "chain", ChainID(layers))
+	return nil
 }
 
 // ApplyLast applies the last of layers to dir, which is the tree of the others; of no
@@ -49,18 +53,21 @@ func ApplyLast(ctx context.Context, layers []cow.Layer, dir string, log *slog.Lo
 	o := options()
 	o.Below = layers[:n]
 	got, err := layerpack.Apply(ctx, layers[n], dir, o)
-	return leftOut(log, got, err, "layer", layers[n].DiffID)
+	if err != nil {
+		return err
+	}
+	LogLeftOut(log, got, "layer", layers[n].DiffID)
+	return nil
 }
 
 func options() layerpack.ExtractOptions {
 	return layerpack.ExtractOptions{Dialect: whiteout.Plain, Rootless: !sys.Privileged()}
 }
 
-// leftOut tells log what of something could not be extracted as it is.
-func leftOut(log *slog.Logger, got layerpack.Extracted, err error, what string, id digest.Digest) error {
-	if err == nil && got.SkippedOwners+got.SkippedDevices+got.SkippedXattrs > 0 {
-		log.Info("something could not be extracted as it is", what, id, "owners", got.SkippedOwners,
+// LogLeftOut tells log what of a layer or a chain could not be extracted as it is.
+func LogLeftOut(log *slog.Logger, got layerpack.Extracted, what string, id digest.Digest) {
+	if got.SkippedOwners+got.SkippedDevices+got.SkippedXattrs > 0 {
+		log.Info("not all could be extracted as it is", what, id, "owners", got.SkippedOwners,
 			"devices", got.SkippedDevices, "xattrs", got.SkippedXattrs)
 	}
-	return err
 }
