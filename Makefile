@@ -35,9 +35,9 @@ unit: build
 	$(GO) run ./internal/testcount -- $(GO) test -json -timeout 15m ./...
 	$(GO) run ./internal/testcount -- $(GO) -C internal/suites test -json -timeout 15m ./...  # others' suites, of the drivers
 
-vm: ## drivers' tests on Debian's kernel in QEMU: project quotas, overlayfs before 6.5 (minutes; needs qemu-system-x86)
+vm: ## drivers' tests on Debian's kernel in QEMU: project quotas, devicemapper, overlayfs before 6.5 (minutes; needs qemu-system-x86)
 	@./.ci/vm './kernel-drivers/overlay2:^TestConformance$$|Limit|OldWay' './kernel-drivers/btrfs:^TestConformance$$|Limit|Chang' \
-	  './kernel-drivers/vfs:^TestConformance$$' './kernel-drivers/erofs:.'
+	  './kernel-drivers/vfs:^TestConformance$$' './kernel-drivers/erofs:.' './kernel-drivers/devicemapper:.'
 
 lint: ## gofmt, vet, staticcheck, import order
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not gofmt-ed:'; gofmt -l $$(git ls-files '*.go'); exit 1; }

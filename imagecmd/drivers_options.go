@@ -9,7 +9,6 @@ import (
 	units "github.com/docker/go-units"
 
 	"github.com/cfs-project/cfs/cow"
-	"github.com/cfs-project/cfs/internal/hint"
 )
 
 // ParseStorageOption reads one --storage-opt, of which there is size=SIZE, and
@@ -17,8 +16,7 @@ import (
 func ParseStorageOption(option string) (int64, error) {
 	value, ok := strings.CutPrefix(option, "size=")
 	if !ok {
-		return 0, hint.With(fmt.Errorf("storage option %q is not supported (there is size=SIZE)", option),
-			"what holds for all containers of a store is set with cfs driver set")
+		return 0, fmt.Errorf("storage option %q is not supported: there is size=SIZE, and cfs driver set for what holds for all containers", option)
 	}
 	n, err := units.RAMInBytes(value)
 	if err != nil || n <= 0 {
