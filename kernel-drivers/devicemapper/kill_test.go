@@ -114,7 +114,22 @@ func kills(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What was made for the image stays, unless that is what is being made.
+	d := New(home, nil)
+	bases, err := d.base(t.Context(), chain.Layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bases.Release()
+	kept := used(t, d)
 	for _, step := range steps {
+		verb, what, _ := strings.Cut(step, "/")
+		alone := verb == "prune" || what == "formatted" || what == "filled" || what == "recorded"
+		if alone {
+			if err := d.Prune(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
 		l := next()
 		l.At = step
 		spec, err := json.Marshal(l)
@@ -128,8 +143,6 @@ func kills(t *testing.T) {
 			t.Errorf("at %s: %s", step, out)
 			continue
 		}
-		d := New(home, nil)
-		verb, _, _ := strings.Cut(step, "/")
 		for _, next := range verbs[:4] {
 			if verb == "remove" || verb == "prune" {
 				break
@@ -138,7 +151,22 @@ func kills(t *testing.T) {
 				t.Errorf("killed at %s, then %s: %v", step, next, err)
 			}
 		}
-		emptied(t, d, l.Snapshot)
+		if alone {
+			emptied(t, d, l.Snapshot)
+			continue
+		}
+		if err := d.Remove(t.Context(), l.Snapshot); err != nil {
+			t.Errorf("killed at %s, then remove: %v", step, err)
+		}
+		if n := used(t, d); n != kept && n != 0 { // killed after the bases were pruned, none
+			t.Errorf("killed at %s: %d blocks are used, %d before", step, n, kept)
+		}
+	}
+	if err := d.Prune(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := used(t, d); n != 0 {
+		t.Errorf("%d blocks are used when all was removed", n)
 	}
 	t.Logf("killed at %s", strings.Join(steps, ", "))
 }

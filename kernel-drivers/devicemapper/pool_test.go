@@ -17,7 +17,7 @@ import (
 
 // small are options of a pool that is soon full.
 func small(size string) map[string]string {
-	return map[string]string{optDataSize: size, optMetadataSize: "16M", optBaseSize: "512M", optMinFree: "0%"}
+	return map[string]string{optDataSize: size, optMetadataSize: "16M", optBaseSize: "256M", optMinFree: "0%"}
 }
 
 // made is a driver on a pool of its own, with a snapshot of an image of 8 MiB.
@@ -98,7 +98,7 @@ func emptied(t *testing.T, d *Driver, s cow.Snapshot) {
 }
 
 func limits(t *testing.T) {
-	d, s := made(t, nil)
+	d, s := made(t, small("600M"))
 	if err := d.Limit(t.Context(), s, 4<<20); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func limits(t *testing.T) {
 	}
 	unmount()
 	// More than the whole device was.
-	const large = 20 << 30
+	const large = 500 << 20
 	if err := d.Limit(t.Context(), s, large); err != nil {
 		t.Fatal(err)
 	}
@@ -162,25 +162,25 @@ func poolFull(t *testing.T) {
 	if err := d.SetOptions(t.Context(), map[string]string{optDataSize: "32M"}); err == nil {
 		t.Error("the pool shrinks")
 	}
-	if err := d.SetOptions(t.Context(), map[string]string{optDataSize: "512M"}); err != nil {
+	if err := d.SetOptions(t.Context(), map[string]string{optDataSize: "384M"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Create(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}
 	target, unmount = mounted(t, d, other)
-	if err := fill(target+"/enough", 200<<20); err != nil {
+	if err := fill(target+"/enough", 120<<20); err != nil {
 		t.Errorf("in a larger pool: %v", err)
 	}
 	if got, err := os.ReadFile(target + "/big"); err != nil || len(got) != 8<<20 || got[0] != 'x' {
 		t.Errorf("big has %d bytes, %v", len(got), err)
 	}
 	// It also grows under what is mounted.
-	if err := d.SetOptions(t.Context(), map[string]string{optDataSize: "1G"}); err != nil {
+	if err := d.SetOptions(t.Context(), map[string]string{optDataSize: "512M"}); err != nil {
 		t.Fatal(err)
 	}
 	used(t, d)
-	if err := fill(target+"/more", 100<<20); err != nil {
+	if err := fill(target+"/more", 40<<20); err != nil {
 		t.Errorf("in a pool that grew meanwhile: %v", err)
 	}
 	unmount()
