@@ -89,8 +89,8 @@ func welcomeStranger(dir string) error {
 	return unix.Mount(node, "/dev/fuse", "", unix.MS_BIND, "")
 }
 
-// TestScripts runs testdata/script/*.txtar. Conditions: [root] for scripts that
-// need it. Commands beside testscript's own:
+// TestScripts runs testdata/script/*.txtar. Conditions: [root] and
+// [devicemapper] for scripts that need them. Commands beside testscript's own:
 //
 //	asuser PROGRAM ARG...   run as an ordinary user (root needed; see stranger)
 //	status N PROGRAM ARG... run and expect exit status N
@@ -118,8 +118,12 @@ func TestScripts(t *testing.T) {
 		ContinueOnError: false,
 		Setup:           setupScript,
 		Condition: func(cond string) (bool, error) {
-			if cond == "root" {
+			switch cond {
+			case "root":
 				return os.Geteuid() == 0, nil
+			case "devicemapper":
+				_, err := os.Stat("/dev/mapper/control")
+				return err == nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},

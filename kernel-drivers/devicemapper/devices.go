@@ -59,7 +59,7 @@ func (p *pool) settle(ctx context.Context) error {
 			return err
 		}
 	}
-	return p.deleteDoomed(ctx)
+	return p.deleteDoomed(ctx, 0)
 }
 
 // create makes a device, an empty one or a snapshot of another, and writes the record
@@ -113,17 +113,21 @@ func (p *pool) delete(ctx context.Context, r record, forget func() error) error 
 		return err
 	}
 	p.at("forgotten")
-	return p.deleteDoomed(ctx)
+	return p.deleteDoomed(ctx, moment)
 }
 
-// deleteDoomed deletes what is to be deleted, but for what somebody still has open.
-func (p *pool) deleteDoomed(ctx context.Context) error {
+// moment is how long a device that was just unmounted may take to close.
+const moment = 200 * time.Millisecond
+
+// deleteDoomed deletes what is to be deleted, but for what somebody still has open when it has
+// been waited for.
+func (p *pool) deleteDoomed(ctx context.Context, wait time.Duration) error {
 	if len(p.state.Doomed) == 0 {
 		return nil
 	}
 	var left []doomed
 	for _, device := range p.state.Doomed {
-		gone, err := p.deleteNow(ctx, device)
+		gone, err := p.deleteNow(ctx, device, wait)
 		if err != nil {
 			return err
 		}
@@ -141,40 +145,43 @@ func (p *pool) deleteDoomed(ctx context.Context) error {
 
 // deleteNow deletes a device; false means that somebody has it open. That it is not
 // there is no error.
-func (p *pool) deleteNow(ctx context.Context, device doomed) (bool, error) {
+func (p *pool) deleteNow(ctx context.Context, device doomed, wait time.Duration) (bool, error) {
 	name := p.thin(device.Device)
-	if !p.deactivate(ctx, name) {
+	if !p.deactivate(ctx, name, wait) {
 		return false, nil
 	}
 	if p.options.DataDevice == "" {
 		if err := p.discard(ctx, device); err != nil {
 			return false, err
 		}
-		if !p.deactivate(ctx, name) {
+		if !p.deactivate(ctx, name, moment) {
 			return false, nil
 		}
 	}
-	for range 200 {
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
 		// One that is gone by name may not be closed yet.
 		err := p.control.Message(p.name, fmt.Sprintf("delete %d", device.Device))
 		if !errors.Is(err, unix.EBUSY) {
 			return err == nil || errors.Is(err, unix.ENODATA), tolerate(err, unix.ENODATA)
 		}
-		time.Sleep(time.Millisecond)
+		if time.Since(start) > moment {
+			return false, nil
+		}
 	}
-	return false, nil
 }
 
-// deactivate removes an active device, and waits a moment for one that was just
-// unmounted. It tells whether it is gone.
-func (p *pool) deactivate(ctx context.Context, name string) bool {
-	for range 200 {
-		if err := p.control.Remove(name, false); errors.Is(err, dm.ErrNone) || ctx.Err() != nil {
-			return err != nil && ctx.Err() == nil
+// deactivate removes a device that may be active, and waits for one that somebody has open.
+// It tells whether it is gone.
+func (p *pool) deactivate(ctx context.Context, name string, wait time.Duration) bool {
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
+		err := p.control.Remove(name, false)
+		if err == nil || errors.Is(err, dm.ErrNone) {
+			return true
 		}
-		time.Sleep(time.Millisecond)
+		if ctx.Err() != nil || time.Since(start) > wait {
+			return false
+		}
 	}
-	return false
 }
 
 // discard gives the blocks of a device back to the filesystem that the pool's file is
