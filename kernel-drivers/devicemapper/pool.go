@@ -167,7 +167,8 @@ func (p *pool) reload(name string, load func() error) error {
 const patience = 20 * time.Second
 
 // activate opens the device with a name, and has it go when nobody has it open any more.
-// If there is none it is made with the table that load gives it.
+// If there is none it is made with the table that load gives it. What others have not
+// finished, as they were killed, is finished or made again.
 func (p *pool) activate(ctx context.Context, name string, load func() error) (f *os.File, info dm.Info, err error) {
 	busy := fmt.Errorf("device mapper: %s can't be had: %w", name, unix.EBUSY)
 	err = p.until(ctx, func() (bool, error) {
@@ -190,6 +191,7 @@ func (p *pool) activate(ctx context.Context, name string, load func() error) (f 
 		// It may be about to go: then it can't be opened, or is another one.
 		f, err = os.Open(info.Path())
 		if err != nil {
+			busy = err // for good where no devtmpfs is on /dev
 			return false, tolerate(err, unix.ENXIO, unix.ENOENT, unix.ENODEV)
 		}
 		if is, err := p.control.Info(name); err != nil || is.Minor != info.Minor {
