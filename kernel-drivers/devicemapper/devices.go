@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"time"
 	"unsafe"
@@ -198,13 +197,6 @@ func (p *pool) discard(ctx context.Context, device doomed) error {
 	}
 	defer disk.Close()
 	bytes := [2]uint64{0, uint64(device.Size)}
-	err = sys.Again(func() error {
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, disk.Fd(), unix.BLKDISCARD, uintptr(unsafe.Pointer(&bytes)))
-		if errno != 0 {
-			return errno
-		}
-		return nil
-	})
-	runtime.KeepAlive(&bytes)
+	err = sys.Ioctl(int(disk.Fd()), unix.BLKDISCARD, unsafe.Pointer(&bytes))
 	return tolerate(err, unix.EOPNOTSUPP) // the filesystem makes no holes
 }

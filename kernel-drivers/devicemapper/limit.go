@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"unsafe"
 
@@ -137,15 +136,7 @@ func (d *Driver) enlarge(ctx context.Context, v *volume, dir string, r *record, 
 	}
 	const resize = 1<<30 | 8<<16 | 'f'<<8 | 16 // EXT4_IOC_RESIZE_FS
 	blocks := uint64(r.Size / st.Bsize)
-	err = sys.Again(func() error {
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(root), resize, uintptr(unsafe.Pointer(&blocks)))
-		if errno != 0 {
-			return errno
-		}
-		return nil
-	})
-	runtime.KeepAlive(&blocks)
-	if err != nil {
+	if err := sys.Ioctl(root, resize, unsafe.Pointer(&blocks)); err != nil {
 		return fmt.Errorf("grow ext4 to %d blocks: %w", blocks, err)
 	}
 	return nil

@@ -46,15 +46,6 @@ func mounted(t *testing.T, d *Driver, s cow.Snapshot) (target string, unmount fu
 	}
 }
 
-func fill(name string, size int) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(make([]byte, size))
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
 // used are the blocks of data that the pool has given away.
 func used(t *testing.T, d *Driver) int64 {
 	t.Helper()
@@ -103,10 +94,10 @@ func limits(t *testing.T) {
 		t.Fatal(err)
 	}
 	target, unmount := mounted(t, d, s)
-	if err := fill(target+"/fits", 1<<20); err != nil {
+	if err := drivertest.Fill(target+"/fits", 1<<20); err != nil {
 		t.Errorf("within the limit: %v", err)
 	}
-	if err := fill(target+"/too much", 6<<20); !errors.Is(err, unix.ENOSPC) {
+	if err := drivertest.Fill(target+"/too much", 6<<20); !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("beyond the limit: %v, want ENOSPC", err)
 	}
 	if err := os.Remove(target + "/too much"); err != nil {
@@ -115,12 +106,12 @@ func limits(t *testing.T) {
 	if err := d.Limit(t.Context(), s, 16<<20); err != nil {
 		t.Fatal(err)
 	}
-	if err := fill(target+"/enough", 6<<20); err != nil {
+	if err := drivertest.Fill(target+"/enough", 6<<20); err != nil {
 		t.Errorf("after the limit was raised: %v", err)
 	}
 	unmount()
 	target, unmount = mounted(t, d, s)
-	if err := fill(target+"/too much", 14<<20); !errors.Is(err, unix.ENOSPC) {
+	if err := drivertest.Fill(target+"/too much", 14<<20); !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("beyond the limit after a remount: %v, want ENOSPC", err)
 	}
 	unmount()
@@ -148,7 +139,7 @@ func limits(t *testing.T) {
 func poolFull(t *testing.T) {
 	d, s := made(t, small("96M"))
 	target, unmount := mounted(t, d, s)
-	if err := fill(target+"/too much", 200<<20); !errors.Is(err, unix.ENOSPC) {
+	if err := drivertest.Fill(target+"/too much", 200<<20); !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("beyond the pool's size: %v, want ENOSPC", err)
 	}
 	unmount()
@@ -169,7 +160,7 @@ func poolFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	target, unmount = mounted(t, d, other)
-	if err := fill(target+"/enough", 120<<20); err != nil {
+	if err := drivertest.Fill(target+"/enough", 120<<20); err != nil {
 		t.Errorf("in a larger pool: %v", err)
 	}
 	if got, err := os.ReadFile(target + "/big"); err != nil || len(got) != 8<<20 || got[0] != 'x' {
@@ -180,7 +171,7 @@ func poolFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	used(t, d)
-	if err := fill(target+"/more", 40<<20); err != nil {
+	if err := drivertest.Fill(target+"/more", 40<<20); err != nil {
 		t.Errorf("in a pool that grew meanwhile: %v", err)
 	}
 	unmount()
@@ -196,7 +187,7 @@ func discards(t *testing.T) {
 	before := used(t, d)
 	target, unmount := mounted(t, d, s)
 	const blocks = 64 << 20 / (64 << 10)
-	if err := fill(target+"/f", 64<<20); err != nil {
+	if err := drivertest.Fill(target+"/f", 64<<20); err != nil {
 		t.Fatal(err)
 	}
 	if n := used(t, d); n < before+blocks {
@@ -207,7 +198,7 @@ func discards(t *testing.T) {
 	}
 	unix.Sync()
 	sinks(t, "used blocks after a file was deleted", before+blocks/2, func() int64 { return used(t, d) })
-	if err := fill(target+"/f", 64<<20); err != nil {
+	if err := drivertest.Fill(target+"/f", 64<<20); err != nil {
 		t.Fatal(err)
 	}
 	unmount()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -43,9 +44,18 @@ func (v *volume) root() string { return sys.ProcPath(v.fd) + "/." } // the dot: 
 
 func (v *volume) close() { unix.Close(v.fd) }
 
-// volume mounts the device that dir has the record of, with MOUNT_ATTR_* flags. All
-// mounts of one device share a filesystem, which is read-only or not for all.
-func (d *Driver) volume(ctx context.Context, dir string, readOnly bool, attr int) (*volume, error) {
+// active is the device that dir has the record of, which is the caller's to close.
+type active struct {
+	record
+	*os.File
+	name    string
+	info    dm.Info
+	options Options
+	room    int64 // free in the pool, in bytes
+}
+
+// active activates it.
+func (d *Driver) active(ctx context.Context, dir string, readOnly bool) (*active, error) {
 	r, err := readRecord(dir)
 	if err != nil {
 		return nil, err
@@ -54,25 +64,32 @@ func (d *Driver) volume(ctx context.Context, dir string, readOnly bool, attr int
 	if err != nil {
 		return nil, err
 	}
-	device, info, err := p.activateThin(ctx, r, readOnly)
-	name, options, room := p.thin(r.Device), p.options, int64(0)
-	if err == nil && !readOnly {
-		room, err = p.free()
+	defer p.close()
+	a := &active{record: r, name: p.thin(r.Device), options: p.options}
+	if a.room, err = p.free(); err != nil {
+		return nil, err
 	}
-	p.close()
-	if device != nil {
-		defer device.Close()
+	if a.File, a.info, err = p.activateThin(ctx, r, readOnly); err != nil {
+		return nil, err
 	}
+	return a, nil
+}
+
+// volume mounts the device that dir has the record of, with MOUNT_ATTR_* flags. All
+// mounts of one device share a filesystem, which is read-only or not for all.
+func (d *Driver) volume(ctx context.Context, dir string, readOnly bool, attr int) (*volume, error) {
+	a, err := d.active(ctx, dir, readOnly)
 	if err != nil {
 		return nil, err
 	}
-	fd, err := mountFilesystem(info.Path(), r.Filesystem, options.MountOptions, readOnly, attr)
+	defer a.Close()
+	fd, err := a.mount(readOnly, attr)
 	if err != nil {
 		return nil, err
 	}
-	v := &volume{name: name, info: info, fd: fd, room: room}
-	if !readOnly && r.Filesystem == "ext4" {
-		if err := v.reserve(r); err != nil {
+	v := &volume{name: a.name, info: a.info, fd: fd, room: a.room}
+	if !readOnly && a.Filesystem == "ext4" {
+		if err := v.reserve(a.record); err != nil {
 			v.close()
 			return nil, err
 		}
@@ -80,9 +97,9 @@ func (d *Driver) volume(ctx context.Context, dir string, readOnly bool, attr int
 	return v, nil
 }
 
-// mountFilesystem mounts what is on a disk, attached nowhere. Closing the descriptor
-// unmounts it.
-func mountFilesystem(disk, fstype, options string, readOnly bool, attr int) (int, error) {
+// mount mounts what is on it, attached nowhere. Closing the descriptor unmounts it.
+func (a *active) mount(readOnly bool, attr int) (int, error) {
+	disk, fstype := a.info.Path(), a.Filesystem
 	fs, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, fmt.Errorf("fsopen %s: %w", fstype, err)
@@ -98,7 +115,7 @@ func mountFilesystem(disk, fstype, options string, readOnly bool, attr int) (int
 		if fstype == "ext4" {
 			set = append(set, [2]string{"noinit_itable", ""}) // which takes blocks of the pool for inodes that nobody has
 		}
-		for o := range strings.SplitSeq(options, ",") {
+		for o := range strings.SplitSeq(a.options.MountOptions, ",") {
 			if key, value, _ := strings.Cut(o, "="); key != "" {
 				set = append(set, [2]string{key, value})
 			}
@@ -127,39 +144,29 @@ func mountFilesystem(disk, fstype, options string, readOnly bool, attr int) (int
 
 // format makes the filesystem of the device that dir has the record of.
 func (d *Driver) format(ctx context.Context, dir string) error {
-	r, err := readRecord(dir)
+	a, err := d.active(ctx, dir, false)
 	if err != nil {
 		return err
 	}
-	p, err := d.open(ctx)
-	if err != nil {
-		return err
-	}
-	device, info, err := p.activateThin(ctx, r, false)
-	name, options := p.thin(r.Device), p.options
-	p.close()
-	if err != nil {
-		return err
-	}
-	defer device.Close()
+	defer a.Close()
 	args := []string{"-q", "-K"} // the device is new: there is nothing to discard
-	if r.Filesystem == "ext4" {
+	if a.Filesystem == "ext4" {
 		// Tables and the journal are not zeroed, which would take blocks; the kernel zeroes what it uses.
 		args = []string{"-q", "-m", "0", "-J", "size=32", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1"}
 	}
-	args = append(append(args, strings.Fields(options.MkfsArgs)...), info.Path())
-	program, err := mkfs(r.Filesystem)
+	args = append(append(args, strings.Fields(a.options.MkfsArgs)...), a.info.Path())
+	program, err := mkfs(a.Filesystem)
 	if err != nil {
 		return err
 	}
 	if out, err := exec.CommandContext(ctx, program, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("mkfs.%s on %s: %w: %s", r.Filesystem, name, err, bytes.TrimSpace(out))
+		return fmt.Errorf("mkfs.%s on %s: %w: %s", a.Filesystem, a.name, err, bytes.TrimSpace(out))
 	}
-	if r.Filesystem != "ext4" {
+	if a.Filesystem != "ext4" {
 		return nil
 	}
 	// What e2fsck makes again if it needs it is nothing that an image has.
-	fd, err := mountFilesystem(info.Path(), r.Filesystem, options.MountOptions, false, 0)
+	fd, err := a.mount(false, 0)
 	if err != nil {
 		return err
 	}

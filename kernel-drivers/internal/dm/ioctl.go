@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -139,15 +138,7 @@ func (c *Control) call(cmd uintptr, r request) (reply, error) {
 		}
 		const dir, group = 3, 0xfd // _IOWR, DM_IOCTL
 		req := uintptr(dir<<30 | headerSize<<16 | group<<8 | int(cmd))
-		err = sys.Again(func() error {
-			_, _, errno := unix.Syscall(unix.SYS_IOCTL, c.f.Fd(), req, uintptr(unsafe.Pointer(&buf[0])))
-			if errno != 0 {
-				return errno
-			}
-			return nil
-		})
-		runtime.KeepAlive(buf)
-		if err != nil {
+		if err := sys.Ioctl(int(c.f.Fd()), req, unsafe.Pointer(&buf[0])); err != nil {
 			return reply{}, err
 		}
 		out, err := decode(buf)
