@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,7 +85,9 @@ func welcomeStranger(dir string) error {
 	}
 	for _, path := range everyones {
 		var st unix.Stat_t
-		if err := unix.Stat(path, &st); err != nil {
+		if err := unix.Stat(path, &st); errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
 			return err
 		}
 		node := filepath.Join(dir, filepath.Base(path))
@@ -103,8 +107,9 @@ func welcomeStranger(dir string) error {
 // everyones are devices that may be root's alone on this machine.
 var everyones = []string{"/dev/fuse", "/dev/net/tun"}
 
-// TestScripts runs testdata/script/*.txtar. Conditions: [root] for scripts that
-// need it, [cgroupfs] where systemd isn't asked for control groups. Commands beside testscript's own:
+// TestScripts runs testdata/script/*.txtar. Conditions: [root] and [devicemapper] for
+// scripts that need them, [cgroupfs] where systemd isn't asked for control groups. Commands
+// beside testscript's own:
 //
 //	asuser PROGRAM ARG...   run as an ordinary user (root needed; see stranger)
 //	status N PROGRAM ARG... run and expect exit status N
@@ -144,6 +149,9 @@ func TestScripts(t *testing.T) {
 			case "cgroupfs": // control groups are made by files, not by systemd
 				o, err := cgroup.Default("x", "", false)
 				return !o.Systemd, err
+			case "devicemapper":
+				_, err := os.Stat("/dev/mapper/control")
+				return err == nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
