@@ -21,17 +21,25 @@ const (
 	Cold               // the same with the kernel's caches dropped before mounting
 )
 
+func (s State) String() string { return [...]string{"warm", "new mount", "cold"}[s] }
+
 // A Row is measured as a whole: its steps follow each other on one mount.
 type Row struct {
 	Fixture string
 	State   State
+	Writes  bool                // something is changed
 	Prepare func(s *Site) error // outside of the time; may be nil
 	Steps   []Step
+	// Life is the name of a line of its own, for what making, mounting, unmounting
+	// and removing takes; may be empty. Only what is not warm has it.
+	Life string
 }
 
 // A Step is one line of the report.
 type Step struct {
 	Name string
+	// Unit is what samples are in; empty: nanoseconds.
+	Unit string
 	// Max is what the median may be of that of the kernel's overlay; 0: no target.
 	Max float64
 	// Base is the step of the same contestant that is compared with instead.
@@ -47,32 +55,49 @@ type Sample struct {
 
 // A Site is where a step runs.
 type Site struct {
-	Root    string // where the contestant is mounted
-	Paths   Paths  // of the fixture
-	Archive string // tar of small files, outside of what is measured
-	Sizes   Sizes
+	Contestant Contestant
+	Root       string        // where the contestant is mounted
+	Mounted    time.Duration // what making and mounting it took
+	Paths      Paths         // of the fixture
+	Archive    string        // tar of small files, outside of what is measured
+	Sizes      Sizes
+}
+
+// A Spacer is a contestant that knows what it takes on the disk. Found by type assertion.
+type Spacer interface {
+	// Used is that in bytes.
+	Used() (int64, error)
 }
 
 // Bench measures rows.
 type Bench struct {
 	Contestants []Contestant // the kernel's overlay among them
-	Stacks      map[string]*Stack
 	Fixtures    *Fixtures
 	Rounds      int
+	// Least is how many rounds are measured whatever they take; 0 is 3.
+	Least int
 	// Budget is the time that the rounds of a row may take before they end early,
-	// after minRounds; 0: no limit.
+	// after Least; 0: no limit.
 	Budget time.Duration
 	Report *Report
+	// Skip tells why a contestant doesn't take part in a row; empty: it does. Nil:
+	// all take part.
+	Skip func(c Contestant, row Row) string
+	// Lenient has a contestant that fails in a row left out of it, and the report say
+	// so. Otherwise it ends the benchmark.
+	Lenient bool
+	// Between, when not nil, is called before every round.
+	Between func()
 	// Counted tells which contestant's requests are counted; empty: nobody's.
 	Counted string
 }
 
-// minRounds are measured whatever they take.
+// minRounds is Least's default.
 const minRounds = 3
 
 // Measure adds a row to the report.
 func (b *Bench) Measure(ctx context.Context, row Row) (err error) {
-	fixture, err := b.Fixtures.Get(row.Fixture)
+	fixture, err := b.Fixtures.Get(ctx, row.Fixture)
 	if err != nil {
 		return err
 	}
@@ -80,13 +105,25 @@ func (b *Bench) Measure(ctx context.Context, row Row) (err error) {
 	if site.Archive, err = b.Fixtures.Archive(); err != nil {
 		return err
 	}
-	for _, s := range b.Stacks {
-		s.Lowers = fixture.Lowers
+	m := &rowRun{Bench: b, row: row, site: site, samples: map[string]map[string]Samples{}, ops: map[string]int{}, out: map[string]bool{}}
+	for _, c := range b.Contestants {
+		if b.Skip != nil {
+			if why := b.Skip(c, row); why != "" {
+				m.leaveOut(c, why)
+				continue
+			}
+		}
+		m.contestants = append(m.contestants, c)
+		if err := c.Over(fixture, row.Writes); err != nil {
+			return err
+		}
 	}
-	if err := b.listPaths(ctx, fixture, site); err != nil {
+	if len(m.contestants) == 0 {
+		return nil
+	}
+	if err := m.listPaths(ctx, fixture); err != nil {
 		return err
 	}
-	m := &rowRun{Bench: b, row: row, site: site, samples: map[string]map[string]Samples{}, ops: map[string]int{}}
 	if row.State == Warm {
 		err = m.warm(ctx)
 	} else {
@@ -95,40 +132,74 @@ func (b *Bench) Measure(ctx context.Context, row Row) (err error) {
 	if err != nil {
 		return err
 	}
-	var order []string
-	for _, c := range b.Contestants {
-		order = append(order, c.Name())
-	}
-	for _, st := range row.Steps {
-		b.Report.Add(st.Name, m.ops[st.Name], m.samples[st.Name], order...)
-	}
-	return nil
-}
-
-// listPaths walks the merged tree, once a fixture, as the first contestant shows it.
-func (b *Bench) listPaths(ctx context.Context, f Fixture, site *Site) (err error) {
-	if f.Paths.All == nil && f.Name != FixtureBig && f.Name != FixtureEmpty {
-		root, err := b.Contestants[0].Mount(ctx)
-		if err != nil {
-			return err
-		}
-		f.Paths, err = ListPaths(root)
-		if err := errors.Join(err, b.Contestants[0].Unmount(), b.Stacks[b.Contestants[0].Name()].discard()); err != nil {
-			return err
-		}
-		b.Fixtures.made[f.Name] = f
-	}
-	site.Paths = f.Paths
+	m.report()
 	return nil
 }
 
 type rowRun struct {
 	*Bench
-	row     Row
-	site    *Site
-	samples map[string]map[string]Samples // by step and contestant
-	ops     map[string]int
-	began   time.Time // of the rounds
+	contestants []Contestant // that take part
+	row         Row
+	site        *Site
+	samples     map[string]map[string]Samples // by step and contestant
+	ops         map[string]int
+	out         map[string]bool // who failed
+	began       time.Time       // of the rounds
+}
+
+func (m *rowRun) report() {
+	var order []string
+	for _, c := range m.contestants {
+		if !m.out[c.Name()] {
+			order = append(order, c.Name())
+		}
+	}
+	for _, st := range m.row.Steps {
+		m.Report.AddUnit(st.Name, st.Unit, m.ops[st.Name], m.samples[st.Name], order...)
+	}
+	if m.row.Life != "" {
+		m.Report.Add(m.row.Life, 1, m.samples[m.row.Life], order...)
+	}
+}
+
+// leaveOut notes why a contestant has no result.
+func (m *rowRun) leaveOut(c Contestant, why string) {
+	m.out[c.Name()] = true
+	for _, st := range m.row.Steps {
+		m.Report.Skipped = append(m.Report.Skipped, Skip{st.Name, c.Name(), why})
+	}
+}
+
+// failed decides what an error of a contestant is: nil if it is left out from now on.
+func (m *rowRun) failed(ctx context.Context, c Contestant, err error) error {
+	if err == nil || !m.Lenient || ctx.Err() != nil {
+		return err
+	}
+	m.leaveOut(c, strings.Join(strings.Fields(err.Error()), " "))
+	return nil
+}
+
+// listPaths walks the merged tree, once a fixture, as the first contestant shows it.
+func (m *rowRun) listPaths(ctx context.Context, f Fixture) (err error) {
+	if f.Paths.All == nil && f.Name != FixtureBig && f.Name != FixtureEmpty {
+		if f.Merged != "" {
+			f.Paths, err = ListPaths(f.Merged)
+		} else {
+			c := m.contestants[0]
+			var root string
+			if root, err = c.Mount(ctx); err != nil {
+				return err
+			}
+			f.Paths, err = ListPaths(root)
+			err = errors.Join(err, c.Unmount(), c.Discard())
+		}
+		if err != nil {
+			return err
+		}
+		m.Fixtures.Put(f)
+	}
+	m.site.Paths = f.Paths
+	return nil
 }
 
 // more tells whether round r is to be measured.
@@ -136,12 +207,22 @@ func (m *rowRun) more(r int) bool {
 	if r <= 0 {
 		m.began = time.Now()
 	}
-	return r < m.Rounds && (r < minRounds || m.Budget == 0 || time.Since(m.began) < m.Budget)
+	least := m.Least
+	if least == 0 {
+		least = minRounds
+	}
+	if r >= m.Rounds || r >= least && m.Budget > 0 && time.Since(m.began) > m.Budget {
+		return false
+	}
+	if m.Between != nil {
+		m.Between()
+	}
+	return true
 }
 
 // steps runs every step on a mounted contestant.
 func (m *rowRun) steps(c Contestant, root string, keep bool) error {
-	m.site.Root = root
+	m.site.Root, m.site.Contestant = root, c
 	if m.row.Prepare != nil {
 		if err := m.row.Prepare(m.site); err != nil {
 			return fmt.Errorf("%s: prepare %s: %w", c.Name(), m.row.Steps[0].Name, err)
@@ -156,41 +237,48 @@ func (m *rowRun) steps(c Contestant, root string, keep bool) error {
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", c.Name(), st.Name, err)
 		}
-		if !keep {
-			continue
+		if keep {
+			m.keep(st.Name, c, s)
 		}
-		if m.samples[st.Name] == nil {
-			m.samples[st.Name] = map[string]Samples{}
-		}
-		m.samples[st.Name][c.Name()] = append(m.samples[st.Name][c.Name()], s.Took)
-		m.ops[st.Name] = s.Ops
 	}
 	return nil
 }
 
+func (m *rowRun) keep(line string, c Contestant, s Sample) {
+	if m.samples[line] == nil {
+		m.samples[line] = map[string]Samples{}
+	}
+	m.samples[line][c.Name()] = append(m.samples[line][c.Name()], s.Took)
+	m.ops[line] = s.Ops
+}
+
 func (m *rowRun) warm(ctx context.Context) (err error) {
-	roots := make([]string, len(m.Contestants))
-	for i, c := range m.Contestants {
-		if roots[i], err = c.Mount(ctx); err != nil {
-			return err
+	roots := make([]string, len(m.contestants))
+	for i, c := range m.contestants {
+		if roots[i], err = c.Mount(ctx); err == nil {
+			defer func() { err = errors.Join(err, c.Unmount(), c.Discard()) }()
+			err = m.steps(c, roots[i], false)
 		}
-		defer func() { err = errors.Join(err, c.Unmount(), m.Stacks[c.Name()].discard()) }()
-		if err := m.steps(c, roots[i], false); err != nil {
+		if err = m.failed(ctx, c, err); err != nil {
 			return err
 		}
 	}
 	for r := 0; m.more(r); r++ {
-		for i := range m.Contestants {
+		for i := range m.contestants {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			j := (i + r) % len(m.Contestants)
-			if err := m.steps(m.Contestants[j], roots[j], true); err != nil {
+			j := (i + r) % len(m.contestants)
+			c := m.contestants[j]
+			if m.out[c.Name()] {
+				continue
+			}
+			if err := m.failed(ctx, c, m.steps(c, roots[j], true)); err != nil {
 				return err
 			}
 		}
 	}
-	for i, c := range m.Contestants {
+	for i, c := range m.contestants {
 		if err := m.count(c, roots[i]); err != nil {
 			return err
 		}
@@ -204,18 +292,21 @@ func (m *rowRun) fresh(ctx context.Context) error {
 		first = -1
 	}
 	for r := first; m.more(r); r++ {
-		for i := range m.Contestants {
-			c := m.Contestants[(i+r+1)%len(m.Contestants)]
-			if err := m.once(ctx, c, func(root string) error { return m.steps(c, root, r >= 0) }); err != nil {
+		for i := range m.contestants {
+			c := m.contestants[(i+r+1)%len(m.contestants)]
+			if m.out[c.Name()] {
+				continue
+			}
+			if err := m.failed(ctx, c, m.once(ctx, c, r >= 0, func(root string) error { return m.steps(c, root, r >= 0) })); err != nil {
 				return err
 			}
 		}
 	}
-	for _, c := range m.Contestants {
+	for _, c := range m.contestants {
 		if c.Name() != m.Counted {
 			continue
 		}
-		if err := m.once(ctx, c, func(root string) error { return m.count(c, root) }); err != nil {
+		if err := m.once(ctx, c, false, func(root string) error { return m.count(c, root) }); err != nil {
 			return err
 		}
 	}
@@ -223,7 +314,7 @@ func (m *rowRun) fresh(ctx context.Context) error {
 }
 
 // once does something to a new mount of a contestant.
-func (m *rowRun) once(ctx context.Context, c Contestant, do func(root string) error) error {
+func (m *rowRun) once(ctx context.Context, c Contestant, keep bool, do func(root string) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -232,11 +323,19 @@ func (m *rowRun) once(ctx context.Context, c Contestant, do func(root string) er
 			return err
 		}
 	}
+	start := time.Now()
 	root, err := c.Mount(ctx)
+	m.site.Mounted = time.Since(start)
 	if err != nil {
-		return err
+		return errors.Join(err, c.Discard())
 	}
-	return errors.Join(do(root), c.Unmount(), m.Stacks[c.Name()].discard())
+	err = do(root)
+	start = time.Now()
+	err = errors.Join(err, c.Unmount(), c.Discard())
+	if m.row.Life != "" && keep && err == nil {
+		m.keep(m.row.Life, c, Sample{m.site.Mounted + time.Since(start), 1})
+	}
+	return err
 }
 
 // count runs the steps once more, untimed, and records the server's requests.
@@ -244,7 +343,7 @@ func (m *rowRun) count(c Contestant, root string) error {
 	if c.Name() != m.Counted {
 		return nil
 	}
-	m.site.Root = root
+	m.site.Root, m.site.Contestant = root, c
 	if m.row.Prepare != nil {
 		if err := m.row.Prepare(m.site); err != nil {
 			return err

@@ -63,7 +63,7 @@ func deepRows() []Row {
 	const one, hundred = "look-ups in 1 layer", "look-ups in 100 layers"
 	return []Row{
 		{Fixture: FixtureFlat, State: Fresh, Prepare: lookedInto, Steps: []Step{step(one, 0, lookUps)}},
-		{Fixture: FixtureDeep, State: Fresh, Prepare: lookedInto, Steps: []Step{{Name: hundred, Max: 1.1, Base: one, Run: lookUps}}},
+		{Fixture: Deep(100), State: Fresh, Prepare: lookedInto, Steps: []Step{{Name: hundred, Max: 1.1, Base: one, Run: lookUps}}},
 	}
 }
 

@@ -36,8 +36,14 @@ func (s *Stack) options() string {
 	return o
 }
 
-// discard removes what was written, for a fresh start. Nothing may be mounted.
-func (s *Stack) discard() error {
+// Over implements [Contestant].
+func (s *Stack) Over(f Fixture, _ bool) error {
+	s.Lowers = f.Lowers
+	return nil
+}
+
+// Discard implements [Contestant].
+func (s *Stack) Discard() error {
 	for _, d := range []string{s.Upper, s.Work} {
 		if err := os.RemoveAll(d); err != nil {
 			return fmt.Errorf("discard an upper: %w", err)

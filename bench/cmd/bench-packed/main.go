@@ -17,6 +17,7 @@ import (
 
 	"github.com/cfs-project/cfs/bench"
 	"github.com/cfs-project/cfs/internal/debianroot"
+	"github.com/cfs-project/cfs/unionfs"
 )
 
 type options struct {
@@ -116,10 +117,14 @@ func (o options) contestants(ctx context.Context, g *bench.Ground) ([]bench.Cont
 		}
 		return s
 	}
+	union := &bench.Served{Label: "cfs", Driver: unionfs.DriverName, Home: dirs["store"], Dir: filepath.Join(dirs["cfs"], "changes"), Target: points["cfs"], ReadOnly: o.readOnly}
+	if err := union.Over(bench.Fixture{Chain: chain}, false); err != nil {
+		return fail(err)
+	}
 	cs := []bench.Contestant{
 		&bench.Native{Tree: dirs["tree"]},
 		&bench.Overlay{Stack: stack("overlay")},
-		&bench.Union{Chain: chain, Dir: dirs["cfs"], Target: points["cfs"], ReadOnly: o.readOnly},
+		union,
 	}
 	if p, err := exec.LookPath("fuse-overlayfs"); err == nil && o.only == "" {
 		cs = append(cs, &bench.MountProgram{Label: "fuse-overlayfs", Argv: []string{p}, Stack: stack("fuse-overlayfs")})
@@ -174,7 +179,7 @@ func count(r *bench.Report, c bench.Contestant, w bench.Workload, root string, p
 	var named []string
 	calls := func() (int64, error) { return bench.ServerCalls(pid) }
 	what, limit := "reads and writes by "+c.Name()+"'s server", (*int64)(nil)
-	if u, ok := c.(*bench.Union); ok {
+	if u, ok := c.(*bench.Served); ok {
 		what, limit = "FUSE requests to "+c.Name(), new(int64)
 		last := map[string]uint64{}
 		calls = func() (sum int64, err error) {
