@@ -66,6 +66,10 @@ const (
 	FixtureDeep  = "deep"  // the same in many: see [Deep]
 	FixtureWalk  = "walk"  // many directories
 	FixtureEmpty = "empty" // for what is only in the upper
+
+	FixtureGit      = "git"      // a checked-out repository
+	FixtureSource   = "source"   // a program in C
+	FixturePackages = "packages" // a root without a package, for dpkg
 )
 
 // Put has Get give x, instead of what would be made.
@@ -118,6 +122,9 @@ func (f *Fixtures) make(name string) (Fixture, error) {
 			w.file(p, 64<<10)
 			w.err = errors.Join(w.err, os.Truncate(p, f.Big))
 		}
+		for i := range f.smalls() {
+			w.file(filepath.Join(layer(0), smallName(i)), smallSize)
+		}
 		for i := range f.Mids {
 			w.file(filepath.Join(layer(0), midName(i)), midSize)
 		}
@@ -135,6 +142,8 @@ func (f *Fixtures) make(name string) (Fixture, error) {
 		}
 	case FixtureEmpty:
 		w.err = os.MkdirAll(layer(0), 0o755)
+	case FixtureGit, FixtureSource, FixturePackages:
+		w.err = f.application(name, layer(0))
 	default:
 		return x, fmt.Errorf("no fixture %q", name)
 	}
@@ -183,11 +192,18 @@ const (
 	untarDir = "untar"
 )
 
-const midSize = 1 << 20
+const (
+	smallSize = 4 << 10
+	midSize   = 1 << 20
+)
 
+func smallName(i int) string  { return fmt.Sprintf("big/small%02d", i) }
 func midName(i int) string    { return fmt.Sprintf("big/mid%02d", i) }
 func bigName(i int) string    { return fmt.Sprintf("big/data%d", i) }
 func sparseName(i int) string { return fmt.Sprintf("big/sparse%02d", i) }
+
+// smalls is how many files of 4 KiB there are beside those of 1 MiB.
+func (s Sizes) smalls() int { return 8 * s.Mids }
 
 // fixtureWriter writes files until the first error.
 type fixtureWriter struct {

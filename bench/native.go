@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // Native is the extracted tree itself, without a union: the limit of what can be had.
@@ -29,6 +30,9 @@ func (n *Native) Mount(context.Context) (string, error) {
 	if !n.writable {
 		return n.Tree, nil
 	}
+	if err := os.MkdirAll(filepath.Dir(n.Copy), 0o755); err != nil {
+		return "", err
+	}
 	return n.Copy, os.CopyFS(n.Copy, os.DirFS(n.Tree))
 }
 
@@ -46,13 +50,8 @@ func (n *Native) Discard() error {
 // Server implements [Contestant].
 func (n *Native) Server() int { return 0 }
 
-// Used implements [Spacer].
-func (n *Native) Used() (int64, error) {
-	if !n.writable {
-		return 0, nil
-	}
-	return DiskUsage(n.Copy)
-}
+// Used implements [Spacer]: what all copies take that lie beside this one.
+func (n *Native) Used() (int64, error) { return DiskUsage(filepath.Dir(n.Copy)) }
 
 // DiskUsage is what the files below directories take on the disk, in bytes, each inode
 // once. A directory that is not there takes nothing.

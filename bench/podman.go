@@ -10,14 +10,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Podman is podman with a storage of its own, on the overlay driver.
+// A Podman is podman with a storage of its own.
 type Podman struct {
-	Dir string // holds storage and state; made when needed
+	Dir    string // holds storage and state; made when needed
+	Driver string // of its storage; empty: overlay
 }
 
 // Args are the command line of one of its commands.
 func (p Podman) Args(command ...string) []string {
-	return append([]string{"--root", filepath.Join(p.Dir, "root"), "--runroot", filepath.Join(p.Dir, "run"), "--storage-driver", "overlay", "--cgroup-manager", "cgroupfs"}, command...)
+	driver := p.Driver
+	if driver == "" {
+		driver = "overlay"
+	}
+	return append([]string{"--root", filepath.Join(p.Dir, "root"), "--runroot", filepath.Join(p.Dir, "run"), "--storage-driver", driver, "--cgroup-manager", "cgroupfs"}, command...)
 }
 
 // Timed runs one of its commands.

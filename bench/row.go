@@ -25,6 +25,9 @@ func (s State) String() string { return [...]string{"warm", "new mount", "cold"}
 
 // A Row is measured as a whole: its steps follow each other on one mount.
 type Row struct {
+	Group   string // of lines that belong together; may be empty
+	Quick   bool   // in the shortest choice of rows
+	Depth   int    // layers, where that is what rows differ in
 	Fixture string
 	State   State
 	Writes  bool                // something is changed
@@ -33,11 +36,34 @@ type Row struct {
 	// Life is the name of a line of its own, for what making, mounting, unmounting
 	// and removing takes; may be empty. Only what is not warm has it.
 	Life string
+	// Drivers tells that only cfs's drivers that keep changes can do it.
+	Drivers bool
+}
+
+// Lines are what the row puts into a report.
+func (r Row) Lines() []Line {
+	var all []Line
+	for _, st := range r.Steps {
+		l := Line{Name: st.Name, Group: r.Group, About: st.About, State: r.State.String(), Unit: st.Unit, Series: st.Series}
+		if st.Series != "" {
+			l.Depth = r.Depth
+		}
+		all = append(all, l)
+	}
+	if r.Life != "" {
+		all = append(all, Line{Name: r.Life, Group: "start", State: r.State.String(),
+			About: "making a writable container on the image, mounting, unmounting and removing it, with a driver's process started for each"})
+	}
+	return all
 }
 
 // A Step is one line of the report.
 type Step struct {
 	Name string
+	// About is what is done, in a sentence; may be empty.
+	About string
+	// Series is of steps that differ in their row's depth only.
+	Series string
 	// Unit is what samples are in; empty: nanoseconds.
 	Unit string
 	// Max is what the median may be of that of the kernel's overlay; 0: no target.

@@ -146,18 +146,17 @@ func driverNamed(home, name string) (cow.Driver, error) {
 	return nil, fmt.Errorf("there is no driver %q", name)
 }
 
-// Used implements [Spacer]: what the changes, and what the driver extracted of images,
-// take. On btrfs what is shared can't be told file by file, and the whole filesystem is
+// Used implements [Spacer]: what all changes take that lie beside these, and what the
+// driver extracted of images. On btrfs what is shared can't be told file by file, and the whole filesystem is
 // looked at.
 func (s *Served) Used() (int64, error) {
-	dirs := []string{s.Dir, filepath.Join(s.Home, "drivers")}
 	var st unix.Statfs_t
 	if err := unix.Statfs(s.Home, &st); err == nil && int64(st.Type) == unix.BTRFS_SUPER_MAGIC {
 		unix.Sync()
 		err := unix.Statfs(s.Home, &st)
 		return int64(st.Blocks-st.Bfree) * st.Bsize, err
 	}
-	return DiskUsage(dirs...)
+	return DiskUsage(filepath.Dir(s.Dir), filepath.Join(s.Home, "drivers"))
 }
 
 // Server implements [Contestant].

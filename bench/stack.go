@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -51,3 +52,6 @@ func (s *Stack) Discard() error {
 	}
 	return nil
 }
+
+// Used implements [Spacer]: what all uppers take that lie beside this one.
+func (s *Stack) Used() (int64, error) { return DiskUsage(filepath.Dir(filepath.Dir(s.Upper))) }
