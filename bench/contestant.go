@@ -32,7 +32,10 @@ type Contestant interface {
 }
 
 // Overlay is the kernel's overlayfs, with the options it has by default.
-type Overlay struct{ Stack }
+type Overlay struct {
+	Stack
+	UserXattr bool // in a user namespace: its own marks in user.overlay.*
+}
 
 // Name implements [Contestant].
 func (o *Overlay) Name() string { return "overlay" }
@@ -58,6 +61,9 @@ func (o *Overlay) Mount(context.Context) (string, error) {
 	}
 	if o.Upper != "" {
 		err = errors.Join(err, unix.FsconfigSetString(fs, "upperdir", o.Upper), unix.FsconfigSetString(fs, "workdir", o.Work))
+	}
+	if o.UserXattr {
+		err = errors.Join(err, unix.FsconfigSetFlag(fs, "userxattr"))
 	}
 	if err != nil {
 		return fail(err)

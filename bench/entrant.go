@@ -6,9 +6,11 @@ type Entrant struct {
 	Kind    Kind   `json:"kind"`
 	Version string `json:"version,omitempty"` // of another's program
 	Usable  bool   `json:"usable"`            // it was measured
-	Reason  string `json:"reason,omitempty"`  // why it was not
-	Hint    string `json:"hint,omitempty"`    // what can be done about it
-	Note    string `json:"note,omitempty"`    // under what conditions of its own
+	// ViewsOnly tells of a driver that it shows images, and has no containers.
+	ViewsOnly bool   `json:"views_only,omitempty"`
+	Reason    string `json:"reason,omitempty"` // why it was not
+	Hint      string `json:"hint,omitempty"`   // what can be done about it
+	Note      string `json:"note,omitempty"`   // under what conditions of its own
 }
 
 // A Kind is what a contestant is for.

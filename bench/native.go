@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 )
 
@@ -26,14 +27,14 @@ func (n *Native) Over(f Fixture, writable bool) error {
 }
 
 // Mount implements [Contestant].
-func (n *Native) Mount(context.Context) (string, error) {
+func (n *Native) Mount(ctx context.Context) (string, error) {
 	if !n.writable {
 		return n.Tree, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(n.Copy), 0o755); err != nil {
 		return "", err
 	}
-	return n.Copy, os.CopyFS(n.Copy, os.DirFS(n.Tree))
+	return n.Copy, execute(exec.CommandContext(ctx, "cp", "-a", n.Tree, n.Copy))
 }
 
 // Unmount implements [Contestant].
@@ -59,7 +60,7 @@ func DiskUsage(dirs ...string) (int64, error) {
 	seen := map[inode]bool{}
 	var sum int64
 	for _, dir := range dirs {
-		err := fs.WalkDir(os.DirFS(dir), ".", func(_ string, e fs.DirEntry, err error) error {
+		err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
 			if err != nil {
 				return err
 			}

@@ -48,14 +48,15 @@ func PackDirs(ctx context.Context, dir string, dirs ...string) (cow.Chain, error
 	for _, d := range dirs {
 		r, w := io.Pipe()
 		defer r.Close() // ends a writer that nobody reads from
-		go func() { w.CloseWithError(writeDir(ctx, w, dir, d)) }()
+		go func() { w.CloseWithError(WriteDir(ctx, w, dir, d)) }()
 		layers = append(layers, r)
 	}
 	return PackChain(ctx, dir, layers...)
 }
 
-// writeDir writes a directory as a layer: all of it is new to an empty one.
-func writeDir(ctx context.Context, w io.Writer, temp, dir string) (err error) {
+// WriteDir writes a directory as a layer: all of it is new to an empty one, which is
+// made in temp meanwhile.
+func WriteDir(ctx context.Context, w io.Writer, temp, dir string) (err error) {
 	empty, err := os.MkdirTemp(temp, "empty-")
 	if err != nil {
 		return err

@@ -54,6 +54,7 @@ type Skip struct {
 	Workload   string `json:"workload"`
 	Contestant string `json:"contestant"`
 	Reason     string `json:"reason"`
+	ByNature   bool   `json:"by_nature,omitempty"` // it can't be, anywhere
 }
 
 // A Count is a number that is not a time.
@@ -94,7 +95,7 @@ func (r *Report) Add(workload string, ops int, samples map[string]Samples, order
 // AddUnit puts samples in a unit into the report.
 func (r *Report) AddUnit(workload, unit string, ops int, samples map[string]Samples, order ...string) {
 	if r.index == nil {
-		r.index = map[key]int{}
+		r.reindex()
 	}
 	for _, c := range order {
 		s, ok := samples[c]
@@ -113,6 +114,9 @@ func (r *Report) AddUnit(workload, unit string, ops int, samples map[string]Samp
 
 // Result is what a workload came to on a contestant.
 func (r *Report) Result(workload, contestant string) (Result, bool) {
+	if r.index == nil { // it was read
+		r.reindex()
+	}
 	i, ok := r.index[key{workload, contestant}]
 	if !ok {
 		return Result{}, false
@@ -120,7 +124,7 @@ func (r *Report) Result(workload, contestant string) (Result, bool) {
 	return r.Results[i], true
 }
 
-// reindex makes the index of results that were read.
+// reindex makes the index.
 func (r *Report) reindex() {
 	r.index = map[key]int{}
 	for i, x := range r.Results {
@@ -133,7 +137,7 @@ func (r *Report) Append(o *Report) {
 	r.Results = append(r.Results, o.Results...)
 	r.Skipped = append(r.Skipped, o.Skipped...)
 	r.Notes = append(r.Notes, o.Notes...)
-	r.reindex()
+	r.index = nil
 }
 
 // Judge adds a target with what was measured. A target whose contestants were
@@ -268,7 +272,6 @@ func ReadReport(path string) (*Report, error) {
 	if r.Schema != Schema {
 		return nil, fmt.Errorf("%s is no benchmark's report of the form %s (\"schema\" is %q)", path, Schema, r.Schema)
 	}
-	r.reindex()
 	return r, nil
 }
 

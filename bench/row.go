@@ -99,27 +99,17 @@ type Spacer interface {
 type Bench struct {
 	Contestants []Contestant // the kernel's overlay among them
 	Fixtures    *Fixtures
-	Rounds      int
-	// Least is how many rounds are measured whatever they take; 0 is 3.
-	Least int
-	// Budget is the time that the rounds of a row may take before they end early,
-	// after Least; 0: no limit.
-	Budget time.Duration
-	Report *Report
+	Rounds      Rounds
+	Report      *Report
 	// Skip tells why a contestant doesn't take part in a row; empty: it does. Nil:
 	// all take part.
 	Skip func(c Contestant, row Row) string
 	// Lenient has a contestant that fails in a row left out of it, and the report say
 	// so. Otherwise it ends the benchmark.
 	Lenient bool
-	// Between, when not nil, is called before every round.
-	Between func()
 	// Counted tells which contestant's requests are counted; empty: nobody's.
 	Counted string
 }
-
-// minRounds is Least's default.
-const minRounds = 3
 
 // Measure adds a row to the report.
 func (b *Bench) Measure(ctx context.Context, row Row) (err error) {
@@ -135,7 +125,7 @@ func (b *Bench) Measure(ctx context.Context, row Row) (err error) {
 	for _, c := range b.Contestants {
 		if b.Skip != nil {
 			if why := b.Skip(c, row); why != "" {
-				m.leaveOut(c, why)
+				m.leaveOut(c, why, true)
 				continue
 			}
 		}
@@ -189,10 +179,10 @@ func (m *rowRun) report() {
 }
 
 // leaveOut notes why a contestant has no result.
-func (m *rowRun) leaveOut(c Contestant, why string) {
+func (m *rowRun) leaveOut(c Contestant, why string, byNature bool) {
 	m.out[c.Name()] = true
-	for _, st := range m.row.Steps {
-		m.Report.Skipped = append(m.Report.Skipped, Skip{st.Name, c.Name(), why})
+	for _, l := range m.row.Lines() {
+		m.Report.Skipped = append(m.Report.Skipped, Skip{l.Name, c.Name(), why, byNature})
 	}
 }
 
@@ -201,7 +191,7 @@ func (m *rowRun) failed(ctx context.Context, c Contestant, err error) error {
 	if err == nil || !m.Lenient || ctx.Err() != nil {
 		return err
 	}
-	m.leaveOut(c, strings.Join(strings.Fields(err.Error()), " "))
+	m.leaveOut(c, strings.Join(strings.Fields(err.Error()), " "), false)
 	return nil
 }
 
@@ -233,17 +223,7 @@ func (m *rowRun) more(r int) bool {
 	if r <= 0 {
 		m.began = time.Now()
 	}
-	least := m.Least
-	if least == 0 {
-		least = minRounds
-	}
-	if r >= m.Rounds || r >= least && m.Budget > 0 && time.Since(m.began) > m.Budget {
-		return false
-	}
-	if m.Between != nil {
-		m.Between()
-	}
-	return true
+	return m.Rounds.more(r, m.began)
 }
 
 // steps runs every step on a mounted contestant.
@@ -255,7 +235,7 @@ func (m *rowRun) steps(c Contestant, root string, keep bool) error {
 		}
 	}
 	for _, st := range m.row.Steps {
-		if m.row.State != Warm {
+		if m.row.State != Warm && m.row.Writes {
 			unix.Sync() // what was written before is not this step's cost
 		}
 		runtime.GC()

@@ -38,7 +38,7 @@ func warmRows() []Row {
 
 func changeRows() []Row {
 	return []Row{
-		{Fixture: FixtureEmpty, State: Fresh, Steps: []Step{
+		{Fixture: FixtureEmpty, State: Fresh, Writes: true, Steps: []Step{
 			step("create small files by tar", 3, func(s *Site) (Sample, error) {
 				return program(s.Sizes.Many, "tar", "--extract", "--file", s.Archive, "--directory", s.Root)
 			}),
@@ -46,12 +46,12 @@ func changeRows() []Row {
 				return program(s.Sizes.Many, "rm", "-rf", filepath.Join(s.Root, untarDir))
 			}),
 		}},
-		{Fixture: FixtureMany, State: Fresh, Steps: []Step{
+		{Fixture: FixtureMany, State: Fresh, Writes: true, Steps: []Step{
 			step("rm -rf of lower files", 3, func(s *Site) (Sample, error) {
 				return program(s.Sizes.Many, "rm", "-rf", filepath.Join(s.Root, manyDir))
 			}),
 		}},
-		{Fixture: FixtureDir, State: Fresh, Steps: []Step{
+		{Fixture: FixtureDir, State: Fresh, Writes: true, Steps: []Step{
 			step("mv of a lower directory", 0.02, func(s *Site) (Sample, error) {
 				return program(1, "mv", filepath.Join(s.Root, movedDir), filepath.Join(s.Root, "other"))
 			}),

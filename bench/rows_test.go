@@ -40,12 +40,12 @@ func TestUnionRows(t *testing.T) {
 		}
 		return Stack{Upper: filepath.Join(g.Dir, name, "upper"), Work: filepath.Join(g.Dir, name, "work"), Target: target}
 	}
-	kernel := &Overlay{stack("overlay")}
+	kernel := &Overlay{Stack: stack("overlay")}
 	program := &MountProgram{Label: "cfs", Argv: []string{cfs, "union"}, Stack: stack("cfs")}
 	r := &Report{Name: "rows"}
 	b := &Bench{
 		Contestants: []Contestant{kernel, program},
-		Fixtures:    NewFixtures(filepath.Join(g.Dir, "fixtures"), smallSizes), Rounds: 1, Report: r,
+		Fixtures:    NewFixtures(filepath.Join(g.Dir, "fixtures"), smallSizes), Rounds: Rounds{Most: 1}, Report: r,
 	}
 	steps := 0
 	for _, row := range UnionRows() {

@@ -66,7 +66,7 @@ Start here:
 		newLoad(t, g), newSave(t, g), newImport(t, g), newImages(t, g, "images"), newRemoveImages(t, g, "rmi"), image,
 		newHistory(t, g), newInspect(t, g, ""), newTag(g), newSystem(t, g),
 		newSquash(t, g),
-		newFsck(t, g), newDriver(t, g), newInfo(t, g), newMan(), newRuntime(t, "runtime"),
+		newFsck(t, g), newDriver(t, g), newBench(t, g), newInfo(t, g), newMan(), newRuntime(t, "runtime"),
 	)
 	cmd.AddCommand(containerCommands(t, g)...)
 	image.AddCommand(newPull(t, g), newPush(t, g))

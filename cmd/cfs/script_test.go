@@ -16,11 +16,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
-	"github.com/cfs-project/cfs/imagecmd"
 	"github.com/cfs-project/cfs/imagecmd/hello"
-	"github.com/cfs-project/cfs/internal/background"
 	"github.com/cfs-project/cfs/internal/testenv"
-	"github.com/cfs-project/cfs/runtime"
 )
 
 // stranger is the uid and gid of an ordinary user with no name, no sub-uids and
@@ -36,9 +33,7 @@ const privateEnv = "CFS_TEST_PRIVATE"
 // hosts that keep the device to root.
 func TestMain(m *testing.M) {
 	testenv.Main()
-	runtime.Main(imagecmd.Stages())
-	background.Main(imagecmd.Servers())
-	background.Main(unionServers())
+	becomeStage()
 	if os.Geteuid() == 0 && os.Getenv(privateEnv) == "" && strings.HasSuffix(os.Args[0], ".test") {
 		os.Exit(inPrivateNamespace())
 	}

@@ -107,7 +107,7 @@ func (o options) bench(g *bench.Ground, r *bench.Report) (*bench.Bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench.Bench{Fixtures: bench.NewFixtures(fixtures, bench.DefaultSizes), Rounds: o.Runs, Budget: o.budget, Report: r, Counted: judged}
+	b := &bench.Bench{Fixtures: bench.NewFixtures(fixtures, bench.DefaultSizes), Rounds: bench.Rounds{Most: o.Runs, Least: 3, Budget: o.budget}, Report: r, Counted: judged}
 	stack := func(name string) (bench.Stack, error) {
 		dir, err := g.Sub(name)
 		if err != nil {
