@@ -171,14 +171,18 @@ func (f *field) peers(ctx context.Context) {
 	}
 }
 
-// version is the first line that a program says of its version.
+// version is the first line with a number that a program says of its version.
 func version(ctx context.Context, path string, args ...string) string {
 	out, err := exec.CommandContext(ctx, path, args...).CombinedOutput()
 	if err != nil {
 		return ""
 	}
-	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	return line
+	for line := range strings.Lines(string(out)) {
+		if strings.ContainsAny(line, "0123456789") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
 }
 
 // initialNamespace tells whether this process is root itself, not that of a user namespace.
