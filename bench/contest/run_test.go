@@ -1,0 +1,323 @@
+package contest
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/bench"
+	"github.com/cfs-project/cfs/internal/progress"
+	"github.com/cfs-project/cfs/internal/testenv"
+)
+
+func needsRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: needs root, to mount")
+	}
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		t.Skip("SKIPPED: needs /dev/fuse")
+	}
+}
+
+// groups are those that are measured without the program cfs itself.
+var groups = []string{bench.GroupMetadata, bench.GroupFiles, bench.GroupIO, bench.GroupCopyUp, bench.GroupDepth, bench.GroupCommit, bench.GroupShare, bench.GroupSpace}
+
+func work(t *testing.T, o Options, change func(bench.Row) bench.Row) *bench.Report {
+	t.Helper()
+	if err := o.Check(); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(testenv.TempDir(t), "place")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	j := job{Options: o, Dir: dir, Style: progress.Quiet}
+	r, err := j.work(t.Context(), change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Name = "test"
+	Judge(r)
+	return r
+}
+
+// The whole benchmark but for applications, once, with every driver there is.
+func TestEverything(t *testing.T) {
+	needsRoot(t)
+	r := work(t, Options{Root: t.TempDir(), Groups: groups, Size: "tiny", Runs: 1, Depths: []int{1, 3}}, nil)
+	drivers := 0
+	for _, e := range r.Contestants {
+		if e.Usable && e.Kind == bench.Driver {
+			drivers++
+		}
+		if !e.Usable && e.Reason == "" {
+			t.Errorf("%s: not usable, without a reason", e.Name)
+		}
+	}
+	if drivers < 2 {
+		t.Fatalf("%d drivers were measured: %+v", drivers, r.Contestants)
+	}
+	// Every line has a result or a reason for every contestant.
+	for _, l := range r.Workloads {
+		for _, e := range r.Contestants {
+			if _, ok := r.Result(l.Name, e.Name); e.Usable && !ok && why(r, l.Name, e.Name) == "" && l.Unit == "" {
+				t.Errorf("%s on %s: neither a result nor a reason", l.Name, e.Name)
+			}
+		}
+	}
+	for _, s := range Failures(r) {
+		t.Errorf("%s on %s failed: %s", s.Workload, s.Contestant, s.Reason)
+	}
+	if len(r.Verdicts) != len(uses) {
+		t.Errorf("%d verdicts of %d", len(r.Verdicts), len(uses))
+	}
+	var table bytes.Buffer
+	if err := Print(&table, r, 100); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(table.String()) {
+		if strings.Contains(line, "±") && len([]rune(line)) > 110 {
+			t.Errorf("a line of the table is too wide for 100 columns: %q", line)
+		}
+	}
+	valid(t, r)
+}
+
+func why(r *bench.Report, workload, contestant string) string {
+	for _, s := range r.Skipped {
+		if s.Workload == workload && s.Contestant == contestant {
+			return s.Reason
+		}
+	}
+	return ""
+}
+
+// valid checks a report against the schema.
+func valid(t *testing.T, r *bench.Report) {
+	t.Helper()
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	s, err := c.Compile("../schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := r.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Validate(doc); err != nil {
+		t.Error(err)
+	}
+}
+
+// A driver that is slowed on purpose is told from what it was.
+func TestSlowed(t *testing.T) {
+	needsRoot(t)
+	o := Options{Root: t.TempDir(), Drivers: []string{"union", "vfs"}, Groups: []string{bench.GroupMetadata}, Size: "tiny", Quick: true, Runs: 9}
+	const slowed = "union"
+	before := work(t, o, nil)
+	now := work(t, o, func(row bench.Row) bench.Row {
+		steps := row.Steps
+		row.Steps = nil
+		for _, st := range steps {
+			run := st.Run
+			st.Run = func(s *bench.Site) (bench.Sample, error) {
+				x, err := run(s)
+				if s.Contestant.Name() == slowed {
+					start := time.Now()
+					time.Sleep(100 * time.Millisecond)
+					x.Took += time.Since(start)
+				}
+				return x, err
+			}
+			row.Steps = append(row.Steps, st)
+		}
+		return row
+	})
+	before.Conditions.Noise, now.Conditions.Noise = nil, nil // what it is here is not the matter
+	found := 0
+	for _, c := range Changes(before, now) {
+		if c.Contestant != slowed {
+			continue
+		}
+		found++
+		if c.Word() != "slower" || c.P > maxP {
+			t.Errorf("%s: %s, %v to %v, p %.4f", c.Workload, c.Word(), c.Old.Samples, c.New.Samples, c.P)
+		}
+	}
+	if found < 3 {
+		t.Errorf("%d results were compared", found)
+	}
+	var out bytes.Buffer
+	if err := PrintChanges(&out, before, now); err != nil || strings.Count(out.String(), "slower") < found {
+		t.Errorf("%v\n%s", err, &out)
+	}
+	for _, v := range now.Verdicts {
+		if v.Ranking[0].Driver == slowed {
+			t.Errorf("%s: %s", v.Use, v.Text)
+		}
+	}
+}
+
+// Whatever interrupts a benchmark, nothing of it is left.
+func TestInterrupted(t *testing.T) {
+	needsRoot(t)
+	kill := func(s syscall.Signal) func(*testing.T, *exec.Cmd) {
+		return func(t *testing.T, c *exec.Cmd) {
+			if err := c.Process.Signal(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, end := range map[string]func(*testing.T, *exec.Cmd){
+		"SIGINT": kill(unix.SIGINT), "SIGTERM": kill(unix.SIGTERM), "SIGHUP": kill(unix.SIGHUP), "killed": kill(unix.SIGKILL),
+		"its worker killed": func(t *testing.T, c *exec.Cmd) {
+			all := childrenOf(t, c.Process.Pid)
+			if len(all) != 1 {
+				t.Fatalf("children: %v, not one worker", all)
+			}
+			if err := unix.Kill(all[0], unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := testenv.TempDir(t)
+			raw, err := json.Marshal(Options{Root: root, Groups: []string{bench.GroupMetadata, bench.GroupIO}, Size: "tiny", Runs: 1000})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("/proc/self/exe")
+			cmd.Env = append(os.Environ(), runEnv+"="+string(raw))
+			talk, err := cmd.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			said := bufio.NewScanner(talk)
+			for n := 0; n < 2 && said.Scan(); { // by then all are mounted, and measured
+				if strings.HasPrefix(said.Text(), bench.GroupMetadata) {
+					n++
+				}
+			}
+			end(t, cmd)
+			var last string
+			for said.Scan() { // until the worker has ended, too
+				last = said.Text()
+			}
+			if err := cmd.Wait(); err == nil {
+				t.Errorf("it succeeded; its last word: %q", last)
+			}
+			if cmd.ProcessState.Exited() && !strings.HasPrefix(last, "failed: ") {
+				t.Errorf("it ended without a reason: %q", last)
+			}
+			left, err := filepath.Glob(filepath.Join(root, "bench", "*", "*"))
+			if err != nil || len(left) > 0 {
+				t.Errorf("left: %v, %v", left, err)
+			}
+			if cmd.ProcessState.Exited() { // else the empty place is the next one's to remove
+				if _, err := os.Stat(placesDir(root)); err == nil {
+					t.Errorf("%s is left", placesDir(root))
+				}
+			}
+			for _, users := range usersOf(t, root) {
+				t.Errorf("%s is in use by %s", root, users)
+			}
+		})
+	}
+}
+
+// childrenOf are the children of all of a process's threads.
+func childrenOf(t *testing.T, pid int) (all []int) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil || len(files) == 0 {
+		t.Skip("SKIPPED: needs the kernel to tell children (CONFIG_PROC_CHILDREN)")
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // of a thread that has ended
+		}
+		for _, s := range strings.Fields(string(b)) {
+			n, err := strconv.Atoi(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// usersOf are the processes that have something mounted below a directory, and the
+// loop devices of files there.
+func usersOf(t *testing.T, root string) (all []string) {
+	t.Helper()
+	for _, pattern := range []string{"/proc/[0-9]*/mountinfo", "/sys/block/loop*/loop/backing_file"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			if b, err := os.ReadFile(f); err == nil && bytes.Contains(b, []byte(root)) { // else it has ended
+				all = append(all, f)
+			}
+		}
+	}
+	return all
+}
+
+// What a benchmark that was killed with its worker left is removed by the next.
+func TestSwept(t *testing.T) {
+	needsRoot(t)
+	root := testenv.TempDir(t)
+	left := filepath.Join(placesDir(root), "run-1", "home")
+	if err := os.MkdirAll(left, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	running := &place{dir: filepath.Join(placesDir(root), "run-2")}
+	if err := os.Mkdir(running.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := running.take(); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	p, err := newPlace(root, running.mapping)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Dir(left)); !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", left, err)
+	}
+	if _, err := os.Stat(running.dir); err != nil {
+		t.Errorf("the place of a running benchmark: %v", err)
+	}
+	for _, p := range []*place{p, running} {
+		if err := p.remove(); err != nil {
+			t.Error(err)
+		}
+	}
+	if left, err := os.ReadDir(root); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
