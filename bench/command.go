@@ -35,7 +35,7 @@ func commandError(err error, cmd *exec.Cmd, talk *bytes.Buffer) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s %s: %w: %s", filepath.Base(cmd.Path), strings.Join(cmd.Args[1:], " "), err, bytes.TrimSpace(talk.Bytes()))
+	return fmt.Errorf("%s %s: %w: %s", filepath.Base(cmd.Args[0]), strings.Join(cmd.Args[1:], " "), err, bytes.TrimSpace(talk.Bytes()))
 }
 
 // Timed runs a program from start to end.

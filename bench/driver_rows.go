@@ -33,7 +33,7 @@ func Groups() []string {
 	return []string{GroupStart, GroupMetadata, GroupFiles, GroupIO, GroupCopyUp, GroupDepth, GroupCommit, GroupApps, GroupShare, GroupSpace}
 }
 
-// What drivers are compared by, when DriverRows is asked for rows.
+// A Choice is what DriverRows are to be like.
 type Choice struct {
 	Sizes  Sizes
 	Depths []int // layers
@@ -42,8 +42,6 @@ type Choice struct {
 	Drop bool
 	// Fio is the path of fio(1); empty: our own engine reads and writes.
 	Fio string
-	// Package is what dpkg installs: [Fixtures.Package].
-	Package string
 }
 
 // DriverRows are what drivers are compared by, but for what is measured by whole

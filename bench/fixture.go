@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/cfs-project/cfs/cow"
 )
 
@@ -81,6 +79,9 @@ func Deep(layers int) string { return fmt.Sprintf("%s%d", FixtureDeep, layers) }
 
 // Get makes a fixture, unless it is made already.
 func (f *Fixtures) Get(ctx context.Context, name string) (Fixture, error) {
+	if err := os.MkdirAll(f.dir, 0o755); err != nil {
+		return Fixture{}, err
+	}
 	if x, ok := f.made[name]; ok {
 		return x, nil
 	}
@@ -91,7 +92,9 @@ func (f *Fixtures) Get(ctx context.Context, name string) (Fixture, error) {
 	if err != nil {
 		return x, fmt.Errorf("make fixture %s: %w", name, err)
 	}
-	unix.Sync()
+	if err := writeOut(f.dir); err != nil {
+		return x, err
+	}
 	f.made[name] = x
 	return x, nil
 }

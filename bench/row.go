@@ -7,8 +7,6 @@ import (
 	"runtime"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A State is what a row's samples begin with.
@@ -85,7 +83,7 @@ type Site struct {
 	Root       string        // where the contestant is mounted
 	Mounted    time.Duration // what making and mounting it took
 	Paths      Paths         // of the fixture
-	Archive    string        // tar of small files, outside of what is measured
+	Fixtures   *Fixtures     // which have what lies outside of what is measured
 	Sizes      Sizes
 }
 
@@ -117,10 +115,7 @@ func (b *Bench) Measure(ctx context.Context, row Row) (err error) {
 	if err != nil {
 		return err
 	}
-	site := &Site{Sizes: b.Fixtures.Sizes}
-	if site.Archive, err = b.Fixtures.Archive(); err != nil {
-		return err
-	}
+	site := &Site{Sizes: b.Fixtures.Sizes, Fixtures: b.Fixtures}
 	m := &rowRun{Bench: b, row: row, site: site, samples: map[string]map[string]Samples{}, ops: map[string]int{}, out: map[string]bool{}}
 	for _, c := range b.Contestants {
 		if b.Skip != nil {
@@ -236,7 +231,11 @@ func (m *rowRun) steps(c Contestant, root string, keep bool) error {
 	}
 	for _, st := range m.row.Steps {
 		if m.row.State != Warm && m.row.Writes {
-			unix.Sync() // what was written before is not this step's cost
+			// What was written before is not this step's cost. What lies below a union
+			// is where the fixtures are.
+			if err := writeOut(root, m.Fixtures.dir); err != nil {
+				return err
+			}
 		}
 		runtime.GC()
 		s, err := st.Run(m.site)
@@ -325,7 +324,7 @@ func (m *rowRun) once(ctx context.Context, c Contestant, keep bool, do func(root
 		return err
 	}
 	if m.row.State == Cold {
-		if err := DropCaches(); err != nil {
+		if err := DropCaches(m.Fixtures.dir); err != nil {
 			return err
 		}
 	}

@@ -40,7 +40,11 @@ func changeRows() []Row {
 	return []Row{
 		{Fixture: FixtureEmpty, State: Fresh, Writes: true, Steps: []Step{
 			step("create small files by tar", 3, func(s *Site) (Sample, error) {
-				return program(s.Sizes.Many, "tar", "--extract", "--file", s.Archive, "--directory", s.Root)
+				archive, err := s.Fixtures.Archive()
+				if err != nil {
+					return Sample{}, err
+				}
+				return program(s.Sizes.Many, "tar", "--extract", "--file", archive, "--directory", s.Root)
 			}),
 			step("rm -rf of them in the upper", 4, func(s *Site) (Sample, error) {
 				return program(s.Sizes.Many, "rm", "-rf", filepath.Join(s.Root, untarDir))

@@ -14,6 +14,7 @@ import (
 
 // Options is what `cfs bench` was asked for.
 type Options struct {
+	NoCold   bool      // leave the kernel's caches alone
 	Root     string    // of the store
 	Drivers  []string  // names; none: all
 	Image    string    // whose tree is read, instead of one that is made
@@ -67,7 +68,7 @@ func (o *Options) Check() error {
 		}
 	}
 	if _, ok := sizes[o.Size]; !ok {
-		return fmt.Errorf("%q is no size: there are small, medium and large", o.Size)
+		return fmt.Errorf("%q is no size: there are tiny, small, medium and large", o.Size)
 	}
 	all := bench.Groups()
 	for _, g := range o.Groups {

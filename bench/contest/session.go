@@ -56,7 +56,7 @@ func (s *session) measure(ctx context.Context) error {
 	if err := s.tree(ctx); err != nil {
 		return err
 	}
-	choice := bench.Choice{Sizes: s.fixtures.Sizes, Depths: s.o.Depths, Drop: canDrop(), Package: s.fixtures.Package()}
+	choice := bench.Choice{Sizes: s.fixtures.Sizes, Depths: s.o.Depths, Drop: canDrop() && !s.o.NoCold}
 	if path, err := exec.LookPath("fio"); err == nil {
 		choice.Fio = path
 		s.tool("fio", version(ctx, path, "--version"))
@@ -161,7 +161,11 @@ func (s *session) describe(choice bench.Choice) {
 	}
 	c.Cache = "warm: it ran once before; new mount: mounted anew, with what lies below it warm; cold: written out and the kernel's caches dropped before mounting"
 	if !choice.Drop {
-		c.Cache = "warm: it ran once before; new mount: mounted anew, with what lies below it warm; nothing is cold, as only root may drop the kernel's caches"
+		why := "only root may drop the kernel's caches"
+		if s.o.NoCold {
+			why = "that was not wanted"
+		}
+		c.Cache = "warm: it ran once before; new mount: mounted anew, with what lies below it warm; nothing is cold, as " + why
 	}
 	s.report.Conditions = c
 	for line, program := range bench.Missing() {

@@ -92,7 +92,7 @@ func (s *session) second(ctx context.Context, e entrant, f bench.Fixture, drop b
 		}
 	}
 	if drop {
-		if err := bench.DropCaches(); err != nil {
+		if err := bench.DropCaches(s.dir); err != nil {
 			return 0, 0, err
 		}
 	}

@@ -38,7 +38,7 @@ Drivers take turns in rounds. Beside them are measured: the native directory, wh
 limit; the kernel's overlay, which is the reference; and others' unions that are installed
 (fuse-overlayfs, unionfs-fuse, podman with its drivers). What can't be used here is listed with the
 reason. As root the kernel's caches are dropped for what is measured cold, which whoever else is
-on this host notices; and where the store is not on btrfs, a filesystem in a file is made for
+on this host notices (--no-cold leaves them); and where the store is not on btrfs, a filesystem in a file is made for
 that driver.
 
 A table is printed, with a verdict for each use, and in --out are left:
@@ -86,9 +86,14 @@ or quick, a choice of them that takes two minutes, with --size small; or all.`,
 			if out, err = filepath.Abs(out); err != nil {
 				return err
 			}
-			if err := os.MkdirAll(out, 0o755); err != nil {
+			if err := os.MkdirAll(out, 0o755); err != nil { // before the minutes, too
 				return err
 			}
+			defer func() {
+				if err != nil {
+					_ = os.Remove(out) // if nothing is in it
+				}
+			}()
 			o.Progress = t.err
 			r, err := contest.Run(cmd.Context(), o)
 			if err != nil {
@@ -124,6 +129,7 @@ or quick, a choice of them that takes two minutes, with --size small; or all.`,
 	f.StringSliceVar(&depths, "depth", nil, "numbers of layers, `N,...`, for what depends on it (default 1,10,50,100; quick: 1,50)")
 	f.StringVar(&o.Size, "size", "", "how much there is to do, `SIZE`: tiny (to try it), small, medium, large (default medium; quick: small)")
 	f.IntVar(&o.Runs, "runs", 0, "measure at most `N` rounds; fewer than 5 can't show a difference (default 9; quick: 5)")
+	f.BoolVar(&o.NoCold, "no-cold", false, "leave the kernel's caches alone, and measure nothing cold")
 	f.StringVar(&out, "out", "cfs-bench", "leave the page and the figures in `DIR`")
 	f.StringVar(&compare, "compare", "", "tell what has changed since an earlier report, its `FILE` of figures")
 	f.BoolVar(&asJSON, "json", false, "print the figures as a JSON object, instead of the table")

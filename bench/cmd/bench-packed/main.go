@@ -62,7 +62,7 @@ func (o options) run(ctx context.Context) (err error) {
 	if err := o.warm(ctx, r, cs, paths); err != nil {
 		return err
 	}
-	if err := o.cold(ctx, r, cs, paths); err != nil {
+	if err := o.cold(ctx, g, r, cs, paths); err != nil {
 		return err
 	}
 	for _, t := range []bench.Target{
@@ -232,7 +232,7 @@ func count(r *bench.Report, c bench.Contestant, w bench.Workload, root string, p
 }
 
 // cold measures with a fresh mount and empty caches for every sample.
-func (o options) cold(ctx context.Context, r *bench.Report, cs []bench.Contestant, p bench.Paths) error {
+func (o options) cold(ctx context.Context, g *bench.Ground, r *bench.Report, cs []bench.Contestant, p bench.Paths) error {
 	var order []string
 	for _, c := range cs {
 		order = append(order, c.Name())
@@ -245,7 +245,7 @@ func (o options) cold(ctx context.Context, r *bench.Report, cs []bench.Contestan
 		ops := 0
 		for _, c := range cs {
 			jobs = append(jobs, bench.Job{Contestant: c.Name(), Run: func(ctx context.Context) (d time.Duration, err error) {
-				if err := bench.DropCaches(); err != nil {
+				if err := bench.DropCaches(g.Dir); err != nil {
 					return 0, err
 				}
 				root, err := c.Mount(ctx)
