@@ -14,7 +14,6 @@ import (
 
 // Options is what `cfs bench` was asked for.
 type Options struct {
-	NoCold   bool      // leave the kernel's caches alone
 	Root     string    // of the store
 	Drivers  []string  // names; none: all
 	Image    string    // whose tree is read, instead of one that is made
@@ -22,8 +21,9 @@ type Options struct {
 	Groups   []string  // of workloads; none: all
 	Quick    bool      // a choice of each group's rows, in two minutes
 	Depths   []int     // layers
-	Size     string    // see Sizes
+	Size     string    // see sizeOf
 	Runs     int       // rounds
+	NoCold   bool      // leave the kernel's caches alone
 	Version  string    // of cfs
 	Progress io.Writer `json:"-"` // where progress is shown; nil: nowhere
 }
@@ -35,12 +35,19 @@ const maxDepth = 400
 // maxRuns is how many rounds there may be.
 const maxRuns = 1000
 
-// Sizes are how much there is to do, by name.
-var sizes = map[string]bench.Sizes{
-	"small":  {Tree: 1500, Many: 1000, Big: 16 << 20, Bigs: 2, Mids: 4, Dir: 300, Flat: 400, Random: 2048},
-	"medium": {Tree: 6000, Many: 4000, Big: 96 << 20, Bigs: 2, Mids: 8, Dir: 1000, Flat: 1000, Random: 8192},
-	"large":  {Tree: 22600, Many: 20000, Big: 1 << 30, Bigs: 2, Mids: 16, Dir: 5000, Flat: 4000, Random: 16384},
-	"tiny":   {Tree: 60, Many: 320, Big: 2 << 20, Bigs: 2, Mids: 1, Dir: 20, Flat: 60, Random: 32}, // for tests
+// sizeOf is how much there is to do, by a name; false if there is no such.
+func sizeOf(name string) (bench.Sizes, bool) {
+	switch name {
+	case "tiny":
+		return bench.Sizes{Tree: 60, Many: 320, Big: 2 << 20, Bigs: 2, Mids: 1, Dir: 20, Flat: 60, Random: 32}, true
+	case "small":
+		return bench.Sizes{Tree: 1500, Many: 1000, Big: 16 << 20, Bigs: 2, Mids: 4, Dir: 300, Flat: 400, Random: 2048}, true
+	case "medium":
+		return bench.Sizes{Tree: 6000, Many: 4000, Big: 96 << 20, Bigs: 2, Mids: 8, Dir: 1000, Flat: 1000, Random: 8192}, true
+	case "large":
+		return bench.Sizes{Tree: 22600, Many: 20000, Big: 1 << 30, Bigs: 2, Mids: 16, Dir: 5000, Flat: 4000, Random: 16384}, true
+	}
+	return bench.Sizes{}, false
 }
 
 // Budgets of one row's rounds, after the least there must be.
@@ -67,7 +74,7 @@ func (o *Options) Check() error {
 			o.Size = "small"
 		}
 	}
-	if _, ok := sizes[o.Size]; !ok {
+	if _, ok := sizeOf(o.Size); !ok {
 		return fmt.Errorf("%q is no size: there are tiny, small, medium and large", o.Size)
 	}
 	all := bench.Groups()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cfs-project/cfs/bench"
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/imagecmd"
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/internal/hint"
 	"github.com/cfs-project/cfs/internal/progress"
@@ -100,7 +101,15 @@ func chainOf(ctx context.Context, o Options) (cow.Chain, func(), error) {
 	if err != nil {
 		return cow.Chain{}, nil, err
 	}
-	img, err := st.Resolve(ctx, o.Image)
+	var img store.Image
+	if imagecmd.IsHello(o.Image) {
+		img, err = imagecmd.Hello(ctx, st)
+	} else {
+		img, err = st.Resolve(ctx, o.Image)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		err = hint.With(err, "cfs images lists what is there; without --image a tree is made")
+	}
 	if err != nil {
 		return cow.Chain{}, nil, err
 	}

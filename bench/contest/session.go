@@ -41,7 +41,8 @@ func newSession(ctx context.Context, o *Options, dir string, chain cow.Chain, st
 	if s.field, err = newField(ctx, dir, o); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	s.fixtures = bench.NewFixtures(filepath.Join(dir, "fixtures"), sizes[o.Size])
+	size, _ := sizeOf(o.Size) // checked
+	s.fixtures = bench.NewFixtures(filepath.Join(dir, "fixtures"), size)
 	s.fixtures.Packed = true
 	return s, nil
 }
@@ -208,7 +209,8 @@ func since(t time.Time) int { return int(time.Since(t).Round(time.Second) / time
 func newCommandSession(ctx context.Context, j *job, dir string) (*session, error) {
 	s := &session{o: &j.Options, dir: dir, report: &bench.Report{}, listener: bench.Listen(), show: newShow(os.Stderr, j.Style), field: &field{dir: dir}}
 	s.rounds = bench.Rounds{Most: j.Options.Runs, Least: min(least, j.Options.Runs), Budget: j.Options.rowBudget(), Between: s.listener.Spin}
-	s.fixtures = bench.NewFixtures(filepath.Join(dir, "fixtures"), sizes[j.Options.Size])
+	size, _ := sizeOf(j.Options.Size) // checked
+	s.fixtures = bench.NewFixtures(filepath.Join(dir, "fixtures"), size)
 	home := filepath.Join(dir, "home")
 	rows, err := imagecmd.ListDrivers(ctx, home, slog.New(slog.DiscardHandler))
 	if err != nil {

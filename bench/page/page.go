@@ -4,10 +4,10 @@ import (
 	"bytes"
 	_ "embed"
 	"fmt"
-	"html/template"
 	"slices"
 	"strings"
 	"sync"
+	"text/template"
 	"unicode"
 	"unicode/utf8"
 
@@ -18,7 +18,9 @@ import (
 //go:embed page.html
 var source string
 
-// parsed is read when it is first needed: most commands never do.
+// parsed is read when it is first needed: most commands never do. It is no html/template,
+// which every start of the program would pay for: what is text is escaped by it
+// explicitly.
 var parsed = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("page").Funcs(template.FuncMap{"sentence": sentence}).Parse(source))
 })
@@ -81,11 +83,31 @@ type cell struct {
 	Best         bool   // of cfs's drivers
 }
 
-// titles are the groups' headings.
-var titles = map[string]string{
-	bench.GroupStart: "Starting containers", bench.GroupMetadata: "Looking around and reading", bench.GroupFiles: "Many small files",
-	bench.GroupIO: "Large files", bench.GroupCopyUp: "Copy-up: the first change of what the image brings", bench.GroupDepth: "Cost against the number of layers",
-	bench.GroupCommit: "What a container changed", bench.GroupApps: "Programs at work", bench.GroupShare: "Several containers of one image", bench.GroupSpace: "Disk",
+// title is a group's heading.
+func title(group string) string {
+	switch group {
+	case bench.GroupStart:
+		return "Starting containers"
+	case bench.GroupMetadata:
+		return "Looking around and reading"
+	case bench.GroupFiles:
+		return "Many small files"
+	case bench.GroupIO:
+		return "Large files"
+	case bench.GroupCopyUp:
+		return "Copy-up: the first change of what the image brings"
+	case bench.GroupDepth:
+		return "Cost against the number of layers"
+	case bench.GroupCommit:
+		return "What a container changed"
+	case bench.GroupApps:
+		return "Programs at work"
+	case bench.GroupShare:
+		return "Several containers of one image"
+	case bench.GroupSpace:
+		return "Disk"
+	}
+	return heading(group)
 }
 
 func newView(r *bench.Report) view {
@@ -133,7 +155,7 @@ func columns(r *bench.Report) []column {
 }
 
 func newGroup(r *bench.Report, name string, columns []column) group {
-	g := group{Name: titles[name]}
+	g := group{Name: title(name)}
 	var series []string
 	for _, l := range r.Workloads {
 		if l.Group != name {

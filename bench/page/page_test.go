@@ -2,6 +2,7 @@ package page
 
 import (
 	"bytes"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -44,16 +45,55 @@ func TestHTML(t *testing.T) {
 			t.Errorf("the page has %q", never)
 		}
 	}
-	// What a report holds is text, whatever it is.
-	r.Contestants[0].Note = `</li><script>alert("x")</script>`
-	r.Verdicts[0].Text = "<b>"
-	if page, err = HTML(r); err != nil || bytes.Contains(page, []byte("<script")) || !bytes.Contains(page, []byte("&lt;script")) || !bytes.Contains(page, []byte("&lt;b&gt;")) {
-		t.Errorf("%v: not escaped", err)
-	}
 	// A report that has next to nothing has a page, too.
 	empty := &bench.Report{}
 	if page, err := HTML(empty); err != nil || !bytes.Contains(page, []byte("All figures")) {
 		t.Errorf("%v\n%s", err, page)
+	}
+}
+
+// What a report holds is text, whatever it is.
+func TestEscaped(t *testing.T) {
+	r := read(t)
+	const tag = `<i a="b">&`
+	var change func(v reflect.Value)
+	change = func(v reflect.Value) {
+		switch v.Kind() {
+		case reflect.Pointer:
+			if !v.IsNil() {
+				change(v.Elem())
+			}
+		case reflect.Struct:
+			for i := range v.NumField() {
+				if f := v.Type().Field(i); f.IsExported() && f.Name != "Kind" && f.Name != "Unit" && f.Name != "Group" {
+					change(v.Field(i))
+				}
+			}
+		case reflect.Slice:
+			for i := range v.Len() {
+				change(v.Index(i))
+			}
+		case reflect.Map:
+			for _, k := range v.MapKeys() {
+				if k.Kind() == reflect.String && v.Type().Elem().Kind() == reflect.String {
+					v.SetMapIndex(k, reflect.ValueOf(v.MapIndex(k).String()+tag))
+					v.SetMapIndex(reflect.ValueOf(k.String()+tag), v.MapIndex(k))
+				}
+			}
+		case reflect.String:
+			v.SetString(v.String() + tag)
+		}
+	}
+	change(reflect.ValueOf(r).Elem())
+	page, err := HTML(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i := bytes.Index(page, []byte("<i")); i >= 0 {
+		t.Errorf("not escaped: %q", page[max(0, i-200):i+20])
+	}
+	if n := bytes.Count(page, []byte("&lt;i a=&#34;b&#34;&gt;&amp;")); n < len(r.Results) {
+		t.Errorf("the tag is there %d times", n)
 	}
 }
 

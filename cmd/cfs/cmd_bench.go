@@ -37,9 +37,9 @@ what. Everything is made for it and removed again; no image is needed.
 Drivers take turns in rounds. Beside them are measured: the native directory, which is the
 limit; the kernel's overlay, which is the reference; and others' unions that are installed
 (fuse-overlayfs, unionfs-fuse, podman with its drivers). What can't be used here is listed with the
-reason. As root the kernel's caches are dropped for what is measured cold, which whoever else is
-on this host notices (--no-cold leaves them); and where the store is not on btrfs, a filesystem in a file is made for
-that driver.
+reason. As root the kernel's caches are dropped for what is measured cold, which whoever else
+is on this host notices (--no-cold leaves them); and where the store is not on btrfs, a filesystem
+in a file is made for that driver.
 
 A table is printed, with a verdict for each use, and in --out are left:
   ` + benchPage + `   the same with charts, one file that needs nothing else
@@ -123,15 +123,15 @@ or quick, a choice of them that takes two minutes, with --size small; or all.`,
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&drivers, "driver", nil, "measure these drivers only, `NAME,...` or all (default all)")
-	f.StringVar(&o.Image, "image", "", "read the tree of an image `NAME`, instead of one that is made")
-	f.StringVar(&o.Tree, "tree", "", "read the tree of a directory `DIR`, instead of one that is made")
+	f.StringVar(&o.Image, "image", "", "read the tree of the image `NAME`, instead of one that is made")
+	f.StringVar(&o.Tree, "tree", "", "read the tree of the directory `DIR`, instead of one that is made")
 	f.StringSliceVar(&workloads, "workload", nil, "measure these kinds of workloads only, `KIND,...`, quick, or all (default all)")
-	f.StringSliceVar(&depths, "depth", nil, "numbers of layers, `N,...`, for what depends on it (default 1,10,50,100; quick: 1,50)")
-	f.StringVar(&o.Size, "size", "", "how much there is to do, `SIZE`: tiny (to try it), small, medium, large (default medium; quick: small)")
+	f.StringSliceVar(&depths, "depth", nil, "measure with stacks of `N,...` layers (default 1,10,50,100; quick: 1,50)")
+	f.StringVar(&o.Size, "size", "", "how much there is to do: `SIZE` is tiny (to try it), small, medium or large (default medium; quick: small)")
 	f.IntVar(&o.Runs, "runs", 0, "measure at most `N` rounds; fewer than 5 can't show a difference (default 9; quick: 5)")
 	f.BoolVar(&o.NoCold, "no-cold", false, "leave the kernel's caches alone, and measure nothing cold")
 	f.StringVar(&out, "out", "cfs-bench", "leave the page and the figures in `DIR`")
-	f.StringVar(&compare, "compare", "", "tell what has changed since an earlier report, its `FILE` of figures")
+	f.StringVar(&compare, "compare", "", "tell what has changed since an earlier `report.json`")
 	f.BoolVar(&asJSON, "json", false, "print the figures as a JSON object, instead of the table")
 	return cmd
 }
