@@ -27,7 +27,10 @@ func (s *session) commands(ctx context.Context) (err error) {
 	if !s.o.has(bench.GroupStart) {
 		return nil
 	}
-	s.show.expect(2)
+	s.show.expect(1)
+	if !s.o.Quick {
+		s.show.expect(1)
+	}
 	s.show.step(bench.GroupStart, startLine)
 	archive, err := s.archive(ctx)
 	if err != nil {
@@ -192,7 +195,7 @@ func (s *session) compare(ctx context.Context, line, about, state string, jobs [
 	if len(good) == 0 {
 		return nil
 	}
-	samples, err := s.rounds.Compare(ctx, good...)
+	samples, err := s.paced().Compare(ctx, good...)
 	if err != nil {
 		return fmt.Errorf("%s: %w", line, err)
 	}

@@ -128,6 +128,25 @@ func (o *Options) wants(driver string) bool {
 // has tells whether a group of workloads is.
 func (o *Options) has(group string) bool { return slices.Contains(o.Groups, group) }
 
+// Whatever the host, all of a choice is to be measured in the time promised for it, as
+// far as fewer rounds make that so.
+const (
+	promised      = 13 * time.Minute
+	quickPromised = 100 * time.Second
+	fewest        = 3 // rounds, where it takes too long
+)
+
+// deadline is when the benchmark is to be done. A large one takes its time.
+func (o *Options) deadline(began time.Time) time.Time {
+	switch {
+	case o.Size == "large":
+		return began.Add(24 * time.Hour)
+	case o.Quick:
+		return began.Add(quickPromised)
+	}
+	return began.Add(promised)
+}
+
 // rowBudget is what a row's rounds may take.
 func (o *Options) rowBudget() time.Duration {
 	if o.Quick {

@@ -39,7 +39,7 @@ func Run(ctx context.Context, o Options) (_ *bench.Report, err error) {
 		}
 	}
 	began := time.Now()
-	j := job{Options: o, Commands: mapping.Privileged()}
+	j := job{Options: o, Commands: mapping.Privileged(), Began: began}
 	if o.Progress != nil {
 		j.Style = progress.StyleFor(o.Progress, false)
 	}

@@ -44,7 +44,7 @@ func work(t *testing.T, o Options, change func(bench.Row) bench.Row) *bench.Repo
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	j := job{Options: o, Dir: dir, Style: progress.Quiet}
+	j := job{Options: o, Dir: dir, Style: progress.Quiet, Began: time.Now()}
 	r, err := j.work(t.Context(), change)
 	if err != nil {
 		t.Fatal(err)

@@ -29,14 +29,16 @@ type session struct {
 	field    *field
 	fixtures *bench.Fixtures
 	rounds   bench.Rounds
+	deadline time.Time
 	listener *bench.Listener
 	show     *show
 	change   func(bench.Row) bench.Row // for tests; may be nil
 }
 
 // newSession begins. close it.
-func newSession(ctx context.Context, o *Options, dir string, chain cow.Chain, style progress.Style) (_ *session, err error) {
+func newSession(ctx context.Context, o *Options, dir string, chain cow.Chain, style progress.Style, began time.Time) (_ *session, err error) {
 	s := &session{o: o, dir: dir, chain: chain, report: &bench.Report{}, listener: bench.Listen(), show: newShow(os.Stderr, style)}
+	s.deadline = o.deadline(began)
 	s.rounds = bench.Rounds{Most: o.Runs, Least: min(least, o.Runs), Budget: o.rowBudget(), Between: s.listener.Spin}
 	if s.field, err = newField(ctx, dir, o); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -74,28 +76,47 @@ func (s *session) measure(ctx context.Context) error {
 	}
 	rows := bench.Matching(bench.DriverRows(choice), s.o.Groups, s.o.Quick)
 	s.show.expect(len(rows))
+	sharing, spacing := s.o.has(bench.GroupShare) && !s.o.Quick, s.o.has(bench.GroupSpace)
+	for _, more := range []bool{sharing, spacing} {
+		if more {
+			s.show.expect(1)
+		}
+	}
 	for _, row := range rows {
 		if s.change != nil {
 			row = s.change(row)
 		}
 		s.show.step(row.Group, row.Lines()[0].Name)
+		b.Rounds = s.paced()
 		if err := b.Measure(ctx, row); err != nil {
 			return err
 		}
 		s.report.Workloads = append(s.report.Workloads, row.Lines()...)
 	}
-	if s.o.has(bench.GroupShare) && !s.o.Quick {
+	if sharing {
 		if err := s.share(ctx, choice.Drop); err != nil {
 			return err
 		}
 	}
-	if s.o.has(bench.GroupSpace) {
+	if spacing {
 		if err := s.space(ctx); err != nil {
 			return err
 		}
 	}
 	s.describe(choice)
 	return nil
+}
+
+// paced is how many rounds the step that is shown may have: where the time promised is
+// running out, fewer.
+func (s *session) paced() bench.Rounds {
+	r := s.rounds
+	share := time.Until(s.deadline) / time.Duration(s.show.left()+1)
+	if share < r.Budget/2 {
+		r.Least = min(r.Least, fewest)
+	}
+	r.Budget = max(min(r.Budget, share/2), time.Millisecond)
+	return r
 }
 
 // tree puts the tree of an image, or a directory, in the place of what would be made.
@@ -208,6 +229,7 @@ func since(t time.Time) int { return int(time.Since(t).Round(time.Second) / time
 // person started. Which drivers work is asked where containers run.
 func newCommandSession(ctx context.Context, j *job, dir string) (*session, error) {
 	s := &session{o: &j.Options, dir: dir, report: &bench.Report{}, listener: bench.Listen(), show: newShow(os.Stderr, j.Style), field: &field{dir: dir}}
+	s.deadline = j.Options.deadline(j.Began)
 	s.rounds = bench.Rounds{Most: j.Options.Runs, Least: min(least, j.Options.Runs), Budget: j.Options.rowBudget(), Between: s.listener.Spin}
 	size, _ := sizeOf(j.Options.Size) // checked
 	s.fixtures = bench.NewFixtures(filepath.Join(dir, "fixtures"), size)

@@ -30,7 +30,6 @@ func (s *session) share(ctx context.Context, drop bool) error {
 		}
 		s.fixtures.Put(fixture)
 	}
-	s.show.expect(1)
 	s.show.step(bench.GroupShare, secondRead)
 	state := "new mount"
 	if drop {
@@ -43,7 +42,8 @@ func (s *session) share(ctx context.Context, drop bool) error {
 	out := map[string]bool{}
 	var order []string
 	began := time.Now()
-	for r := 0; r < s.rounds.Most && (r < s.rounds.Least || time.Since(began) < s.rounds.Budget); r++ {
+	rounds := s.paced()
+	for r := 0; r < rounds.Most && (r < rounds.Least || time.Since(began) < rounds.Budget); r++ {
 		s.listener.Spin()
 		for i := range s.field.all {
 			e := s.field.all[(i+r)%len(s.field.all)]

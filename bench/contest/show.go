@@ -25,6 +25,9 @@ func newShow(w io.Writer, style progress.Style) *show {
 // expect says that so many steps more are to come.
 func (s *show) expect(n int) { s.total += n }
 
+// left is how many steps are to come after the one that is shown.
+func (s *show) left() int { return max(0, s.total-s.done) }
+
 // step says what is done now.
 func (s *show) step(group, what string) {
 	if group != s.name {

@@ -38,7 +38,6 @@ func (s *session) space(ctx context.Context) error {
 			return err
 		}
 	}
-	s.show.expect(1)
 	s.show.step(bench.GroupSpace, imageSpace)
 	s.report.Workloads = append(s.report.Workloads,
 		bench.Line{Name: imageSpace, Group: bench.GroupSpace, State: "warm", Unit: bench.UnitBytes, About: "its layers as they are kept, and what the driver extracts of them"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -29,6 +30,7 @@ type job struct {
 	Chain    cow.Chain
 	Commands bool // measure whole commands, too
 	Style    progress.Style
+	Began    time.Time
 }
 
 // An answer is what the worker found.
@@ -67,7 +69,7 @@ func workMain(l *stage.Link, payload []byte) int {
 
 // work is the worker's part.
 func (j *job) work(ctx context.Context, change func(bench.Row) bench.Row) (_ *bench.Report, err error) {
-	s, err := newSession(ctx, &j.Options, j.Dir, j.Chain, j.Style)
+	s, err := newSession(ctx, &j.Options, j.Dir, j.Chain, j.Style, j.Began)
 	if err != nil {
 		return nil, err
 	}
