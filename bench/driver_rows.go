@@ -151,7 +151,7 @@ func (c Choice) depthRows() []Row {
 			layers = "1 layer"
 		}
 		all = append(all, Row{Group: GroupDepth, Quick: d == 1 || d == 50, Depth: d, Fixture: Deep(d), State: Fresh, Steps: []Step{
-			{Name: "mount, " + layers, Series: "mount", About: "making and mounting a container of so many layers", Run: func(s *Site) (Sample, error) { return Sample{s.Mounted, 1}, nil }},
+			{Name: "mount, " + layers, Series: "mount", About: "making and mounting a container of so many layers, without the start of cfs's own process", Run: func(s *Site) (Sample, error) { return Sample{s.Mounted, 1}, nil }},
 			{Name: "first look-up, " + layers, Series: "first look-up", About: "one name, the first after mounting", Run: func(s *Site) (Sample, error) {
 				return timed(1, func() error { return lookedInto(s) })
 			}},

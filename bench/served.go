@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,6 +39,7 @@ type Served struct {
 	ReadOnly bool // no changes: for a driver that only shows images, or to measure that
 
 	chain  cow.Chain
+	took   time.Duration // that making and mounting it last took
 	cmd    *exec.Cmd
 	ask    io.WriteCloser
 	answer *bufio.Reader
@@ -92,12 +94,16 @@ func (s *Served) Mount(context.Context) (string, error) {
 	if err := json.NewEncoder(in).Encode(job); err != nil {
 		return "", errors.Join(err, s.end())
 	}
-	if line, err := s.answer.ReadString('\n'); err != nil || line != "ready\n" {
+	line, err := s.answer.ReadString('\n')
+	if _, bad := fmt.Sscanf(line, "ready %d\n", &s.took); err != nil || bad != nil {
 		_ = s.end() // it has said why
 		return "", errors.New(strings.TrimSpace(talk.String()))
 	}
 	return s.Target, nil
 }
+
+// MountTook implements [MountTimer]: without the start of the process.
+func (s *Served) MountTook() time.Duration { return s.took }
 
 // Snapshot is what is mounted.
 func (s *Served) Snapshot() cow.Snapshot {
@@ -209,6 +215,7 @@ func serve(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	start := time.Now()
 	if !job.Options.ReadOnly {
 		if err := drv.Create(ctx, job.Snapshot); err != nil {
 			return err
@@ -218,7 +225,7 @@ func serve(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if _, err := io.WriteString(out, "ready\n"); err != nil {
+	if _, err := fmt.Fprintf(out, "ready %d\n", time.Since(start)); err != nil {
 		return errors.Join(err, m.Unmount())
 	}
 	// Until the parent closes it, or is no more.
