@@ -27,10 +27,6 @@ func (s *session) commands(ctx context.Context) (err error) {
 	if !s.o.has(bench.GroupStart) {
 		return nil
 	}
-	s.show.expect(1)
-	if !s.o.Quick {
-		s.show.expect(1)
-	}
 	s.show.step(bench.GroupStart, startLine)
 	archive, err := s.archive(ctx)
 	if err != nil {

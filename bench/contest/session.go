@@ -28,6 +28,7 @@ type session struct {
 	report   *bench.Report
 	field    *field
 	fixtures *bench.Fixtures
+	choice   bench.Choice
 	rounds   bench.Rounds
 	deadline time.Time
 	listener *bench.Listener
@@ -39,12 +40,10 @@ type session struct {
 func newSession(ctx context.Context, o *Options, dir string, chain cow.Chain, style progress.Style, began time.Time) (_ *session, err error) {
 	s := &session{o: o, dir: dir, chain: chain, report: &bench.Report{}, listener: bench.Listen(), show: newShow(os.Stderr, style)}
 	s.deadline = o.deadline(began)
-	s.rounds = bench.Rounds{Most: o.Runs, Least: min(least, o.Runs), Budget: o.rowBudget(), Between: s.listener.Spin}
 	if s.field, err = newField(ctx, dir, o); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	size, _ := sizeOf(o.Size) // checked
-	s.fixtures = bench.NewFixtures(filepath.Join(dir, "fixtures"), size)
+	s.prepare()
 	s.fixtures.Packed = true
 	return s, nil
 }
@@ -59,10 +58,8 @@ func (s *session) measure(ctx context.Context) error {
 	if err := s.tree(ctx); err != nil {
 		return err
 	}
-	choice := bench.Choice{Sizes: s.fixtures.Sizes, Depths: s.o.Depths, Drop: canDrop() && !s.o.NoCold}
-	if path, err := exec.LookPath("fio"); err == nil {
-		choice.Fio = path
-		s.tool("fio", version(ctx, path, "--version"))
+	if s.choice.Fio != "" {
+		s.tool("fio", version(ctx, s.choice.Fio, "--version"))
 	}
 	b := &bench.Bench{Fixtures: s.fixtures, Rounds: s.rounds, Report: s.report, Lenient: true, Skip: s.skip}
 	for _, e := range s.field.all {
@@ -74,15 +71,7 @@ func (s *session) measure(ctx context.Context) error {
 			b.Contestants = append(b.Contestants, c)
 		}
 	}
-	rows := bench.Matching(bench.DriverRows(choice), s.o.Groups, s.o.Quick)
-	s.show.expect(len(rows))
-	sharing, spacing := s.o.has(bench.GroupShare) && !s.o.Quick, s.o.has(bench.GroupSpace)
-	for _, more := range []bool{sharing, spacing} {
-		if more {
-			s.show.expect(1)
-		}
-	}
-	for _, row := range rows {
+	for _, row := range s.rows() {
 		if s.change != nil {
 			row = s.change(row)
 		}
@@ -93,18 +82,43 @@ func (s *session) measure(ctx context.Context) error {
 		}
 		s.report.Workloads = append(s.report.Workloads, row.Lines()...)
 	}
-	if sharing {
-		if err := s.share(ctx, choice.Drop); err != nil {
+	if s.sharing() {
+		if err := s.share(ctx, s.choice.Drop); err != nil {
 			return err
 		}
 	}
-	if spacing {
+	if s.o.has(bench.GroupSpace) {
 		if err := s.space(ctx); err != nil {
 			return err
 		}
 	}
-	s.describe(choice)
+	s.describe()
 	return nil
+}
+
+// rows are what is measured on mounted trees.
+func (s *session) rows() []bench.Row {
+	return bench.Matching(bench.DriverRows(s.choice), s.o.Groups, s.o.Quick)
+}
+
+// sharing tells whether several containers of one image are measured.
+func (s *session) sharing() bool { return s.o.has(bench.GroupShare) && !s.o.Quick }
+
+// prepare chooses what is measured, and counts its steps.
+func (s *session) prepare() {
+	size, _ := sizeOf(s.o.Size) // checked
+	s.fixtures = bench.NewFixtures(filepath.Join(s.dir, "fixtures"), size)
+	s.choice = bench.Choice{Sizes: size, Depths: s.o.Depths, Drop: canDrop() && !s.o.NoCold}
+	if path, err := exec.LookPath("fio"); err == nil {
+		s.choice.Fio = path
+	}
+	s.rounds = bench.Rounds{Most: s.o.Runs, Least: min(least, s.o.Runs), Budget: s.o.rowBudget(), Between: s.listener.Spin}
+	s.show.total = len(s.rows())
+	for _, more := range []bool{s.sharing(), s.o.has(bench.GroupSpace), s.o.has(bench.GroupStart), s.o.has(bench.GroupStart) && !s.o.Quick} {
+		if more {
+			s.show.total++
+		}
+	}
 }
 
 // paced is how many rounds the step that is shown may have: where the time promised is
@@ -165,7 +179,7 @@ func (s *session) tool(name, version string) {
 }
 
 // describe says under which conditions it was.
-func (s *session) describe(choice bench.Choice) {
+func (s *session) describe() {
 	tools := s.report.Conditions.Tools
 	c := bench.Here()
 	c.Tools, c.Rounds, c.Version = tools, s.o.Runs, s.o.Version
@@ -182,7 +196,7 @@ func (s *session) describe(choice bench.Choice) {
 		c.Tree = s.o.Tree + ": " + c.Tree
 	}
 	c.Cache = "warm: it ran once before; new mount: mounted anew, with what lies below it warm; cold: written out and the kernel's caches dropped before mounting"
-	if !choice.Drop {
+	if !s.choice.Drop {
 		why := "only root may drop the kernel's caches"
 		if s.o.NoCold {
 			why = "that was not wanted"
@@ -230,9 +244,7 @@ func since(t time.Time) int { return int(time.Since(t).Round(time.Second) / time
 func newCommandSession(ctx context.Context, j *job, dir string) (*session, error) {
 	s := &session{o: &j.Options, dir: dir, report: &bench.Report{}, listener: bench.Listen(), show: newShow(os.Stderr, j.Style), field: &field{dir: dir}}
 	s.deadline = j.Options.deadline(j.Began)
-	s.rounds = bench.Rounds{Most: j.Options.Runs, Least: min(least, j.Options.Runs), Budget: j.Options.rowBudget(), Between: s.listener.Spin}
-	size, _ := sizeOf(j.Options.Size) // checked
-	s.fixtures = bench.NewFixtures(filepath.Join(dir, "fixtures"), size)
+	s.prepare()
 	home := filepath.Join(dir, "home")
 	rows, err := imagecmd.ListDrivers(ctx, home, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -22,9 +22,6 @@ func newShow(w io.Writer, style progress.Style) *show {
 	return &show{group: progress.New(w, style), bars: style == progress.Bars, began: time.Now()}
 }
 
-// expect says that so many steps more are to come.
-func (s *show) expect(n int) { s.total += n }
-
 // left is how many steps are to come after the one that is shown.
 func (s *show) left() int { return max(0, s.total-s.done) }
 
