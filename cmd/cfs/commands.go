@@ -38,6 +38,7 @@ func commands() []command {
 		{"system", newSystem},
 		{"info", newInfo},
 		{"fsck", newFsck},
+		{"bench", newBench},
 	}, containerCommands()...), append(imageCommands(), manCommands()...)...)
 }
 

@@ -2,11 +2,14 @@ package main
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"github.com/cfs-project/cfs/bench"
+	"github.com/cfs-project/cfs/bench/contest"
 	"github.com/cfs-project/cfs/imagecmd"
 	"github.com/cfs-project/cfs/imagecmd/hello"
 	"github.com/cfs-project/cfs/internal/background"
@@ -19,10 +22,19 @@ var version = "unknown"
 func main() {
 	// A container's processes are this binary again, started as a stage.
 	// So are the servers of mounts.
-	runtime.Main(imagecmd.Stages())
+	becomeStage()
+	os.Exit(run(os.Args, &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
+}
+
+// becomeStage is what a process does that this program started itself as: it does not
+// return from it.
+func becomeStage() {
+	stages := imagecmd.Stages()
+	maps.Copy(stages, contest.Stages())
+	runtime.Main(stages)
 	background.Main(imagecmd.Servers())
 	background.Main(unionServers())
-	os.Exit(run(os.Args, &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
+	bench.Serve()
 }
 
 // run is the program: what it is depends on the name it was called by.

@@ -19,11 +19,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
-	"github.com/cfs-project/cfs/imagecmd"
 	"github.com/cfs-project/cfs/imagecmd/hello"
-	"github.com/cfs-project/cfs/internal/background"
 	"github.com/cfs-project/cfs/internal/testenv"
-	"github.com/cfs-project/cfs/runtime"
 	"github.com/cfs-project/cfs/runtime/cgroup"
 )
 
@@ -40,9 +37,7 @@ const privateEnv = "CFS_TEST_PRIVATE"
 // be tried on hosts that keep the devices to root.
 func TestMain(m *testing.M) {
 	testenv.Main()
-	runtime.Main(imagecmd.Stages())
-	background.Main(imagecmd.Servers())
-	background.Main(unionServers())
+	becomeStage()
 	if os.Geteuid() == 0 && os.Getenv(privateEnv) == "" && strings.HasSuffix(os.Args[0], ".test") {
 		os.Exit(inPrivateNamespace())
 	}

@@ -12,8 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/cfs-project/cfs/bench"
 	"github.com/cfs-project/cfs/internal/imagegen"
 )
@@ -43,10 +41,8 @@ func (o options) run(ctx context.Context) (err error) {
 	if o.cfs, err = filepath.Abs(o.cfs); err != nil {
 		return err
 	}
-	// crun and runc refuse a v1 hierarchy with a v2 one beside it. Nobody else
-	// sees this: the mount namespace is ours.
-	if err := unix.Unmount("/sys/fs/cgroup/unified", unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("hide the second cgroup hierarchy: %w", err)
+	if err := bench.HideSecondHierarchy(); err != nil {
+		return err
 	}
 	g, err := bench.NewGround(ctx, o.Ground)
 	if err != nil {
