@@ -95,7 +95,10 @@ func (e *emitting) place(p *place, at string) error {
 		return context.Cause(e.ctx)
 	}
 	out := cow.Entry{Change: cow.Change{Path: at, Kind: cow.Added}, Attr: p.attr, Before: p.before}
-	if p.there {
+	switch {
+	case p.gone:
+		out.Kind = cow.Deleted
+	case p.there:
 		out.Kind = cow.Changed
 	}
 	n := p.from

@@ -128,8 +128,7 @@ func (s *Selection) whole(ctx context.Context, src *Source, exclude *patterns) (
 	if err != nil {
 		return nil, err
 	}
-	w := walk{ctx: ctx, s: s, src: src, exclude: exclude}
-	return w.node(root, "/", "")
+	return s.walk(ctx, src, nil, exclude).node(root, "/", "")
 }
 
 // urlName is what a file from a URL is called; "" if the URL doesn't say.
