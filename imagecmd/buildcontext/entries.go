@@ -146,7 +146,7 @@ func (e *emitting) fill(out *cow.Entry, n *node) (err error) {
 // unchanged fails if the file is another than was selected.
 func (n *node) unchanged() error {
 	now, ok, err := n.src.tree.stat(n.path)
-	if err == nil && (!ok || !now.same(&n.object)) {
+	if now = n.src.owned(now); err == nil && (!ok || !now.same(&n.object)) {
 		err = errChanged
 	}
 	if err != nil {
