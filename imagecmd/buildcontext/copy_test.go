@@ -2,10 +2,7 @@ package buildcontext
 
 import (
 	"errors"
-	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // contextLines is the tree that most tests copy from.
@@ -120,16 +117,7 @@ func TestCopy(t *testing.T) {
 			tc.c.From = dirSource(t, makeTree(t, t.TempDir(), contextLines...), "")
 			lower := makeTree(t, t.TempDir(), lowerLines...)
 			got, err := run(t, tc.c, SelectOptions{Time: past}, lower)
-			if tc.err != "" {
-				if err == nil || !strings.Contains(err.Error(), tc.err) {
-					t.Fatalf("error %v, want %s", err, tc.err)
-				}
-				return
-			}
-			must(t, err)
-			if d := cmp.Diff(tc.want, got); d != "" {
-				t.Error(d)
-			}
+			expect(t, got, err, tc.want, tc.err)
 		})
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/moby/patternmatcher"
 	"golang.org/x/sys/unix"
 
@@ -175,4 +176,19 @@ func matches(m *patternmatcher.PatternMatcher, rel string) (ok bool, err error) 
 		}
 	}
 	return ok, err
+}
+
+// expect fails the test unless got is want, or err says what wrong does; "" is no error.
+func expect(t testing.TB, got []string, err error, want []string, wrong string) {
+	t.Helper()
+	if wrong != "" {
+		if err == nil || !strings.Contains(err.Error(), wrong) {
+			t.Fatalf("error %v, want %s", err, wrong)
+		}
+		return
+	}
+	must(t, err)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
 }

@@ -1,8 +1,10 @@
 package buildcontext
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -15,6 +17,8 @@ import (
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/internal/testenv"
 	"github.com/cfs-project/cfs/internal/treediff"
+	"github.com/cfs-project/cfs/layerpack"
+	"github.com/cfs-project/cfs/whiteout"
 )
 
 // randomTree makes a tree of few names, so that copies meet what is there; one name of sparse is there.
@@ -162,6 +166,11 @@ func testProperty(t *testing.T, dir string, seed uint64) (copied bool) {
 	}
 	want, err := treediff.Walk(at("want"), treediff.Options{})
 	must(t, err)
+	if seed%4 == 0 && os.Geteuid() == 0 {
+		// The layer over the layers of what is below, as a tar, makes the same.
+		must(t, os.RemoveAll(at("got")))
+		layered(t, dir, at("lower"), at("got"), sel.Entries(ctx, base))
+	}
 	got, err := treediff.Walk(at("got"), treediff.Options{})
 	must(t, err)
 	// Times of directories are the clock's.
@@ -179,4 +188,28 @@ func testProperty(t *testing.T, dir string, seed uint64) (copied bool) {
 		t.Fatalf("%+v, ignoring %q:\n%s", c, ignore, treediff.Format(ds, 10))
 	}
 	return true
+}
+
+// layered makes the tree in the directory to of a layer that is the one in lower, and of one of entries.
+func layered(t *testing.T, temp, lower, to string, entries iter.Seq2[cow.Entry, error]) {
+	empty := filepath.Join(temp, "empty")
+	must(t, os.MkdirAll(empty, 0o755))
+	nothing, err := cow.OpenTree(empty)
+	must(t, err)
+	defer nothing.Close()
+	var layers []cow.Layer
+	for i, seq := range []iter.Seq2[cow.Entry, error]{cow.Compare(nothing, lower), entries} {
+		var b bytes.Buffer
+		_, err := layerpack.WriteLayer(context.Background(), &b, seq, layerpack.WriteOptions{})
+		must(t, err)
+		l := cow.Layer{Dir: filepath.Join(temp, fmt.Sprintf("layer%d", i))}
+		must(t, os.MkdirAll(l.Dir, 0o755))
+		p, err := layerpack.Pack(context.Background(), &b, l.Dir, layerpack.PackOptions{})
+		must(t, err)
+		l.DiffID = p.DiffID
+		layers = append(layers, l)
+	}
+	must(t, os.MkdirAll(to, 0o755))
+	_, err = layerpack.ExtractAll(context.Background(), layers, to, layerpack.ExtractOptions{Dialect: whiteout.Plain})
+	must(t, err)
 }
