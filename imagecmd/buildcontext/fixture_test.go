@@ -103,7 +103,9 @@ func lines(seq iter.Seq2[cow.Entry, error]) ([]string, error) {
 		if e.Kind != cow.Deleted {
 			s += fmt.Sprintf(" %s%o", letter(e.Attr.Mode), e.Attr.Mode&0o7777)
 		}
-		if e.Attr.UID != 0 || e.Attr.GID != 0 {
+		// What the test made in the lower tree belongs to whom it runs as.
+		own := int(e.Attr.UID) == os.Getuid() && int(e.Attr.GID) == os.Getgid()
+		if !own && (e.Attr.UID != 0 || e.Attr.GID != 0) {
 			s += fmt.Sprintf(" %d:%d", e.Attr.UID, e.Attr.GID)
 		}
 		if e.Inode != 0 {

@@ -75,7 +75,7 @@ func randomCopy(r *rand.Rand) (c Copy, ignore []string) {
 	if r.IntN(3) == 0 {
 		c.Chmod = pick(r, "700", "4755", "u=rwX,go=rX", "+x", "go-w", "g=u")
 	}
-	if r.IntN(3) == 0 && os.Geteuid() == 0 {
+	if r.IntN(3) == 0 {
 		c.Chown = pick(r, "1", "2:3", "0")
 	}
 	some := func() (out []string) {
@@ -104,6 +104,9 @@ func randomCopy(r *rand.Rand) (c Copy, ignore []string) {
 
 // A random copy of a random context over a random tree makes what the calls of the host make.
 func TestProperty(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: needs root: modes and owners are random")
+	}
 	n := 200
 	if testing.Short() {
 		n = 50
@@ -138,7 +141,7 @@ func testProperty(t *testing.T, dir string, seed uint64) (copied bool) {
 	}
 	c, ignore := randomCopy(rand.New(rand.NewPCG(seed, 3)))
 	ignoreNaively(t, at("plain"), ignore)
-	model := naive{c: c, src: at("plain"), dst: at("want"), uid: os.Getuid(), gid: os.Getgid()}
+	model := naive{c: c, src: at("plain"), dst: at("want")}
 	wantErr := model.run()
 
 	i, err := ParseIgnore(strings.NewReader(strings.Join(ignore, "\n")))
@@ -156,7 +159,7 @@ func testProperty(t *testing.T, dir string, seed uint64) (copied bool) {
 		defer sel.Close()
 		_, err := sel.Digest(ctx)
 		must(t, err)
-		gotErr = cow.Apply(ctx, at("got"), sel.Entries(ctx, base), os.Geteuid() != 0)
+		gotErr = cow.Apply(ctx, at("got"), sel.Entries(ctx, base), false)
 	}
 	if (wantErr == nil) != (gotErr == nil) {
 		t.Fatalf("%+v, ignoring %q: error %v, want %v", c, ignore, gotErr, wantErr)
@@ -166,7 +169,7 @@ func testProperty(t *testing.T, dir string, seed uint64) (copied bool) {
 	}
 	want, err := treediff.Walk(at("want"), treediff.Options{})
 	must(t, err)
-	if seed%4 == 0 && os.Geteuid() == 0 {
+	if seed%4 == 0 {
 		// The layer over the layers of what is below, as a tar, makes the same.
 		must(t, os.RemoveAll(at("got")))
 		layered(t, dir, at("lower"), at("got"), sel.Entries(ctx, base))
@@ -174,7 +177,7 @@ func testProperty(t *testing.T, dir string, seed uint64) (copied bool) {
 	got, err := treediff.Walk(at("got"), treediff.Options{})
 	must(t, err)
 	// Times of directories are the clock's.
-	skip := treediff.Ignore{DirSize: true, DirNlink: true, Nlink: true, Owner: os.Geteuid() != 0}
+	skip := treediff.Ignore{DirSize: true, DirNlink: true, Nlink: true}
 	for _, e := range want.Entries {
 		if e.Mode&unix.S_IFMT == unix.S_IFDIR || e.Mode&unix.S_IFMT == unix.S_IFLNK {
 			skip.MtimeOf = append(skip.MtimeOf, e.Path)
