@@ -165,6 +165,14 @@ func repository(t testing.TB) (url, commit string) {
 	must(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("two"), 0o644))
 	git("commit", "-q", "-a", "-m", "2")
 	git("checkout", "-q", "main")
+	git("clone", "-q", "--bare", dir, filepath.Join(top, "module.git"))
+	git("-C", filepath.Join(top, "module.git"), "update-server-info")
+	git("checkout", "-q", "-b", "modular")
+	git("rm", "-q", "-r", "sub", "out", "run.sh")
+	git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", filepath.Join(top, "module.git"), "m")
+	git("config", "-f", ".gitmodules", "submodule.m.url", "../module.git")
+	git("commit", "-q", "-a", "-m", "3")
+	git("checkout", "-q", "main")
 	git("clone", "-q", "--bare", dir, filepath.Join(top, "r.git"))
 	git("-C", filepath.Join(top, "r.git"), "update-server-info")
 	server := httptest.NewServer(http.FileServer(http.Dir(top)))
@@ -193,6 +201,8 @@ func TestOpenGit(t *testing.T) {
 		{"?tag=v1&subdir=sub", "sub", []string{"Dockerfile f644 =sub", "s f644 =s"}, ""},
 		{"?ref=side&checksum=" + commit, "", nil, "expected checksum to match"},
 		{"?checksum=" + commit[:10], "one", all("one"), ""},
+		{"#modular:m/sub", "sub", []string{"Dockerfile f644 =sub", "s f644 =s"}, ""},
+		{"?branch=modular&submodules=false&subdir=m", "", nil, "lstat Dockerfile: no such file or directory"},
 		{"#nosuch", "", nil, "couldn't find remote ref nosuch"},
 		{"#:nosuch", "", nil, "subdir: stat nosuch: file does not exist"},
 		{"#:out", "", nil, "subdir: stat out: file does not exist"},

@@ -33,6 +33,8 @@ func TestCopy(t *testing.T) {
 			[]string{"A /w d755", "A /w/x d755", "A /w/x/b.md f600 =b"}, ""},
 		{"to .", Copy{Paths: []string{"b.md", "run.sh"}, Dest: ".", WorkDir: "/w"},
 			[]string{"A /w d755", "A /w/b.md f600 =b", "A /w/run.sh f755 =#!"}, ""},
+		{"to ..", Copy{Paths: []string{"b.md"}, Dest: "../", WorkDir: "/w/x"}, []string{"A /w d755", "A /w/b.md f600 =b"}, ""},
+		{"to .. of a link, which is of the text", Copy{Paths: []string{"b.md"}, Dest: "/lib/../q"}, []string{"A /q f600 =b"}, ""},
 		{"a directory is its contents", Copy{Paths: []string{"sub"}, Dest: "/d"},
 			[]string{"A /d d755", "A /d/deep d755", "A /d/deep/y.txt f640 =y", "A /d/x f644 =x"}, ""},
 		{"slashes at a source's end mean nothing", Copy{Paths: []string{"/sub/"}, Dest: "/d/"},
