@@ -1,8 +1,13 @@
 package buildcontext
 
 import (
+	"context"
 	"errors"
+	"io"
 	"testing"
+
+	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/layerpack"
 )
 
 // contextLines is the tree that most tests copy from.
@@ -130,5 +135,20 @@ func TestErrors(t *testing.T) {
 		if _, err := run(t, Copy{From: src, Paths: []string{path}, Dest: "/"}, SelectOptions{}, ""); !errors.Is(err, want) {
 			t.Errorf("%s: error %v, want %v", path, err, want)
 		}
+	}
+}
+
+// What is not possible on a lower tree can be told from its wrapping.
+func TestImpossible(t *testing.T) {
+	src := dirSource(t, makeTree(t, t.TempDir(), contextLines...), "")
+	sel, err := Copy{From: src, Paths: []string{"a.txt"}, Dest: "/file/x"}.Select(context.Background(), SelectOptions{})
+	must(t, err)
+	defer sel.Close()
+	lower, err := cow.OpenTree(makeTree(t, t.TempDir(), lowerLines...))
+	must(t, err)
+	defer lower.Close()
+	_, err = layerpack.WriteLayer(context.Background(), io.Discard, sel.Entries(context.Background(), lower), layerpack.WriteOptions{})
+	if i, ok := errors.AsType[*Impossible](err); !ok || i.Error() != "mkdir /file: not a directory" {
+		t.Errorf("error %v", err)
 	}
 }
