@@ -8,35 +8,63 @@ import (
 	"github.com/cfs-project/cfs/runtime"
 )
 
-// NetworkSettings is a container's network while it runs; empty if it doesn't.
+// NetworkSettings is where a container is on a network.
 type NetworkSettings struct {
-	SandboxKey string      // a file of its network namespace
-	Ports      nat.PortMap // exposed ports, with where they are published
+	Bridge                 string
+	SandboxID              string
+	HairpinMode            bool
+	LinkLocalIPv6Address   string
+	LinkLocalIPv6PrefixLen int
+	Ports                  nat.PortMap // exposed ones, with where they are published
+	SandboxKey             string
+	SecondaryIPAddresses   []string
+	SecondaryIPv6Addresses []string
 	EndpointSettings
-	Networks map[string]EndpointSettings
+	Networks map[string]*NetworkEndpoint
 }
 
-// EndpointSettings is a container's place in one network.
+// EndpointSettings are a container's addresses on a network.
 type EndpointSettings struct {
-	Gateway     string
-	IPAddress   string
-	IPPrefixLen int
-	MacAddress  string
+	EndpointID          string
+	Gateway             string
+	GlobalIPv6Address   string
+	GlobalIPv6PrefixLen int
+	IPAddress           string
+	IPPrefixLen         int
+	IPv6Gateway         string
+	MacAddress          string
 }
 
-// networkSettings is what a monitor has said of the container's network.
-func (c *Container) networkSettings(running bool) *NetworkSettings {
+// NetworkEndpoint is a container on one network.
+type NetworkEndpoint struct {
+	IPAMConfig          *struct{}
+	Links               []string
+	Aliases             []string
+	NetworkID           string
+	EndpointID          string
+	Gateway             string
+	IPAddress           string
+	IPPrefixLen         int
+	IPv6Gateway         string
+	GlobalIPv6Address   string
+	GlobalIPv6PrefixLen int
+	MacAddress          string
+	DriverOpts          map[string]string
+}
+
+// networkSettings is where the container is on a network: while it runs, as its monitor has said.
+func (c *Container) networkSettings(running bool) NetworkSettings {
 	o := c.Options
-	s := &NetworkSettings{Ports: nat.PortMap{}, Networks: map[string]EndpointSettings{}}
+	s := NetworkSettings{Ports: nat.PortMap{}, Networks: map[string]*NetworkEndpoint{}}
+	end := NetworkEndpoint{}
 	if running {
 		l := c.readLive()
 		if l.Init > 0 {
 			s.SandboxKey = fmt.Sprintf("/proc/%d/ns/net", l.Init)
 		}
 		if n := l.Network; n != nil {
-			s.EndpointSettings = EndpointSettings{
-				Gateway: n.Gateway.String(), IPAddress: n.Address.Addr().String(), IPPrefixLen: n.Address.Bits(), MacAddress: n.MAC,
-			}
+			end.Gateway, end.IPAddress, end.IPPrefixLen, end.MacAddress = n.Gateway.String(), n.Address.Addr().String(), n.Address.Bits(), n.MAC
+			s.Gateway, s.IPAddress, s.IPPrefixLen, s.MacAddress = end.Gateway, end.IPAddress, end.IPPrefixLen, end.MacAddress
 			for _, e := range o.Expose {
 				s.Ports[nat.Port(e)] = nil
 			}
@@ -47,9 +75,9 @@ func (c *Container) networkSettings(running bool) *NetworkSettings {
 	}
 	switch {
 	case connected(o.Network):
-		s.Networks[NetworkBridge] = s.EndpointSettings
+		s.Networks[NetworkBridge] = &end
 	case o.Network == string(runtime.NetworkNone), o.Network == string(runtime.NetworkHost):
-		s.Networks[o.Network] = EndpointSettings{}
+		s.Networks[o.Network] = &end
 	}
 	return s
 }

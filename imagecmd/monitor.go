@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/cfs-project/cfs/cow"
@@ -79,7 +80,8 @@ type monitor struct {
 	all []cow.Driver
 	net *connection
 
-	state State // written by this process alone
+	state   State       // written by this process alone
+	stopped atomic.Bool // by somebody, so that it isn't started again
 }
 
 // saveState tells others how it is. That a disk is full must not end the container.
@@ -99,10 +101,11 @@ func (m *monitor) run() (status int, err error) {
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	m.state = State{Driver: before.Driver, Started: time.Now().UTC()}
+	m.state = State{Driver: before.Driver, Filled: before.Filled, Started: time.Now().UTC()}
 	// What is done below must be done although P is gone, so not under its context.
 	defer func() {
 		m.state.Finished, m.state.Status, m.state.Pid, m.state.Paused = time.Now().UTC(), status, 0, false
+		m.state.Restarting = false
 		if err != nil {
 			m.state.Error = err.Error()
 		}
@@ -117,7 +120,7 @@ func (m *monitor) run() (status int, err error) {
 		return runtime.StatusFailed, err
 	}
 	m.log.Debug("driver", "name", d.Name())
-	return m.inRoot(d, before)
+	return m.lives(d, before)
 }
 
 // inRoot mounts the container's root, runs its process and unmounts again. The
@@ -146,24 +149,15 @@ func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 	}
 	defer func() { err = errors.Join(err, m.net.close()) }()
 	snap := c.snapshot(m.req.Chain)
-	if before.Driver == "" {
-		err = d.Create(ctx, snap)
-	} else {
-		err = c.handOver(ctx, m.all, d, before, snap)
-	}
-	if err != nil {
+	if err := c.prepareRoot(ctx, m.all, d, before, snap); err != nil {
 		return runtime.StatusFailed, err
 	}
 	m.state.Driver = d.Name()
-	if err := c.limit(ctx, d, snap); err != nil {
-		return runtime.StatusFailed, err
-	}
-	rootfs := filepath.Join(c.dir, containerRootfs)
-	mount, err := d.Mount(ctx, snap, rootfs, cow.MountOptions{AllowOther: true, Suid: true, Source: c.Image})
+	rootfs, unmount, err := c.mountRoot(ctx, d, snap)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	defer func() { err = errors.Join(err, mount.Unmount()) }()
+	defer func() { err = errors.Join(err, unmount()) }()
 	if !c.AutoRemove {
 		if err := c.setState(m.state); err != nil {
 			return runtime.StatusFailed, err
@@ -175,6 +169,10 @@ func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 // process runs the container's process in the mounted root.
 func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options) (status int, err error) {
 	c := m.c
+	if err := c.fillVolumes(m.req.Root, rootfs, !m.state.Filled); err != nil {
+		return runtime.StatusFailed, err
+	}
+	m.state.Filled = true
 	user, err := runtime.LookupUser(rootfs, c.Process.User)
 	if err != nil {
 		return runtime.StatusFailed, err
@@ -188,6 +186,11 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
+	release, err := c.pinSubpaths(spec.Mounts)
+	if err != nil {
+		return runtime.StatusFailed, err
+	}
+	defer release()
 	if err := m.net.ready(); err != nil {
 		return runtime.StatusFailed, err
 	}
@@ -207,12 +210,26 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		}
 	}
 
-	ct := c.listen(m.log, files.streams, rootfs)
-	defer func() { ct.close(status) }()
+	o.Init = c.Options.Init
+	if !c.Options.InitSet {
+		o.Init = wantsInit(spec.Process.Args)
+	}
+	ct := c.newController(m.log, files.streams, rootfs)
+	ct.init = o.Init
+	ct.onEnd = func() { m.stopped.Store(true) }
 	ct.onState = func(paused bool) {
 		m.state.Paused = paused
 		m.saveState()
 	}
+	ct.serveControl()
+	defer func() { ct.close(status, err == nil && m.again(status)) }()
+	if o.Placed, err = ct.makeGroup(); err != nil {
+		return runtime.StatusFailed, err
+	}
+	defer func() {
+		oom, e := ct.endGroup()
+		m.state.OOMKilled, err = oom, errors.Join(err, e)
+	}()
 	go m.passOn(ct, files)
 	if m.req.Attach && files.streams != nil {
 		if err := files.attach(m.req.Interactive); err != nil {
@@ -220,10 +237,6 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		}
 	}
 
-	o.Init = c.Options.Init
-	if !c.Options.InitSet {
-		o.Init = wantsInit(spec.Process.Args)
-	}
 	o.MakeCwd = true
 	o.ID = c.ID
 	o.Signals = ct.signals
@@ -236,6 +249,8 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		c.writeLive(live{Driver: m.state.Driver, Init: pid, Network: m.net.live()})
 		files.begin()
 		ct.started(pid, spec)
+		ct.watchHealth()
+		ct.settling.Store(background.Settle())
 		if m.req.Detach {
 			m.detach()
 		}

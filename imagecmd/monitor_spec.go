@@ -21,20 +21,35 @@ func (m *monitor) spec(user runtime.User) (*specs.Spec, error) {
 	o := c.Options
 	spec := runtime.DefaultSpec(runtime.SpecOptions{
 		Args: c.Process.Args, Env: c.Process.Env, Cwd: c.Process.Cwd, User: user,
-		Hostname: m.net.hostname(), Network: m.net.kind(),
+		Hostname: c.hostname(m.net.joined), Network: m.net.kind(),
 		Terminal: o.TTY, NoNewPrivileges: !o.Privileges, Mapping: mapping,
 	})
+	if o.ShapeOptions, err = c.withVolumes(o.ShapeOptions); err != nil {
+		return nil, err
+	}
 	if err := o.shape(spec); err != nil {
 		return nil, err
 	}
 	m.net.join(spec)
+	if o.CgroupNS == "host" {
+		spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.CgroupNamespace })
+	}
 	chosen := o.Seccomp
 	if chosen == "" && o.Privileged {
 		chosen = Unconfined
 	}
 	// It depends on the capabilities.
-	spec.Linux.Seccomp, err = seccompProfile(spec, chosen, mapping)
-	return spec, err
+	if spec.Linux.Seccomp, err = seccompProfile(spec, chosen, mapping); err != nil {
+		return nil, err
+	}
+	if mapping.Privileged() && !o.Privileged {
+		group, err := c.group()
+		if err == nil && !group.options.Devices {
+			confineNodes(spec)
+		}
+		return spec, err
+	}
+	return spec, nil
 }
 
 // seccompProfile is the profile that a person chose, for a container of this

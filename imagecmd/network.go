@@ -184,20 +184,20 @@ func hostBinding(b network.Bound) nat.PortBinding {
 
 // hostname is what the container is called: as asked for, or as the host on the
 // host's network, or as who it shares one with, or by its ID, as Docker does.
-func (n *connection) hostname() string {
+func (c *Container) hostname(joined *Container) string {
 	switch {
-	case n.joined != nil:
-		if b, err := os.ReadFile(n.joined.path("hostname")); err == nil {
+	case joined != nil:
+		if b, err := os.ReadFile(joined.path("hostname")); err == nil {
 			return strings.TrimSpace(string(b))
 		}
-	case n.c.Options.Hostname != "":
-		return n.c.Options.Hostname
-	case n.c.Options.Network == string(runtime.NetworkHost):
+	case c.Options.Hostname != "":
+		return c.Options.Hostname
+	case c.Options.Network == string(runtime.NetworkHost):
 		if name, err := os.Hostname(); err == nil {
 			return name
 		}
 	}
-	return n.c.ShortID()
+	return c.ShortID()
 }
 
 // kind says which namespace the runtime makes, or takes from another container.

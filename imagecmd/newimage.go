@@ -72,6 +72,9 @@ func (n newImage) put(ctx context.Context, in *store.Ingest) (digest.Digest, err
 	if n.Parent != "" {
 		target = store.WithParent(target, n.Parent)
 	}
+	if len(n.Names) > 0 {
+		target = store.WithTagTime(target, time.Now())
+	}
 	_, err = in.Commit(ctx, target, n.Names...)
 	return config.Digest, err
 }

@@ -44,6 +44,7 @@ type RunOptions struct {
 // ContainerOptions are kept with a container, for every time that it starts.
 type ContainerOptions struct {
 	Interactive bool              `json:"interactive,omitempty"` // -i: there is a standard input
+	Attached    bool              `json:"attached,omitempty"`    // made by a command that stays with it, or without -d
 	TTY         bool              `json:"tty,omitempty"`         // -t
 	Hostname    string            `json:"hostname,omitempty"`
 	Network     string            `json:"network,omitempty"` // as ParseNetwork has it
@@ -59,6 +60,8 @@ type ContainerOptions struct {
 	StopTimeout *int              `json:"stopTimeout,omitempty"` // seconds; nil: DefaultStopTimeout
 	Log         LogOptions        `json:"log,omitzero"`
 	ShapeOptions
+	GroupOptions
+	LifeOptions
 }
 
 // ShapeOptions are what a person changes of the configuration that Docker would give a
@@ -66,7 +69,8 @@ type ContainerOptions struct {
 type ShapeOptions struct {
 	ReadOnly    bool              `json:"readOnlyRoot,omitempty"` // the root can't be written to
 	Mounts      []MountOption     `json:"mounts,omitempty"`
-	ShmSize     int64             `json:"shmSize,omitempty"` // bytes of /dev/shm; 0: Docker's 64 MiB
+	VolumesFrom []string          `json:"volumesFrom,omitempty"` // CONTAINER[:MODE], whose volumes are among the mounts
+	ShmSize     int64             `json:"shmSize,omitempty"`     // bytes of /dev/shm; 0: Docker's 64 MiB
 	CapAdd      []string          `json:"capAdd,omitempty"`
 	CapDrop     []string          `json:"capDrop,omitempty"`
 	Privileged  bool              `json:"privileged,omitempty"` // all capabilities and devices, nothing masked
@@ -149,6 +153,11 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 		return nil, chain, nil, err
 	}
 	opts := o.ContainerOptions
+	opts.Attached = !o.Detach
+	opts.Labels = withLabels(image.Config.Config.Labels, opts.Labels)
+	if opts.Mounts, err = OpenContainers(st.Root()).assemble(opts.Mounts, opts.VolumesFrom, image.Config.Config.Volumes); err != nil {
+		return nil, chain, nil, err
+	}
 	opts.Expose = exposedPorts(image.Config.Config.ExposedPorts, o.Expose)
 	if opts.Network, err = OpenContainers(st.Root()).networkOf(o.Network); err != nil {
 		return nil, chain, nil, err
@@ -164,11 +173,19 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 	if opts.Network == string(runtime.NetworkHost) && len(opts.Publish) > 0 {
 		fmt.Fprintln(os.Stderr, "cfs: WARNING: Published ports are discarded when using host network mode") // Docker's words
 	}
-	c, err = OpenContainers(st.Root()).Create(Container{
+	opts.Limits = opts.Limits.filled()
+	if err := opts.fromImage(ctx, st, image); err != nil {
+		return nil, chain, nil, err
+	}
+	plan := Container{
 		Name: o.Name, Image: o.Image, ImageID: image.ID, Layers: image.Config.RootFS.DiffIDs,
-		Driver: o.Driver, MaxSize: o.MaxSize, Command: proc.Args, Cmd: o.Command, Entrypoint: o.Entrypoint, AutoRemove: o.Remove,
+		Driver: o.Driver, MaxSize: o.MaxSize, Command: proc.Args, Cmd: o.Command, Entrypoint: o.Entrypoint, AutoRemove: o.Remove, CIDFile: o.CIDFile,
 		Process: proc, Options: opts,
-	})
+	}
+	if err := plan.checkGroup(); err != nil {
+		return nil, chain, nil, err
+	}
+	c, err = OpenContainers(st.Root()).Create(plan)
 	if err == nil && o.CIDFile != "" {
 		if err = writeCIDFile(o.CIDFile, c.ID); err != nil {
 			err = errors.Join(err, c.discard())
@@ -223,6 +240,7 @@ func (c *Container) discard() error {
 	if s, err := c.State(); err != nil || s.Driver != "" {
 		return err
 	}
+	c.AutoRemove = true // and so do the volumes that were made for it
 	return c.remove(context.Background(), nil)
 }
 

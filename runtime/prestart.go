@@ -92,7 +92,7 @@ func (i *Init) launch(spec *specs.Spec, stdio stage.Stdio) (*Init, error) {
 // ends, so that thread is kept for as long as init lives, and then given up, as it
 // may have joined namespaces.
 func (i *Init) start(files []*os.File) error {
-	exe, closeExe := executable()
+	exe, closeExe := executable(files)
 	defer closeExe()
 	attr := &os.ProcAttr{
 		Dir:   "/",
@@ -195,7 +195,7 @@ func (i *Init) launchAlone(files []*os.File) (*os.Process, error) {
 		BecomeRoot:  i.namespaces.joins(unix.CLONE_NEWUSER),
 		DeathSignal: !i.outlives && i.join == nil,
 	}
-	path, done := executable()
+	path, done := executable(files)
 	defer done()
 	self, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -230,7 +230,10 @@ func (i *Init) launchAlone(files []*os.File) (*os.Process, error) {
 // that no process in the container can overwrite the file by way of /proc/PID/exe
 // (CVE-2019-5736). Where such a mount can't be made it is the file itself, which then
 // only its permissions and undumpable processes protect.
-func executable() (path string, done func()) {
+//
+// Go's child moves descriptors to numbers above those of the files that it is given, before it
+// executes the path: the mount's descriptor is above these, too.
+func executable(files []*os.File) (path string, done func()) {
 	const self = "/proc/self/exe"
 	name, err := os.Readlink(self)
 	if err != nil {
@@ -248,7 +251,16 @@ func executable() (path string, done func()) {
 		unix.Close(fd)
 		return self, func() {}
 	}
-	return fmt.Sprintf("/proc/self/fd/%d", fd), func() { unix.Close(fd) }
+	above := 0
+	for _, f := range files {
+		above = max(above, int(f.Fd()))
+	}
+	moved, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, above+len(files)+2) // each of them, and a pipe
+	unix.Close(fd)
+	if err != nil {
+		return self, func() {}
+	}
+	return fmt.Sprintf("/proc/self/fd/%d", moved), func() { unix.Close(moved) }
 }
 
 // Pid is the process id as the caller sees it.

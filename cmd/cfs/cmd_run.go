@@ -78,6 +78,8 @@ type runFlags struct {
 	devices, sysctls, addHosts            []string
 	shmSize, network, pull                string
 	publish, expose                       []string
+	limits                                limitFlags
+	life                                  lifeFlags
 }
 
 func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
@@ -95,15 +97,16 @@ func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
 	f.StringVar(&r.cidFile, "cidfile", "", "write the container's ID to a new `FILE`")
 	f.StringArrayVarP(&r.labels, "label", "l", nil, "a label `KEY=VALUE` of the container")
 	f.StringArrayVar(&r.labelFiles, "label-file", nil, "read labels from a `FILE`, one a line")
-	f.StringArrayVarP(&r.volumes, "volume", "v", nil, "mount a directory or file of the host: `HOST:CONTAINER[:OPTIONS]`, options ro, rw, rshared, …")
-	f.StringArrayVar(&r.mounts, "mount", nil, "mount something: `type=bind,src=HOST,dst=CONTAINER[,ro]` or type=tmpfs,dst=CONTAINER[,tmpfs-size=SIZE]")
+	f.StringArrayVarP(&r.volumes, "volume", "v", nil, "mount a volume, or a directory or file of the host: `[VOLUME|HOST:]CONTAINER[:OPTIONS]`, options ro, rw, nocopy, rshared, …; without a source an anonymous volume")
+	f.StringArrayVar(&r.mounts, "mount", nil, "mount something: `type=volume,src=VOLUME,dst=CONTAINER[,ro]`, type=bind,src=HOST,… or type=tmpfs,dst=CONTAINER[,tmpfs-size=SIZE]")
+	f.StringArrayVar(&o.VolumesFrom, "volumes-from", nil, "mount what another container has: `CONTAINER[:ro]`")
 	f.StringArrayVar(&r.tmpfs, "tmpfs", nil, "mount a tmpfs: `CONTAINER[:OPTIONS]`")
 	f.BoolVar(&o.ReadOnly, "read-only", false, "keep the container's root from being written to")
 	f.StringVar(&r.shmSize, "shm-size", "", "`SIZE` of /dev/shm (default 64m)")
 	f.StringArrayVar(&o.CapAdd, "cap-add", nil, "give a `CAPABILITY`, or ALL")
 	f.StringArrayVar(&o.CapDrop, "cap-drop", nil, "take a `CAPABILITY`, or ALL")
 	f.BoolVar(&o.Privileged, "privileged", false, "all capabilities and devices, nothing masked or filtered, as far as you have them yourself")
-	f.StringArrayVar(&r.devices, "device", nil, "give a device of the host: `HOST[:CONTAINER]`")
+	f.StringArrayVar(&r.devices, "device", nil, "give a device of the host: `HOST[:CONTAINER][:ACCESS]`, access of r, w and m (default rwm)")
 	f.StringArrayVar(&o.Ulimits, "ulimit", nil, "a limit `NAME=SOFT[:HARD]`")
 	f.StringArrayVar(&r.sysctls, "sysctl", nil, "a kernel parameter `NAME=VALUE` of the container's own namespaces")
 	f.StringArrayVar(&o.GroupAdd, "group-add", nil, "one more `GROUP` for the process")
@@ -129,6 +132,9 @@ func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
 	f.StringVar(&r.logDriver, "log-driver", "json-file", "how output is kept: `json-file|none`")
 	f.StringArrayVar(&r.logOpts, "log-opt", nil, "`max-size=SIZE` of a log file and max-file=NUMBER of them")
 	f.StringArrayVar(&r.security, "security-opt", nil, "`no-new-privileges[=true|false]`: on by default, so that setuid programs give nothing; seccomp=unconfined|default|FILE: the system calls let through, by default those of Docker's profile")
+	r.limits.register(f, &o.Limits)
+	r.limits.registerMore(f, &o.GroupOptions)
+	r.life.register(f)
 	f.StringVar(&o.Driver, "driver", "", "storage driver `NAME` or auto (CFS_DRIVER); default: the first that works here (cfs driver ls)")
 	f.Var(storageOptions{&o.MaxSize}, "storage-opt", "bound what the container may change, where the driver can")
 }
@@ -153,6 +159,12 @@ func (r *runFlags) read(cmd *cobra.Command, args []string, o *imagecmd.RunOption
 	}
 	if f.Changed("oom-score-adj") {
 		o.OOMScoreAdj = &r.oomScoreAdj
+	}
+	if err := r.limits.read(f, &o.GroupOptions); err != nil {
+		return err
+	}
+	if err := r.life.read(f, o); err != nil {
+		return err
 	}
 	if err := r.shape(o); err != nil {
 		return err

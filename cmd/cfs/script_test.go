@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,11 +19,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
-	"github.com/cfs-project/cfs/imagecmd"
 	"github.com/cfs-project/cfs/imagecmd/hello"
-	"github.com/cfs-project/cfs/internal/background"
 	"github.com/cfs-project/cfs/internal/testenv"
-	"github.com/cfs-project/cfs/runtime"
+	"github.com/cfs-project/cfs/runtime/cgroup"
 )
 
 // stranger is the uid and gid of an ordinary user with no name, no sub-uids and
@@ -36,9 +37,7 @@ const privateEnv = "CFS_TEST_PRIVATE"
 // be tried on hosts that keep the devices to root.
 func TestMain(m *testing.M) {
 	testenv.Main()
-	runtime.Main(imagecmd.Stages())
-	background.Main(imagecmd.Servers())
-	background.Main(unionServers())
+	becomeStage()
 	if os.Geteuid() == 0 && os.Getenv(privateEnv) == "" && strings.HasSuffix(os.Args[0], ".test") {
 		os.Exit(inPrivateNamespace())
 	}
@@ -81,7 +80,9 @@ func welcomeStranger(dir string) error {
 	}
 	for _, path := range everyones {
 		var st unix.Stat_t
-		if err := unix.Stat(path, &st); err != nil {
+		if err := unix.Stat(path, &st); errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
 			return err
 		}
 		node := filepath.Join(dir, filepath.Base(path))
@@ -101,11 +102,13 @@ func welcomeStranger(dir string) error {
 // everyones are devices that may be root's alone on this machine.
 var everyones = []string{"/dev/fuse", "/dev/net/tun"}
 
-// TestScripts runs testdata/script/*.txtar. Conditions: [root] for scripts that
-// need it. Commands beside testscript's own:
+// TestScripts runs testdata/script/*.txtar. Conditions: [root] and [devicemapper] for
+// scripts that need them, [cgroupfs] where systemd isn't asked for control groups. Commands
+// beside testscript's own:
 //
 //	asuser PROGRAM ARG...   run as an ordinary user (root needed; see stranger)
 //	status N PROGRAM ARG... run and expect exit status N
+//	until [!]REGEXP PROGRAM ARG...  run again and again, until its output matches (or doesn't)
 //	killservers             kill -9 the servers of this script's mounts
 //	registry NAME ...       start a registry, whose address is $NAME then; see startRegistry
 //	busyboxtar FILE [PROGRAM...]  write a small root as a tar: busybox, users, a secret, and programs
@@ -135,8 +138,15 @@ func TestScripts(t *testing.T) {
 		ContinueOnError: false,
 		Setup:           setupScript,
 		Condition: func(cond string) (bool, error) {
-			if cond == "root" {
+			switch cond {
+			case "root":
 				return os.Geteuid() == 0, nil
+			case "cgroupfs": // control groups are made by files, not by systemd
+				o, err := cgroup.Default("x", "", false)
+				return !o.Systemd, err
+			case "devicemapper":
+				_, err := os.Stat("/dev/mapper/control")
+				return err == nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
@@ -145,6 +155,7 @@ func TestScripts(t *testing.T) {
 			"status":      expectStatus,
 			"busyboxtar":  busyboxTar,
 			"killservers": killServers,
+			"until":       until,
 			"registry":    startRegistry,
 			"dial":        dial,
 			"nolink":      noLink,
@@ -187,6 +198,7 @@ func setupScript(env *testscript.Env) error {
 	env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 	env.Setenv("CFS_ROOT", filepath.Join(env.WorkDir, "store"))
 	env.Setenv("USERHOME", home)
+	env.Setenv("UNIQUE", filepath.Base(filepath.Dir(env.WorkDir)))
 	env.Setenv("UID", strconv.Itoa(os.Geteuid()))
 	env.Defer(func() {
 		// What a script that failed has left.
@@ -256,6 +268,30 @@ func expectStatus(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("%s: exit status %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+// until runs a program again and again.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 || neg {
+		ts.Fatalf("usage: until [!]REGEXP PROGRAM ARG...")
+	}
+	pattern, without := strings.CutPrefix(args[0], "!")
+	want, err := regexp.Compile("(?m)" + pattern)
+	ts.Check(err)
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		var err error
+		if args[1] == "asuser" {
+			asUser(ts, false, args[2:])
+		} else {
+			err = ts.Exec(args[1], args[2:]...)
+		}
+		if err == nil && want.MatchString(ts.ReadFile("stdout")) != without {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s: it stays so (%v)", strings.Join(args, " "), err)
+		}
 	}
 }
 
