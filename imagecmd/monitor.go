@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/internal/background"
 	"github.com/cfs-project/cfs/internal/hint"
@@ -29,6 +31,8 @@ type monitorRequest struct {
 	Detach      bool // go on without P once the process runs
 	Attach      bool // P's files get the container's output
 	Interactive bool // P's standard input is the container's
+	Keep        bool // P removes the container, which would go with its process
+	Files       []memoryFile
 	Debug       bool
 }
 
@@ -78,6 +82,7 @@ type monitor struct {
 	log *slog.Logger
 	all []cow.Driver
 
+	views []specs.Mount // of the container's views
 	state State // written by this process alone
 }
 
@@ -105,7 +110,7 @@ func (m *monitor) run() (status int, err error) {
 		if err != nil {
 			m.state.Error = err.Error()
 		}
-		if c.AutoRemove {
+		if c.AutoRemove && !m.req.Keep {
 			err = errors.Join(err, c.remove(context.Background(), m.all))
 		} else {
 			err = errors.Join(err, c.setState(m.state))
@@ -156,11 +161,17 @@ func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 		return runtime.StatusFailed, err
 	}
 	defer func() { err = errors.Join(err, mount.Unmount()) }()
-	if !c.AutoRemove {
+	if !c.AutoRemove || m.req.Keep {
 		if err := c.setState(m.state); err != nil {
 			return runtime.StatusFailed, err
 		}
 	}
+	views, err := c.mountViews(ctx, m.all, m.req.Files)
+	if err != nil {
+		return runtime.StatusFailed, err
+	}
+	defer func() { err = errors.Join(err, views.unmount()) }()
+	m.views = views.mounts
 	return m.process(files, rootfs, runtime.Options{Stdio: files.stdio, Prestarted: first})
 }
 
@@ -180,6 +191,7 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
+	spec.Mounts = append(spec.Mounts, m.views...)
 	root, err := os.OpenRoot(rootfs)
 	if err != nil {
 		return runtime.StatusFailed, err

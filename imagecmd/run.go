@@ -37,6 +37,9 @@ type RunOptions struct {
 	Detach     bool   // -d
 	Debug      bool
 	ContainerOptions
+
+	places mountPlaces // of a step of a build
+	views  []view
 }
 
 // ContainerOptions are kept with a container, for every time that it starts.
@@ -158,7 +161,7 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 	c, err = OpenContainers(st.Root()).Create(Container{
 		Name: o.Name, Image: o.Image, ImageID: image.ID, Layers: image.Config.RootFS.DiffIDs,
 		Driver: o.Driver, MaxSize: o.MaxSize, Command: proc.Args, Cmd: o.Command, Entrypoint: o.Entrypoint, AutoRemove: o.Remove,
-		Process: proc, Options: opts,
+		Process: proc, Options: opts, Places: o.places, Views: o.views,
 	})
 	if err == nil && o.CIDFile != "" {
 		if err = writeCIDFile(o.CIDFile, c.ID); err != nil {

@@ -2,6 +2,7 @@ package dockerfile
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -271,6 +272,14 @@ func (p *Plan) Triggers(s *Stage, texts []string) ([]instructions.Command, error
 		out = append(out, c)
 	}
 	return out, nil
+}
+
+// AddLabels lets the target have more labels, each by an instruction of its own at
+// its end.
+func (p *Plan) AddLabels(labels map[string]string) {
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		p.Target.Commands = append(p.Target.Commands, instructions.NewLabelCommand(k, labels[k], true))
+	}
 }
 
 // Steps counts the instructions of the stages that are built, FROM and global

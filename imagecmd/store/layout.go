@@ -189,6 +189,7 @@ func (x *index) claim(target ocispec.Descriptor, ref reference.Named) (before *o
 		x.Manifests = append(x.Manifests, line{Descriptor: target})
 	}
 	x.inherit(target.Digest)
+	x.shareSteps(target)
 	return before
 }
 

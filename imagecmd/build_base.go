@@ -1,0 +1,58 @@
+package imagecmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cfs-project/cfs/imagecmd/buildcontext"
+	"github.com/cfs-project/cfs/imagecmd/dockerfile"
+	"github.com/cfs-project/cfs/imagecmd/store"
+)
+
+// baseImage is the image that a FROM, or another instruction of s, names. One that is not
+// here is pulled, and with --pull every one that has a name.
+func (b *builder) baseImage(ctx context.Context, s *stageBuild, src dockerfile.Source) (store.Image, error) {
+	name := src.Image
+	if src.Context != "" {
+		scheme, rest, isImage := buildcontext.ImageOf(b.contextValue(src.Context))
+		switch {
+		case !isImage:
+			return b.contextImage(ctx, s, src)
+		case scheme == "oci-layout":
+			return b.layoutImage(ctx, s, rest)
+		}
+		name = rest
+	}
+	if IsHello(name) {
+		return Hello(ctx, s.st)
+	}
+	img, err := s.st.Resolve(ctx, name)
+	if err == nil && (!b.o.Pull || isImageID(img, name)) {
+		return img, nil
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return img, err
+	}
+	platform := s.st.Platform()
+	registry := b.o.Registry
+	if err := Pull(ctx, s.st, PullOptions{Name: name, Platform: &platform, MaxExpansion: b.o.MaxExpansion, Registry: registry}, s.out); err != nil {
+		return store.Image{}, err
+	}
+	return s.st.Resolve(ctx, name)
+}
+
+// isImageID tells that an image was found by its ID, which no registry knows.
+func isImageID(img store.Image, name string) bool {
+	for _, n := range append(img.Names, img.Digests...) {
+		if sameName(n, name) {
+			return false
+		}
+	}
+	return true
+}
+
+// contextImage is a named context that a stage stands on: all that it holds.
+func (b *builder) contextImage(ctx context.Context, s *stageBuild, src dockerfile.Source) (store.Image, error) {
+	return store.Image{}, fmt.Errorf("build context %q is no image: FROM needs docker-image://NAME or oci-layout://PATH", src.Context)
+}
