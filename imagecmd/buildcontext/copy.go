@@ -1,14 +1,10 @@
 package buildcontext
 
 import (
-	"context"
-	"iter"
 	"net/http"
+	"path"
+	"strings"
 	"time"
-
-	"github.com/opencontainers/go-digest"
-
-	"github.com/cfs-project/cfs/cow"
 )
 
 // A Copy is one COPY or ADD instruction, with its variables expanded.
@@ -26,7 +22,7 @@ type Copy struct {
 	Chown   string   // --chown: USER[:GROUP], names or numbers; "" keeps
 	Chmod   string   // --chmod: octal or symbolic (chmod(1)); "" keeps
 
-	Checksum string // ADD --checksum: sha256:HEX of a URL's content, or a commit
+	Checksum string // ADD --checksum: sha256:HEX of a URL's content, or the beginning of a commit
 	KeepGit  *bool  // ADD --keep-git-dir; nil: not given
 	Unpack   *bool  // ADD --unpack; nil: local archives are unpacked, fetched ones not
 }
@@ -55,40 +51,20 @@ type SelectOptions struct {
 	Note func(path, what string)
 }
 
-// A Selection is what one instruction takes. It is for one goroutine at a time.
-type Selection struct{}
-
-// Select finds what the instruction takes. It fails with [ErrNotFound] where a path
-// without wildcards is not there, [ErrOutside] where it leads out of the source,
-// and with what is wrong with the instruction's options. Wildcards that match
-// nothing select nothing.
-//
-// It fetches what ADD names. Contents of files are not read.
-func (c Copy) Select(ctx context.Context, o SelectOptions) (*Selection, error) {
-	return nil, errUnfinished
+func (c *Copy) verb() string {
+	if c.Add {
+		return "ADD"
+	}
+	return "COPY"
 }
 
-// Kind is "file", "dir" or "multi": what Docker's history says that was copied
-// ("COPY file:DIGEST in /dest ").
-func (s *Selection) Kind() string { return "" }
-
-// Digest is that of what is selected, and of how it is to be called, owned and
-// allowed, as far as the instruction says so itself: of --chown's names, not of the
-// numbers that they get of the lower tree. Dest is not in it.
-func (s *Selection) Digest(ctx context.Context) (digest.Digest, error) {
-	return "", errUnfinished
+// dest is where the copy goes, absolute and clean, and whether it is said to be a
+// directory: by a slash at the end, or as "." or "..".
+func (c *Copy) dest() (p string, dir bool) {
+	p = c.Dest
+	if !path.IsAbs(p) {
+		p = path.Join("/", c.WorkDir) + "/" + p
+	}
+	dir = strings.HasSuffix(p, "/") || strings.HasSuffix(p, "/.") || strings.HasSuffix(p, "/..")
+	return p, dir
 }
-
-// Entries are the layer of the instruction over lower, in the order that
-// layerpack.WriteLayer takes them. Lower may be nil, which is an empty tree; with
-// --link it is not looked at. It is for one goroutine while Entries go on.
-//
-// Errors are of sources, or that the copy is not possible there, in BuildKit's
-// words: a directory over a file, a file over a directory, a user that the
-// lower tree doesn't know.
-func (s *Selection) Entries(ctx context.Context, lower cow.Base) iter.Seq2[cow.Entry, error] {
-	return func(yield func(cow.Entry, error) bool) { yield(cow.Entry{}, errUnfinished) }
-}
-
-// Close removes what was fetched and unpacked, but for data opened from it.
-func (s *Selection) Close() error { return nil }
