@@ -52,6 +52,7 @@ type BuildOptions struct {
 	Progress string // auto, plain, tty, quiet
 	Parallel int    // stages at once; 0 is as many as there are CPUs
 	OnError  string // "shell": a shell in the step that failed
+	Check    bool   // look for mistakes in the Dockerfile alone
 
 	MaxExpansion int64 // as in [LoadOptions]
 	Registry     RegistryOptions

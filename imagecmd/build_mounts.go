@@ -23,7 +23,7 @@ type runMounts struct {
 	list    []*instructions.Mount // targets absolute
 	depends []string              // what the step depends on because of them
 	trees   map[int]*mountedTree  // of type=bind, and of type=cache with a from=
-	files   []memoryFile
+	files   []shownFile
 	undo    []func() error
 }
 
@@ -140,7 +140,7 @@ func (m *runMounts) open(ctx context.Context, o *RunOptions, script dockerfile.S
 		}
 	}
 	if f := script.File; f != nil {
-		m.files = append(m.files, memoryFile{
+		m.files = append(m.files, shownFile{
 			Target: path.Join(dockerfile.ScriptDir, f.Name), Data: []byte(f.Data), fileOwner: fileOwner{Mode: 0o755},
 		})
 	}
@@ -252,7 +252,7 @@ func (m *runMounts) secret(mount *instructions.Mount, o *RunOptions) error {
 	if target == "" {
 		target = "/run/secrets/" + path.Base(id)
 	}
-	m.files = append(m.files, memoryFile{Target: target, Data: data, fileOwner: *ownerOf(mount, 0o400)})
+	m.files = append(m.files, shownFile{Target: target, Data: data, fileOwner: *ownerOf(mount, 0o400)})
 	o.places.Mounts = append(o.places.Mounts, target)
 	return nil
 }

@@ -18,7 +18,8 @@ const maxAhead = 1 << 20
 // they print is kept.
 type buildPrinter struct {
 	w     io.Writer
-	total int // steps
+	out   io.Writer // what is asked for, whatever else is printed
+	total int       // steps
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -27,7 +28,7 @@ type buildPrinter struct {
 }
 
 func newBuildPrinter(out io.Writer, o BuildOptions) *buildPrinter {
-	p := &buildPrinter{w: out}
+	p := &buildPrinter{w: out, out: out}
 	p.changed = sync.NewCond(&p.mu)
 	if o.Quiet || o.Progress == "quiet" {
 		p.w = &quietWriter{}
@@ -93,10 +94,12 @@ func (s *stagePrinter) close() {
 
 func (s *stagePrinter) printf(format string, args ...any) { fmt.Fprintf(s, format, args...) }
 
-func (s *stagePrinter) step(n int, source string) { s.printf("Step %d/%d : %s\n", n, s.p.total, source) }
-func (s *stagePrinter) cached()                   { s.printf(" ---> Using cache\n") }
-func (s *stagePrinter) running(id string)         { s.printf(" ---> Running in %.12s\n", id) }
-func (s *stagePrinter) removed(id string)         { s.printf("Removing intermediate container %.12s\n", id) }
+func (s *stagePrinter) step(n int, source string) {
+	s.printf("Step %d/%d : %s\n", n, s.p.total, source)
+}
+func (s *stagePrinter) cached()           { s.printf(" ---> Using cache\n") }
+func (s *stagePrinter) running(id string) { s.printf(" ---> Running in %.12s\n", id) }
+func (s *stagePrinter) removed(id string) { s.printf("Removing intermediate container %.12s\n", id) }
 
 func (s *stagePrinter) triggers(n int) {
 	if n == 1 {

@@ -86,6 +86,9 @@ func (s *stageBuild) needImage(ctx context.Context) error {
 // runOptions is how a RUN runs but for its mounts.
 func (s *stageBuild) runOptions(script dockerfile.Script, env []string) RunOptions {
 	none, run := "", s.b.o.Run
+	if run.Network == "" || run.Network == instructions.NetworkDefault {
+		run.Network = string(runtime.NetworkHost)
+	}
 	o := RunOptions{
 		Image: s.image.ID.String(), Entrypoint: &none, Command: script.Args, Env: env, Driver: run.Driver, Remove: true, Debug: s.b.o.Debug,
 		ContainerOptions: ContainerOptions{

@@ -216,4 +216,3 @@ func forwardAgent(l net.Listener, agent string) {
 		}()
 	}
 }
-

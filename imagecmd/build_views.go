@@ -56,8 +56,8 @@ func sticky(mode uint32) os.FileMode {
 	return 0
 }
 
-// A memoryFile is a file that a container sees and that is never on a disk.
-type memoryFile struct {
+// A shownFile is a file that a container sees and that is never on a disk.
+type shownFile struct {
 	Target string
 	Data   []byte
 	fileOwner
@@ -71,7 +71,7 @@ type views struct {
 
 // mountViews mounts the container's views, and files, below its directory, in this
 // process's mount namespace.
-func (c *Container) mountViews(ctx context.Context, all []cow.Driver, files []memoryFile) (v views, err error) {
+func (c *Container) mountViews(ctx context.Context, all []cow.Driver, files []shownFile) (v views, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, v.unmount())
@@ -184,7 +184,7 @@ func (v *views) bind(source string, w view) {
 }
 
 // files puts files into memory at dir.
-func (v *views) files(files []memoryFile, dir string) error {
+func (v *views) files(files []shownFile, dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}

@@ -3,11 +3,8 @@ package imagecmd
 import (
 	"context"
 	"io"
-	"path"
-	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
-	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/imagecmd/buildcontext"
@@ -27,11 +24,8 @@ func (s *stageBuild) workdir(ctx context.Context, c *instructions.WorkdirCommand
 	step := buildStep{createdBy: s.nop(dockerfile.Describe(c, &s.config.Config)), running: true}
 	step.layer = func(ctx context.Context, in *store.Ingest) (*store.Layer, error) {
 		return s.layerOn(ctx, in, func(lower cow.Base, w io.Writer) error {
-			entries, err := buildcontext.MakeDir(lower, dir, s.config.Config.User, s.b.now)
-			if err != nil {
-				return err
-			}
-			_, err = layerpack.WriteLayer(ctx, w, entries, layerpack.WriteOptions{Epoch: s.b.epoch})
+			entries := buildcontext.MakeDir(ctx, lower, dir, s.config.Config.User, s.b.now)
+			_, err := layerpack.WriteLayer(ctx, w, entries, layerpack.WriteOptions{Epoch: s.b.epoch})
 			return err
 		})
 	}

@@ -28,11 +28,11 @@ type monitorRequest struct {
 	Root        string // of the store
 	ID          string // of the container
 	Chain       cow.Chain
-	Detach      bool // go on without P once the process runs
-	Attach      bool // P's files get the container's output
-	Interactive bool // P's standard input is the container's
-	Keep        bool // P removes the container, which would go with its process
-	Files       []memoryFile
+	Detach      bool        // go on without P once the process runs
+	Attach      bool        // P's files get the container's output
+	Interactive bool        // P's standard input is the container's
+	Keep        bool        // P removes the container, which would go with its process
+	Files       []shownFile // that the container sees, from memory
 	Debug       bool
 }
 
@@ -83,7 +83,7 @@ type monitor struct {
 	all []cow.Driver
 
 	views []specs.Mount // of the container's views
-	state State // written by this process alone
+	state State         // written by this process alone
 }
 
 // saveState tells others how it is. That a disk is full must not end the container.

@@ -69,7 +69,8 @@ Start here:
 		newFsck(t, g), newDriver(t, g), newInfo(t, g), newMan(), newRuntime(t, "runtime"),
 	)
 	cmd.AddCommand(containerCommands(t, g)...)
-	image.AddCommand(newPull(t, g), newPush(t, g))
+	image.AddCommand(newPull(t, g), newPush(t, g), newBuild(t, g))
+	cmd.AddCommand(newBuild(t, g))
 	cmd.AddCommand(newPull(t, g), newPush(t, g), newLogin(t, g), newLogout(t, g), newSearch(t, g), newManifest(t, g))
 	return cmd
 }
