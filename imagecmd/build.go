@@ -138,6 +138,8 @@ type builder struct {
 	cache   *stepCache
 	secrets *secretStore
 
+	adoptable []adoptable // images that steps are taken from
+
 	mu     sync.Mutex
 	named  map[string]*namedSource // by the names of --build-context, and of images that are copied from
 	stages map[*dockerfile.Stage]*stageBuild
@@ -232,8 +234,10 @@ func (b *builder) open(ctx context.Context) error {
 		return err
 	}
 	b.atEnd(b.digests.Close)
-	b.cache, err = openStepCache(ctx, b)
-	return err
+	if b.cache, err = openStepCache(ctx, b); err != nil {
+		return err
+	}
+	return b.openCacheFrom(ctx)
 }
 
 // temp is a directory of the store for what is fetched and unpacked, which goes

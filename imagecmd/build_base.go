@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+
+	"github.com/distribution/reference"
 
 	"github.com/cfs-project/cfs/imagecmd/buildcontext"
 	"github.com/cfs-project/cfs/imagecmd/dockerfile"
@@ -44,12 +47,12 @@ func (b *builder) baseImage(ctx context.Context, s *stageBuild, src dockerfile.S
 
 // isImageID tells that an image was found by its ID, which no registry knows.
 func isImageID(img store.Image, name string) bool {
-	for _, n := range append(img.Names, img.Digests...) {
-		if sameName(n, name) {
-			return false
-		}
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return true
 	}
-	return true
+	name = reference.FamiliarString(reference.TagNameOnly(ref))
+	return !slices.Contains(img.Names, name) && !slices.Contains(img.Digests, name)
 }
 
 // contextImage is a named context that a stage stands on: all that it holds.

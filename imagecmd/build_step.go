@@ -13,9 +13,8 @@ import (
 // A buildStep is one step: what it depends on, and how it is done.
 type buildStep struct {
 	createdBy string   // of the history; part of the key
-	depends   []string // what else the step depends on
+	depends   []string // what else the step depends on, and the history doesn't tell
 	running   bool     // it is said to run
-	hidden    bool     // createdBy doesn't tell all: it is not enough to find the step in another image's history
 	// layer makes the step's layer on the image before it; nil, or a nil layer, is none.
 	layer func(ctx context.Context, in *store.Ingest) (*store.Layer, error)
 }
@@ -106,7 +105,12 @@ func (s *stageBuild) make(ctx context.Context, x buildStep, key digest.Digest) e
 			return err
 		}
 	}
-	if err := s.put(ctx, in, n, layer, x.createdBy); err != nil {
+	created := s.b.now
+	if s.b.epoch == nil {
+		created = timeOr(nil)
+	}
+	line := ocispec.History{Created: &created, Author: n.Config.Author, CreatedBy: x.createdBy, EmptyLayer: layer == nil}
+	if err := s.put(ctx, in, n, layer, line); err != nil {
 		return err
 	}
 	if x.running {
@@ -117,16 +121,10 @@ func (s *stageBuild) make(ctx context.Context, x buildStep, key digest.Digest) e
 	return nil
 }
 
-// put makes the image of a step, with its layer, if there is one.
-func (s *stageBuild) put(ctx context.Context, in *store.Ingest, n newImage, layer *store.Layer, createdBy string) error {
-	created := s.b.now
-	if s.b.epoch == nil {
-		created = timeOr(nil)
-	}
-	n.Config.Created, n.Config.Comment, n.Config.Container = &created, "", ""
-	n.Config.History = append(n.Config.History, ocispec.History{
-		Created: &created, Author: n.Config.Author, CreatedBy: createdBy, EmptyLayer: layer == nil,
-	})
+// put makes the image of a step, with its line of the history and its layer, if there is one.
+func (s *stageBuild) put(ctx context.Context, in *store.Ingest, n newImage, layer *store.Layer, line ocispec.History) error {
+	n.Config.Created, n.Config.Comment, n.Config.Container = line.Created, "", ""
+	n.Config.History = append(n.Config.History, line)
 	if layer != nil {
 		n.Layers = append(n.Layers, layer.Descriptor)
 		n.Config.RootFS.DiffIDs = append(n.Config.RootFS.DiffIDs, layer.DiffID)
