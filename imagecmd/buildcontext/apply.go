@@ -76,7 +76,8 @@ func (s *Selection) copyTo(d *dest, to string, dir bool, name string, n *node) e
 		}
 		return d.kids(p, at, n)
 	}
-	p, err := d.at(path.Dir(at))
+	// A link may have led to where no directory is yet.
+	p, err := d.mkdirAll(path.Dir(at))
 	if err != nil {
 		return err
 	}

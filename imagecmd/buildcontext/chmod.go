@@ -54,10 +54,10 @@ func (c chmod) apply(m uint32) uint32 {
 	return m
 }
 
-// parents is the mode of directories that have to be made.
+// parents is the mode of directories that have to be made: an octal one's permissions.
 func (c chmod) parents() uint32 {
 	if c.octal {
-		return unix.S_IFDIR | c.bits
+		return unix.S_IFDIR | c.bits&0o777
 	}
 	return unix.S_IFDIR | 0o755
 }

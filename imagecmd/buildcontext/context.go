@@ -2,7 +2,6 @@ package buildcontext
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -97,22 +96,14 @@ func (o *Options) fetching(what string) {
 	}
 }
 
-// tarHeader is how much of a tar tells that it is one, in bytes: names can take that much.
-const tarHeader = 32 << 10
-
 // stream is the context of a tar, or of a Dockerfile alone.
 func (o *Options) stream(ctx context.Context, r io.Reader) (*Context, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
-	compression, err := layerpack.Detect(b)
+	_, err := layerpack.Detect(b)
 	if err != nil && !errors.Is(err, layerpack.ErrInvalid) {
 		return nil, err
 	}
-	head, err := b.Peek(tarHeader)
-	if err != nil && err != io.EOF {
-		return nil, err
-	}
-	// What is compressed is no Dockerfile.
-	if compression != layerpack.Plain || isArchive(bytes.NewReader(head)) {
+	if _, empty := b.Peek(1); err == nil && empty == nil {
 		src, err := FromTar(ctx, buildContext, b, o.Temp, o.MaxExpansion, nil)
 		if err != nil {
 			return nil, err

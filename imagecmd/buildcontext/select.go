@@ -131,20 +131,18 @@ func (s *Selection) parents(ctx context.Context, p string, exclude *patterns) er
 	}
 	for _, at := range roots {
 		o, real, err := find(src.tree, at)
-		if err == nil && !o.isDir() {
-			err = fmt.Errorf("%s: %w", strings.TrimPrefix(at, "/"), unix.ENOTDIR)
-		}
 		if err != nil {
 			return src.failed(p, err)
+		}
+		if !o.isDir() {
+			continue
 		}
 		w := walk{ctx: ctx, s: s, src: src, include: include, exclude: exclude}
 		n, err := w.node(o, real, "")
 		if err != nil {
 			return src.failed(p, err)
 		}
-		if n != nil && len(n.kids) > 0 {
-			s.items = append(s.items, &item{name: path.Base(at), root: n})
-		}
+		s.items = append(s.items, &item{name: path.Base(at), root: n})
 	}
 	return nil
 }
