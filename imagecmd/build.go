@@ -58,6 +58,7 @@ type BuildOptions struct {
 	Registry     RegistryOptions
 	Debug        bool
 	Log          *slog.Logger
+	Err          io.Writer // gets what a quiet build, or one whose result goes to the output, has to say
 }
 
 // BuildRunOptions are how RUN steps run.
@@ -98,6 +99,7 @@ func Build(ctx context.Context, st *store.Store, o BuildOptions, out io.Writer) 
 		return err
 	}
 	result, err := b.build(ctx)
+	b.print.end(err)
 	if err != nil {
 		return err
 	}
@@ -129,8 +131,9 @@ type builder struct {
 	names []reference.Named
 	epoch *time.Time // of SOURCE_DATE_EPOCH
 	now   time.Time  // of what has no time of its own
-	print *buildPrinter
-	dir   string // below the store's: digests of files, cache mounts
+	print buildReport
+	out   io.Writer // what was asked for, whatever else is shown
+	dir   string    // below the store's: digests of files, cache mounts
 
 	context *buildcontext.Context
 	plan    *dockerfile.Plan
@@ -172,8 +175,14 @@ func newBuilder(ctx context.Context, st *store.Store, o BuildOptions, out io.Wri
 	if b.secrets, err = newSecrets(o.Secrets, o.SSH); err != nil {
 		return nil, err
 	}
-	b.print = newBuildPrinter(out, o)
-	return b, nil
+	b.out = out
+	for _, to := range o.Outputs {
+		if to.toStdout() { // which is for nothing else then
+			out = o.Err
+		}
+	}
+	b.print, err = o.report(out)
+	return b, err
 }
 
 // epochOf is the time of SOURCE_DATE_EPOCH, as a build argument or of the environment.
@@ -220,7 +229,7 @@ func (b *builder) open(ctx context.Context) error {
 		return err
 	}
 	for _, w := range file.Warnings {
-		b.print.warn(w)
+		b.warn(w)
 	}
 	host := store.HostPlatform()
 	b.plan, err = file.Plan(dockerfile.PlanOptions{
@@ -239,6 +248,9 @@ func (b *builder) open(ctx context.Context) error {
 	}
 	return b.openCacheFrom(ctx)
 }
+
+// warn says what is no error.
+func (b *builder) warn(text string) { b.print.printf("[Warning] %s\n", text) }
 
 // temp is a directory of the store for what is fetched and unpacked, which goes
 // with this process.

@@ -47,7 +47,7 @@ func (b *builder) openCacheFrom(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			b.print.warn(fmt.Sprintf("--cache-from %s: %v", c.Ref, err))
+			b.warn(fmt.Sprintf("--cache-from %s: %v", c.Ref, err))
 			continue
 		}
 		b.adoptable = append(b.adoptable, found...)

@@ -24,19 +24,19 @@ func (b *builder) finish(ctx context.Context, r buildResult) error {
 		}
 	}
 	if unused := b.plan.Unused(); len(unused) > 0 {
-		b.print.warn(fmt.Sprintf("One or more build-args [%s] were not consumed", strings.Join(unused, " ")))
+		b.warn(fmt.Sprintf("One or more build-args [%s] were not consumed", strings.Join(unused, " ")))
 	}
 	for _, to := range b.o.CacheTo {
 		if err := b.exportCache(ctx, to); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(b.print.w, "Successfully built %s\n", r.image.ID.Encoded()[:12])
+	b.print.printf("Successfully built %s\n", r.image.ID.Encoded()[:12])
 	for _, n := range b.names {
 		if err := b.st.Tag(ctx, string(r.image.ID), n); err != nil {
 			return err
 		}
-		fmt.Fprintf(b.print.w, "Successfully tagged %s\n", reference.FamiliarString(n))
+		b.print.printf("Successfully tagged %s\n", reference.FamiliarString(n))
 	}
 	for _, o := range b.o.Outputs {
 		if err := b.export(ctx, r.image, o); err != nil {
@@ -47,14 +47,14 @@ func (b *builder) finish(ctx context.Context, r buildResult) error {
 		return err
 	}
 	if b.o.Quiet {
-		fmt.Fprintln(b.print.out, r.image.ID)
+		fmt.Fprintln(b.out, r.image.ID)
 	}
 	return nil
 }
 
 // squash makes the layers on top of the base one.
 func (b *builder) squash(ctx context.Context, r *buildResult) error {
-	o := SquashOptions{Image: string(r.image.ID), Note: func(path, what string) { b.print.warn(path + ": " + what) }}
+	o := SquashOptions{Image: string(r.image.ID), Note: func(path, what string) { b.warn(path + ": " + what) }}
 	keep := kept{image: r.base}
 	if r.base != "" {
 		base, err := b.st.Resolve(ctx, string(r.base))

@@ -91,7 +91,7 @@ func (b *builder) export(ctx context.Context, img store.Image, o BuildOutput) er
 		return b.exportTree(ctx, img, o.Dest)
 	}
 	if o.Dest == "-" {
-		return b.writeTree(ctx, img, b.print.out)
+		return b.writeTree(ctx, img, b.out)
 	}
 	f, err := createOutput(o.Dest)
 	if err != nil {
@@ -121,7 +121,7 @@ func (b *builder) exportImage(ctx context.Context, img store.Image, o BuildOutpu
 	if len(save.Images) == 0 {
 		save.Images = []string{string(img.ID)}
 	}
-	return Save(ctx, b.st, save, b.print.out)
+	return Save(ctx, b.st, save, b.out)
 }
 
 // writeTree writes the files of the image as a tar.

@@ -2,13 +2,71 @@ package imagecmd
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/cfs-project/cfs/imagecmd/dockerfile"
 )
+
+// A buildReport is how a build is shown: as lines, the default where nobody watches, as
+// a tree on a terminal, or not at all.
+type buildReport interface {
+	// begin shows the stages of a plan; stage is one of them.
+	begin(p *dockerfile.Plan)
+	stage(s *dockerfile.Stage) stageReport
+	printf(format string, args ...any)
+	// end is called before the last lines, and with an error when there are none.
+	end(err error)
+}
+
+// A stageReport is how one stage is shown. What is written to it is what steps print.
+type stageReport interface {
+	io.Writer
+	errors() io.Writer
+	printf(format string, args ...any)
+	step(n int, source string) // a step begins; the rest is about it
+	triggers(n int)            // so many ONBUILDs are done, as a part of the step
+	running(id string)
+	removed(id string)
+	cached()
+	made(id digest.Digest) // what it has made; "" is nothing
+	close()
+}
+
+// report is how the build is shown.
+func (o BuildOptions) report(out io.Writer) (buildReport, error) {
+	switch {
+	case o.Quiet || o.Progress == "quiet":
+		return newBuildPrinter(&quietWriter{to: o.Err}), nil
+	case o.Progress == "tty" && !isTerminal(out):
+		return nil, errors.New("--progress=tty needs a terminal")
+	case (o.Progress == "" || o.Progress == "auto" || o.Progress == "tty") && isTerminal(out):
+		return newBuildTree(out), nil
+	}
+	return newBuildPrinter(out), nil
+}
+
+// maxQuiet is how much of what a quiet build would have printed is kept, in bytes.
+const maxQuiet = 1 << 20
+
+// A quietWriter keeps what is printed, for the case that the build fails.
+type quietWriter struct {
+	to   io.Writer
+	kept bytes.Buffer
+}
+
+func (q *quietWriter) Write(b []byte) (int, error) {
+	q.kept.Write(b)
+	if over := q.kept.Len() - maxQuiet; over > 0 {
+		q.kept.Next(over)
+	}
+	return len(b), nil
+}
 
 // maxAhead is how much a stage prints before its turn, in bytes. Then it waits.
 const maxAhead = 1 << 20
@@ -18,51 +76,49 @@ const maxAhead = 1 << 20
 // they print is kept.
 type buildPrinter struct {
 	w     io.Writer
-	out   io.Writer // what is asked for, whatever else is printed
-	total int       // steps
+	total int // steps
 
 	mu      sync.Mutex
 	changed *sync.Cond
+	order   map[*dockerfile.Stage]int
 	stages  []*stagePrinter
 	turn    int // the stage that is printed
 }
 
-func newBuildPrinter(out io.Writer, o BuildOptions) *buildPrinter {
-	p := &buildPrinter{w: out, out: out}
+func newBuildPrinter(w io.Writer) *buildPrinter {
+	p := &buildPrinter{w: w, order: map[*dockerfile.Stage]int{}}
 	p.changed = sync.NewCond(&p.mu)
-	if o.Quiet || o.Progress == "quiet" {
-		p.w = &quietWriter{}
-	}
 	return p
 }
 
-// A quietWriter keeps what is printed for the case that the build fails.
-type quietWriter struct{ bytes.Buffer }
-
-// stage is the printer of the i-th stage. They are made before the first is used.
-func (p *buildPrinter) stage(i int) *stagePrinter {
-	s := &stagePrinter{p: p, i: i}
-	p.stages = append(p.stages, s)
-	return s
-}
-
 // begin prints the global arguments, which are steps, too.
-func (p *buildPrinter) begin(b *builder) {
-	p.total = b.plan.Steps()
-	for i := range b.plan.Meta {
-		fmt.Fprintf(p.w, "Step %d/%d : %s\n", i+1, p.total, b.plan.Meta[i].String())
+func (p *buildPrinter) begin(plan *dockerfile.Plan) {
+	p.total = plan.Steps()
+	for i := range plan.Meta {
+		p.printf("Step %d/%d : %s\n", i+1, p.total, plan.Meta[i].String())
+	}
+	for i, s := range plan.Stages {
+		p.order[s] = i
+		p.stages = append(p.stages, &stagePrinter{p: p, i: i})
 	}
 }
 
-// warn says what is no error.
-func (p *buildPrinter) warn(text string) { fmt.Fprintf(p.w, "[Warning] %s\n", text) }
+func (p *buildPrinter) stage(s *dockerfile.Stage) stageReport { return p.stages[p.order[s]] }
+
+func (p *buildPrinter) printf(format string, args ...any) { fmt.Fprintf(p.w, format, args...) }
+
+func (p *buildPrinter) end(err error) {
+	if q, ok := p.w.(*quietWriter); ok && err != nil && q.to != nil {
+		_, _ = q.kept.WriteTo(q.to)
+	}
+}
 
 // A stagePrinter prints what one stage does.
 type stagePrinter struct {
 	p    *buildPrinter
 	i    int
 	kept bytes.Buffer // protected by p.mu, as the rest
-	end  bool
+	done bool
 }
 
 // Write prints, or keeps what is to be printed later.
@@ -83,8 +139,8 @@ func (s *stagePrinter) close() {
 	p := s.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.end = true
-	for p.turn < len(p.stages) && p.stages[p.turn].end {
+	s.done = true
+	for p.turn < len(p.stages) && p.stages[p.turn].done {
 		if p.turn++; p.turn < len(p.stages) {
 			_, _ = p.stages[p.turn].kept.WriteTo(p.w)
 		}
@@ -109,7 +165,6 @@ func (s *stagePrinter) triggers(n int) {
 	s.printf("# Executing %d build triggers\n", n)
 }
 
-// made says what the step has made; "" is nothing.
 func (s *stagePrinter) made(id digest.Digest) {
 	short := ""
 	if id != "" {
@@ -136,3 +191,10 @@ func (r *redWriter) Write(b []byte) (int, error) {
 	}
 	return len(b), nil
 }
+
+// An inlineReport is a stage that is shown as a part of another one's step.
+type inlineReport struct{ stageReport }
+
+func (r *inlineReport) step(_ int, source string) { r.printf("# %s\n", source) }
+func (r *inlineReport) made(digest.Digest)        {}
+func (r *inlineReport) close()                    {}

@@ -22,7 +22,7 @@ type stageBuild struct {
 	b     *builder
 	s     *dockerfile.Stage
 	scope *dockerfile.Scope
-	out   *stagePrinter
+	out   stageReport
 	st    *store.Store // for the stage's platform
 
 	base   store.Image // what it stands on; zero for scratch
@@ -39,6 +39,7 @@ type stageBuild struct {
 func (b *builder) build(ctx context.Context) (buildResult, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	b.print.begin(b.plan)
 	if err := b.prepareStages(); err != nil {
 		return buildResult{}, err
 	}
@@ -47,7 +48,6 @@ func (b *builder) build(ctx context.Context) (buildResult, error) {
 		parallel = runtime.GOMAXPROCS(0)
 	}
 	room := make(chan struct{}, parallel)
-	b.print.begin(b)
 	stages := slices.Clone(b.plan.Stages)
 	for _, s := range stages {
 		go func() {
@@ -82,12 +82,12 @@ func (b *builder) build(ctx context.Context) (buildResult, error) {
 // prepareStages numbers the steps.
 func (b *builder) prepareStages() error {
 	first := len(b.plan.Meta) + 1
-	for i, s := range b.plan.Stages {
+	for _, s := range b.plan.Stages {
 		sb, err := b.newStage(s)
 		if err != nil {
 			return err
 		}
-		sb.first, sb.out = first, b.print.stage(i)
+		sb.first, sb.out = first, b.print.stage(s)
 		first += 1 + len(s.Commands)
 		b.stages[s] = sb
 	}
@@ -224,7 +224,7 @@ func (s *stageBuild) triggers(ctx context.Context) ([]instructions.Command, erro
 		if err != nil {
 			return nil, err
 		}
-		sb.first, sb.out = s.first, s.out
+		sb.out = &inlineReport{s.out}
 		err = sb.build(ctx)
 		close(sb.done)
 		if err != nil {

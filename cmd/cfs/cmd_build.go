@@ -40,7 +40,7 @@ With SOURCE_DATE_EPOCH set, here or by --build-arg, the same files give the same
 			if err := more.read(cmd, args[0], &o); err != nil {
 				return err
 			}
-			o.Stdin, o.Debug, o.Log = t.in, g.debug, g.log(t)
+			o.Stdin, o.Err, o.Debug, o.Log = t.in, t.err, g.debug, g.log(t)
 			st, err := g.open()
 			if err != nil {
 				return err
