@@ -168,6 +168,9 @@ func (d *dest) unpackNode(p *place, at, rel string, a *unpacked, n *node) error 
 	}
 	if k == nil || !k.attr.IsDir() {
 		k = d.put(p, name, d.copied(n))
+		if err := d.empty(k, at); err != nil {
+			return err
+		}
 	} else {
 		k.attr, k.write = d.copied(n), true
 	}

@@ -29,6 +29,7 @@ type place struct {
 	before cow.Attr // what, if it is there
 	shines bool     // it is a directory of the lower tree, whose other names are seen through it
 	write  bool     // it is of the layer
+	gone   bool     // nothing is there any more
 	// from has the content, target and extended attributes; nil: they are the lower
 	// tree's, if it shines, or there are none.
 	from *node
@@ -52,6 +53,9 @@ func newDest(lower cow.Base, now time.Time) (*dest, error) {
 // kid is what the directory p at dir has of that name; nil if there is nothing.
 func (d *dest) kid(p *place, dir, name string) (*place, error) {
 	if k, ok := p.kids[name]; ok {
+		if k != nil && k.gone {
+			return nil, nil
+		}
 		return k, nil
 	}
 	if !p.shines {
@@ -147,6 +151,19 @@ func (d *dest) put(p *place, name string, a cow.Attr) *place {
 	}
 	p.set(name, k)
 	return k
+}
+
+// empty has the layer say of a new directory at that path, where the lower tree has one, that
+// nothing of that is in it.
+func (d *dest) empty(k *place, at string) error {
+	if !k.there || !k.before.IsDir() || k.shines {
+		return nil
+	}
+	names, err := d.lower.ReadDir(at)
+	for _, name := range names {
+		k.set(name, &place{there: true, gone: true, write: true})
+	}
+	return err
 }
 
 // copied are the attributes that n has as a copy.

@@ -173,6 +173,7 @@ func (s *Selection) sum(ctx context.Context, n *node, buf []byte) error {
 		if err != nil {
 			return err
 		}
+		now = n.src.owned(now)
 		if ok && now.same(&n.object) {
 			n.summed = true
 			if s.o.Digests != nil {
@@ -183,7 +184,7 @@ func (s *Selection) sum(ctx context.Context, n *node, buf []byte) error {
 		if !ok || now.attr.Mode != n.attr.Mode || try == tries {
 			return errChanged
 		}
-		n.object = n.src.owned(now)
+		n.object = now
 	}
 }
 

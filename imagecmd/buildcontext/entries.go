@@ -95,7 +95,10 @@ func (e *emitting) place(p *place, at string) error {
 		return context.Cause(e.ctx)
 	}
 	out := cow.Entry{Change: cow.Change{Path: at, Kind: cow.Added}, Attr: p.attr, Before: p.before}
-	if p.there {
+	switch {
+	case p.gone:
+		out.Kind = cow.Deleted
+	case p.there:
 		out.Kind = cow.Changed
 	}
 	n := p.from
@@ -143,7 +146,7 @@ func (e *emitting) fill(out *cow.Entry, n *node) (err error) {
 // unchanged fails if the file is another than was selected.
 func (n *node) unchanged() error {
 	now, ok, err := n.src.tree.stat(n.path)
-	if err == nil && (!ok || !now.same(&n.object)) {
+	if now = n.src.owned(now); err == nil && (!ok || !now.same(&n.object)) {
 		err = errChanged
 	}
 	if err != nil {

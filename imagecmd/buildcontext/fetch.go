@@ -128,8 +128,7 @@ func (s *Selection) whole(ctx context.Context, src *Source, exclude *patterns) (
 	if err != nil {
 		return nil, err
 	}
-	w := walk{ctx: ctx, s: s, src: src, exclude: exclude}
-	return w.node(root, "/", "")
+	return s.walk(ctx, src, nil, exclude).node(root, "/", "")
 }
 
 // urlName is what a file from a URL is called; "" if the URL doesn't say.
@@ -156,8 +155,9 @@ func (s *Selection) fetchURL(ctx context.Context, from, name string) (*node, err
 	if err != nil {
 		return nil, err
 	}
-	if want := digest.Digest(s.c.Checksum); want != "" && want != got.sum {
-		return nil, fmt.Errorf("digest mismatch %s: %s", got.sum, want)
+	sum := digest.NewDigestFromBytes(digest.SHA256, got.sum[:])
+	if want := digest.Digest(s.c.Checksum); want != "" && want != sum {
+		return nil, fmt.Errorf("digest mismatch %s: %s", sum, want)
 	}
 	t, err := openDirTree(dir)
 	if err != nil {
@@ -173,20 +173,12 @@ func (s *Selection) fetchURL(ctx context.Context, from, name string) (*node, err
 	}
 	o := object{name: name, attr: cow.Attr{Mode: unix.S_IFREG | 0o600, Size: got.size, Mtime: at.Unix(), MtimeNsec: uint32(at.Nanosecond())}}
 	src := fromFile(from, o, func() (cow.Data, error) { return t.open("/file") })
-	n := &node{object: o, src: src, path: "/" + name, plain: true, summed: true}
-	sum, err := hexSum(got.sum)
-	n.sum = sum
-	return n, err
-}
-
-func hexSum(d digest.Digest) (s sum, err error) {
-	_, err = fmt.Sscanf(d.Encoded(), "%x", &s)
-	return s, err
+	return &node{object: o, src: src, path: "/" + name, plain: true, summed: true, sum: got.sum}, nil
 }
 
 // downloaded is what came of a URL.
 type downloaded struct {
-	sum      digest.Digest
+	sum      sum
 	size     int64
 	modified time.Time // zero: not said
 }
@@ -207,7 +199,7 @@ func download(ctx context.Context, client *http.Client, url, file string) (d dow
 	if err = errors.Join(err, f.Close()); err != nil {
 		return d, fmt.Errorf("get %s: %w", url, err)
 	}
-	d.sum = digest.NewDigest(digest.SHA256, h)
+	h.Sum(d.sum[:0])
 	if t, err := http.ParseTime(resp.Header.Get("Last-Modified")); err == nil {
 		d.modified = t
 	}

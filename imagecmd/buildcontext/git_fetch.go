@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -102,7 +103,12 @@ func (c *checkout) fetch(ctx context.Context) (string, error) {
 		ref = "HEAD"
 	}
 	at := "FETCH_HEAD"
-	_, err := c.run(ctx, "fetch", "--quiet", "--depth=1", "--no-tags", "--end-of-options", "origin", ref)
+	fetch := []string{"fetch", "--quiet", "--no-tags", "--depth=1", "--end-of-options", "origin", ref}
+	_, err := c.run(ctx, fetch...)
+	if err != nil && strings.Contains(err.Error(), "shallow") {
+		// A server of files only gives all of it.
+		_, err = c.run(ctx, slices.Delete(fetch, 3, 4)...)
+	}
 	if err != nil && commitRegexp.MatchString(ref) && ctx.Err() == nil {
 		// The commit's name is abbreviated, or the server serves only those that refs name.
 		at = ref

@@ -87,8 +87,7 @@ func (s *Selection) local(ctx context.Context, p string, exclude *patterns) erro
 				continue
 			}
 		}
-		w := walk{ctx: ctx, s: s, src: src, exclude: exclude}
-		n, err := w.node(o, real, "")
+		n, err := s.walk(ctx, src, nil, exclude).node(o, real, "")
 		if err != nil {
 			return src.failed(p, err)
 		}
@@ -137,8 +136,7 @@ func (s *Selection) parents(ctx context.Context, p string, exclude *patterns) er
 		if !o.isDir() {
 			continue
 		}
-		w := walk{ctx: ctx, s: s, src: src, include: include, exclude: exclude}
-		n, err := w.node(o, real, "")
+		n, err := s.walk(ctx, src, include, exclude).node(o, real, "")
 		if err != nil {
 			return src.failed(p, err)
 		}

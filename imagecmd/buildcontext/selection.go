@@ -3,6 +3,7 @@ package buildcontext
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/cfs-project/cfs/cow"
@@ -15,6 +16,7 @@ type Selection struct {
 	chmod chmod
 	items []*item
 
+	noting sync.Mutex
 	closes []func() error
 }
 
@@ -56,6 +58,8 @@ func (s *Selection) now() time.Time {
 
 func (s *Selection) note(p, what string) {
 	if s.o.Note != nil {
+		s.noting.Lock()
+		defer s.noting.Unlock()
 		s.o.Note(p, what)
 	}
 }

@@ -115,9 +115,13 @@ func (t *dirTree) list(p string) ([]object, error) {
 	return out, nil
 }
 
+var direntBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
 // readNames lists the directory fd, which has not been read from.
 func readNames(fd int) ([]string, error) {
-	buf := make([]byte, 32<<10)
+	b := direntBuffers.Get().(*[]byte)
+	defer direntBuffers.Put(b)
+	buf := *b
 	var names []string
 	for {
 		var n int

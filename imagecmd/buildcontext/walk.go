@@ -3,18 +3,27 @@ package buildcontext
 import (
 	"context"
 	"path"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
-// walk makes nodes of what one path of an instruction selects.
+// walk makes nodes of what one path of an instruction selects. Directories are read by as many
+// goroutines as there are CPUs.
 type walk struct {
 	ctx     context.Context
 	s       *Selection
 	src     *Source
-	include *patterns // nil: everything
-	exclude *patterns // nil: nothing
+	include *patterns     // nil: everything
+	exclude *patterns     // nil: nothing
+	more    chan struct{} // room for goroutines beside the first
+}
+
+func (s *Selection) walk(ctx context.Context, src *Source, include, exclude *patterns) *walk {
+	return &walk{ctx: ctx, s: s, src: src, include: include, exclude: exclude, more: make(chan struct{}, runtime.GOMAXPROCS(0)-1)}
 }
 
 // mayHold tells whether something below the directory rel may match a pattern.
@@ -68,17 +77,42 @@ func (w *walk) node(o object, p, rel string) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range list {
-		kid, err := w.node(list[i], path.Join(p, list[i].name), path.Join(rel, list[i].name))
-		if err != nil {
-			return nil, err
-		}
-		if kid != nil {
-			n.kids = append(n.kids, kid)
-		}
+	if n.kids, err = w.below(list, p, rel); err != nil {
+		return nil, err
 	}
 	if n.pass && len(n.kids) == 0 {
 		return nil, nil
 	}
 	return n, nil
+}
+
+// below are the nodes of what the directory at p holds.
+func (w *walk) below(list []object, p, rel string) ([]*node, error) {
+	nodes, errs := make([]*node, len(list)), make([]error, len(list))
+	var others sync.WaitGroup
+	for i := range list {
+		o := &list[i]
+		one := func() { nodes[i], errs[i] = w.node(*o, path.Join(p, o.name), path.Join(rel, o.name)) }
+		if o.isDir() {
+			select {
+			case w.more <- struct{}{}:
+				others.Go(func() {
+					one()
+					<-w.more
+				})
+				continue
+			default:
+			}
+		}
+		if one(); errs[i] != nil {
+			break
+		}
+	}
+	others.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return slices.DeleteFunc(nodes, func(n *node) bool { return n == nil }), nil
 }
