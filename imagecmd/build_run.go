@@ -159,6 +159,7 @@ func (s *stageBuild) failed(ctx context.Context, c *Container, req monitorReques
 		failure = hint.With(failure, "cfs run -it "+s.image.ID.Encoded()[:12]+" sh enters what the step began with; --on-error=shell what it left")
 	}
 	if s.b.o.OnError == "shell" {
+		s.b.print.end(failure)
 		if err := s.enter(c, req); err != nil {
 			failure = errors.Join(failure, err)
 		}

@@ -18,7 +18,7 @@ import (
 )
 
 // A treeCopy writes the files of a chain into a directory, which may hold others. All
-// is the user's own; devices are left out.
+// is the user's own; devices and pipes are left out.
 type treeCopy struct {
 	ctx   context.Context
 	from  cow.Base

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -18,7 +20,33 @@ import (
 // with those uids may delete.
 const removeStage = "cfs-remove"
 
-type removeRequest struct{ Root, Name string }
+// removeRequest names a container, or trees of files.
+type removeRequest struct {
+	Root, Name string
+	Trees      []string `json:",omitempty"`
+}
+
+// removeTrees removes trees below the store's root, whose files may belong to sub-uids.
+func removeTrees(root string, trees []string) error {
+	mapping, problems := userns.Detect()
+	if len(trees) == 0 || mapping.Privileged() || slices.ContainsFunc(problems, func(p userns.Problem) bool { return p.Fatal }) {
+		return removeAll(trees)
+	}
+	payload, err := json.Marshal(removeRequest{Root: root, Trees: trees})
+	if err != nil {
+		return err
+	}
+	_, err = runStage(mapping, removeStage, payload)
+	return err
+}
+
+func removeAll(trees []string) error {
+	var errs []error
+	for _, t := range trees {
+		errs = append(errs, os.RemoveAll(t))
+	}
+	return errors.Join(errs...)
+}
 
 // RemoveContainer removes a container that has ended, with its changes. It fails
 // with ErrNoContainer or ErrRunning.
@@ -73,7 +101,11 @@ func removeContainer(ctx context.Context, root, name string, log *slog.Logger) e
 func removeMain(l *stage.Link, payload []byte) int {
 	var req removeRequest
 	err := json.Unmarshal(payload, &req)
-	if err == nil {
+	switch {
+	case err != nil:
+	case len(req.Trees) > 0:
+		err = removeAll(req.Trees)
+	default:
 		err = removeContainer(l.Context(), req.Root, req.Name, stageLog(false))
 	}
 	return stageStatus(err)

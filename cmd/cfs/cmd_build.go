@@ -54,6 +54,53 @@ With SOURCE_DATE_EPOCH set, here or by --build-arg, the same files give the same
 	return cmd
 }
 
+// newBuilder is `cfs builder`.
+func newBuilder(t *terminal, g *globals) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "builder COMMAND",
+		Short: "Manage what builds leave",
+		Args:  groupArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newBuild(t, g), newBuilderPrune(t, g))
+	return cmd
+}
+
+func newBuilderPrune(t *terminal, g *globals) *cobra.Command {
+	var o imagecmd.BuilderPruneOptions
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "prune",
+		Short: "Remove what builds have left",
+		Long: `Remove the nameless images of builds that nothing stands on, with their steps. With
+-a, also what cache mounts (RUN --mount=type=cache) hold, and the next build does every
+step anew. Filters: until=TIME keeps what is younger; TIME is a date, or an age such as 24h.`,
+		Example: "  cfs builder prune\n  cfs builder prune -a -f --filter until=240h",
+		Args:    exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			st, err := g.open()
+			if err != nil {
+				return err
+			}
+			o.Now = t.now
+			if err := o.Check(); err != nil {
+				return err
+			}
+			if !force && !confirmed(t, o.Warning()) {
+				t.print("Total reclaimed space: 0B\n")
+				return nil
+			}
+			o.Log = g.log(t)
+			return eachFailed(t, imagecmd.BuilderPrune(cmd.Context(), st, o, t.out))
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&o.All, "all", "a", false, "remove all that builds have left, not just nameless images")
+	f.BoolVarP(&force, "force", "f", false, "don't ask")
+	f.Var(&o.Filters, "filter", "remove only what a `KEY=VALUE` matches")
+	return cmd
+}
+
 // buildStatus gives a build whose command failed that command's exit status, as Docker does.
 func buildStatus(err error) error {
 	var failed *imagecmd.BuildError

@@ -70,7 +70,7 @@ Start here:
 	)
 	cmd.AddCommand(containerCommands(t, g)...)
 	image.AddCommand(newPull(t, g), newPush(t, g), newBuild(t, g))
-	cmd.AddCommand(newBuild(t, g))
+	cmd.AddCommand(newBuild(t, g), newBuilder(t, g))
 	cmd.AddCommand(newPull(t, g), newPush(t, g), newLogin(t, g), newLogout(t, g), newSearch(t, g), newManifest(t, g))
 	return cmd
 }
