@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/imagecmd/dockerfile"
 	"github.com/cfs-project/cfs/imagecmd/store"
@@ -250,27 +251,52 @@ func (c *Container) runFor(ctx context.Context, req monitorRequest, out, errs io
 }
 
 // copyOutput makes pipes for a stage, whose ends the caller closes, and copies what
-// comes out of them until wait.
+// comes out of them until wait. Of what is there at once the output goes first: what
+// it was written in the order of, two pipes can't tell.
 func copyOutput(stdio *stage.Stdio, out, errs io.Writer) (wait func(), err error) {
-	done := make(chan struct{}, 2)
-	copyTo := func(w io.Writer) (*os.File, error) {
-		r, theirs, err := os.Pipe()
-		if err != nil {
+	var ours [2]*os.File
+	for i, theirs := range []**os.File{&stdio.Out, &stdio.Err} {
+		if ours[i], *theirs, err = os.Pipe(); err != nil {
+			if i > 0 {
+				ours[0].Close()
+				stdio.Out.Close()
+			}
 			return nil, err
 		}
-		go func() {
-			defer r.Close()
-			_, _ = io.Copy(w, r)
-			done <- struct{}{}
-		}()
-		return theirs, nil
 	}
-	if stdio.Out, err = copyTo(out); err != nil {
-		return nil, err
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		copyBoth(ours, [2]io.Writer{out, errs})
+	}()
+	return func() { <-done }, nil
+}
+
+// copyBoth copies two pipes, which it closes, to their ends.
+func copyBoth(from [2]*os.File, to [2]io.Writer) {
+	var fds [2]unix.PollFd
+	for i, f := range from {
+		defer f.Close()
+		fds[i] = unix.PollFd{Fd: int32(f.Fd()), Events: unix.POLLIN}
 	}
-	if stdio.Err, err = copyTo(errs); err != nil {
-		stdio.Out.Close()
-		return nil, err
+	b := make([]byte, 32<<10)
+	for fds[0].Fd >= 0 || fds[1].Fd >= 0 {
+		if _, err := unix.Poll(fds[:], -1); err != nil && err != unix.EINTR {
+			return
+		}
+		for i := range fds {
+			if fds[i].Fd < 0 || fds[i].Revents == 0 {
+				continue
+			}
+			n, err := unix.Read(int(fds[i].Fd), b)
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil || n == 0 {
+				fds[i].Fd = -1 // which poll passes over
+				continue
+			}
+			_, _ = to[i].Write(b[:n])
+		}
 	}
-	return func() { <-done; <-done }, nil
 }

@@ -2,6 +2,8 @@ package imagecmd
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 
 	"github.com/opencontainers/go-digest"
@@ -14,7 +16,7 @@ import (
 type buildStep struct {
 	createdBy string   // of the history; part of the key
 	depends   []string // what else the step depends on, and the history doesn't tell
-	running   bool     // it is said to run
+	running   bool     // it is said to run in something that goes then, though nothing needs to
 	// layer makes the step's layer on the image before it; nil, or a nil layer, is none.
 	layer func(ctx context.Context, in *store.Ingest) (*store.Layer, error)
 }
@@ -81,8 +83,10 @@ func (s *stageBuild) stand(img store.Image, config imageConfig) {
 
 // make does the step.
 func (s *stageBuild) make(ctx context.Context, x buildStep, key digest.Digest) error {
+	var doing [32]byte // who does it, as a container's ID
+	rand.Read(doing[:])
 	if x.running {
-		s.out.running(key.Encoded())
+		s.out.running(hex.EncodeToString(doing[:]))
 	}
 	in, err := s.st.Begin(ctx)
 	if err != nil {
@@ -114,7 +118,7 @@ func (s *stageBuild) make(ctx context.Context, x buildStep, key digest.Digest) e
 		return err
 	}
 	if x.running {
-		s.out.removed(key.Encoded())
+		s.out.removed(hex.EncodeToString(doing[:]))
 	}
 	s.release()
 	s.hold, kept = in, true
