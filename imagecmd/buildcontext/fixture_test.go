@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/patternmatcher"
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
@@ -163,4 +164,15 @@ func run(t testing.TB, c Copy, o SelectOptions, lower string) ([]string, error) 
 	must(t, err)
 	defer b.Close()
 	return lines(sel.Entries(context.Background(), b))
+}
+
+// matches tells whether rel matches, from its first directory on, as Docker walks a context.
+func matches(m *patternmatcher.PatternMatcher, rel string) (ok bool, err error) {
+	var info patternmatcher.MatchInfo
+	for i := 0; i <= len(rel) && err == nil; i++ {
+		if i == len(rel) || rel[i] == '/' {
+			ok, info, err = m.MatchesUsingParentResults(rel[:i], info)
+		}
+	}
+	return ok, err
 }

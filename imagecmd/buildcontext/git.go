@@ -57,6 +57,9 @@ func ParseGit(s string) (Git, bool, error) {
 		if strings.HasPrefix(scheme, "http") && !strings.HasSuffix(u.Path, ".git") {
 			return Git{}, false, nil
 		}
+		if u.Host == "" {
+			return Git{}, true, fmt.Errorf("git repository %s: no host", s)
+		}
 		query, fragment = u.Query(), u.Fragment
 		u.Fragment, u.RawFragment, u.RawQuery, u.ForceQuery = "", "", "", false
 		g.Remote = u.String()

@@ -42,7 +42,7 @@ func ignoreNaively(t testing.TB, dir string, lines []string) {
 	}))
 	slices.Reverse(all) // what a directory holds comes before it
 	for _, rel := range all {
-		out, err := m.MatchesOrParentMatches(rel)
+		out, err := matches(m, rel)
 		must(t, err)
 		if out {
 			// A directory that still holds something stays.
@@ -195,7 +195,7 @@ func (n *naive) item(p string) error {
 		return err
 	}
 	if !st.IsDir() && n.include == nil && n.exclude != nil {
-		if out, _ := n.exclude.MatchesOrParentMatches(path.Base(p)); out {
+		if out, _ := matches(n.exclude, path.Base(p)); out {
 			n.items--
 			return nil
 		}
@@ -264,10 +264,10 @@ func (n *naive) included(rel string) bool {
 	}
 	ok := true
 	if n.include != nil {
-		ok, _ = n.include.MatchesOrParentMatches(rel)
+		ok, _ = matches(n.include, rel)
 	}
 	if ok && n.exclude != nil {
-		out, _ := n.exclude.MatchesOrParentMatches(rel)
+		out, _ := matches(n.exclude, rel)
 		ok = !out
 	}
 	return ok
