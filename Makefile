@@ -33,6 +33,7 @@ unit: build
 	CFS_TRANSPORT=gofuse $(GO) test -count=1 ./unionfs  # on the reference transport
 	CFS_TEST_PASSTHROUGH=1 $(GO) test -count=1 -run 'Conformance|Partial|Metacopy|ACL' ./unionfs  # files passed through
 	$(GO) run ./internal/testcount -- $(GO) test -json -timeout 15m ./...
+	$(GO) run ./internal/testcount -- $(GO) -C internal/suites test -json -timeout 15m ./...  # others' suites, of the drivers
 
 vm: ## drivers' tests on Debian's kernel in QEMU: project quotas, overlayfs before 6.5 (minutes; needs qemu-system-x86)
 	@./.ci/vm './kernel-drivers/overlay2:^TestConformance$$|Limit|OldWay' './kernel-drivers/btrfs:^TestConformance$$|Limit|Chang' \
@@ -41,6 +42,7 @@ vm: ## drivers' tests on Debian's kernel in QEMU: project quotas, overlayfs befo
 lint: ## gofmt, vet, staticcheck, import order
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not gofmt-ed:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
+	$(GO) -C internal/suites vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) test ./internal/importorder
 

@@ -13,9 +13,8 @@ import (
 )
 
 // Apply makes the changes that a Diff lists to the tree in the directory dir, which
-// is what they were made on: it is then the tree that they lead to, but for the
-// attributes of its root, which no diff lists. Whatever an entry says is there
-// replaces what was. No symlink is followed. After an error dir is neither tree.
+// is what they were made on: it is then the tree that they lead to. Whatever an entry
+// says is there replaces what was. No symlink is followed. After an error dir is neither tree.
 //
 // Rootless carries on where the kernel refuses an owner, a device node or an extended
 // attribute to a user namespace, and leaves it out.
@@ -43,7 +42,11 @@ func Apply(ctx context.Context, dir string, changes iter.Seq2[Entry, error], roo
 		if err := a.enter(path.Dir(d.Path)); err != nil {
 			return err
 		}
-		if err := setTime(a.parent, path.Base(d.Path), d.Attr); err != nil {
+		name := path.Base(d.Path)
+		if d.Path == "/" {
+			name = "."
+		}
+		if err := setTime(a.parent, name, d.Attr); err != nil {
 			return fmt.Errorf("setting the time of %s: %w", d.Path, err)
 		}
 	}
@@ -92,8 +95,18 @@ func (a *applying) leave() {
 }
 
 func (a *applying) entry(e Entry) error {
-	if !path.IsAbs(e.Path) || e.Path == "/" || path.Clean(e.Path) != e.Path {
+	if !path.IsAbs(e.Path) || path.Clean(e.Path) != e.Path {
 		return errors.New("no clean path within the root")
+	}
+	if e.Path == "/" {
+		if e.Kind != Changed || !e.Attr.IsDir() {
+			return errors.New("the root can't be replaced")
+		}
+		if err := a.enter("/"); err != nil {
+			return err
+		}
+		a.dirs = append(a.dirs, e)
+		return a.attributes(".", e)
 	}
 	name := path.Base(e.Path)
 	if err := a.enter(path.Dir(e.Path)); err != nil {

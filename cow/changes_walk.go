@@ -24,6 +24,7 @@ type changeWalk struct {
 	// linked, when not nil, tells of an object of the upper with several names,
 	// which equals the base's, whether it is listed all the same.
 	linked func(*object) (bool, error)
+	root   bool // it may be listed
 }
 
 // A step is one change that the walk found.
@@ -59,7 +60,28 @@ func (w *changeWalk) run() error {
 	if w.u.Dialect == whiteout.Plain || d.opaque && w.u.Dialect.HasNames() {
 		d.merge = "" // the kernel merges roots whatever they say
 	}
+	if w.root {
+		if err := w.rootItself(&d); err != nil {
+			return err
+		}
+	}
 	return w.dir("/", &d, d.merge, true)
+}
+
+// rootItself emits the root, if its attributes differ from the base's.
+func (w *changeWalk) rootItself(d *upperDir) error {
+	o, err := w.object(d, ".")
+	if err != nil {
+		return err
+	}
+	before, was, err := w.u.Base.Lookup("/")
+	if err != nil || !was {
+		return err
+	}
+	if differ, err := w.differs("/", o, before); err != nil || !differ {
+		return err
+	}
+	return w.emit(step{Change: Change{Path: "/", Kind: Changed}, now: o, before: before})
 }
 
 // list emits s, after the directories that lead to it.

@@ -13,7 +13,8 @@ import (
 // Diff lists what u changes on its base with all that a layer says of it: what
 // [Upper.Changes] lists, in the same order, and contents. Where a file got another name, the
 // names that it had are listed as Changed too, though nothing else of it is: a
-// layer that has but one of them would part them.
+// layer that has but one of them would part them. The root is Changed, and first, if
+// its own attributes are.
 //
 // Whatever the upper leaves below is there: what a renamed directory holds, and
 // the data of files that were copied up without it. Only what a change needs is
@@ -21,7 +22,7 @@ import (
 func (u Upper) Diff() iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		d := entries{inodes: map[inodeKey]uint64{}}
-		d.w = changeWalk{u: u, linked: d.linked}
+		d.w = changeWalk{u: u, linked: d.linked, root: true}
 		d.w.emit = func(s step) error {
 			e, err := d.entry(s)
 			if errors.Is(err, unix.ENOENT) && s.now != nil && s.now.dir != nil {

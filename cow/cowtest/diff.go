@@ -54,6 +54,25 @@ var diffCases = []Case{
 			c.Errorf("/d/f is inode %d in the diff, and /linked %d", a.Inode, b.Inode)
 		}
 	}},
+	{"DiffTellsOfTheRoot", func(c *C) {
+		c.start(small())
+		c.must(os.Chmod(c.dir, 0o711))
+		c.must(unix.Setxattr(c.dir, "user.x", []byte("1"), 0))
+		if e, ok := c.diff()["/"]; !ok || e.Attr.Mode&0o7777 != 0o711 {
+			c.Errorf("the diff says of the root: %v, %o", ok, e.Attr.Mode)
+		}
+		c.changes()
+		other := cow.Snapshot{Dir: c.h.scratch(c.T), Base: c.snap.Base}
+		c.must(c.drv.Create(c.Context(), other))
+		dir := mountPoint(c.T)
+		c.attach(c.drv, other, dir, cow.MountOptions{})
+		c.must(cow.Apply(c.Context(), dir, c.drv.Diff(c.Context(), c.snap), os.Getenv(rootlessEnv) != ""))
+		c.dir = dir
+		c.changes()
+		if e := c.diff()["/"]; e.Attr.Mode&0o7777 != 0o711 || e.Xattrs["user.x"] != "1" {
+			c.Errorf("the root after the diff was applied: %o, %q", e.Attr.Mode, e.Xattrs)
+		}
+	}},
 	{"DiffStops", func(c *C) {
 		c.start(small())
 		c.write("f", "x")
@@ -81,7 +100,11 @@ func (c *C) diff() map[string]cow.Entry {
 	for e, err := range c.drv.Diff(c.Context(), c.snap) {
 		c.must(err)
 		all[e.Path] = e
-		n, there := tree[strings.TrimPrefix(e.Path, "/")]
+		at := strings.TrimPrefix(e.Path, "/")
+		if at == "" {
+			at = "."
+		}
+		n, there := tree[at]
 		if there == (e.Kind == cow.Deleted) {
 			c.Errorf("%v %s, and in the mount it is: %t", e.Kind, e.Path, there)
 		}

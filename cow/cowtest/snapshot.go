@@ -82,7 +82,7 @@ var snapshotCases = []Case{
 		is, err := Walk(dir)
 		c.must(err)
 		root := is["."]
-		root.Mtime = was["."].Mtime // which no diff lists
+		root.Mtime = was["."].Mtime // a diff doesn't list it for that
 		is["."] = root
 		if diff := cmp.Diff(was, is); diff != "" {
 			c.Errorf("the tree to which a diff was applied (-want +got):\n%s", diff)

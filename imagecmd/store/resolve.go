@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -17,12 +19,21 @@ import (
 // found by its name is read alone: names that it has through another target
 // (another compression of its layers) only Images knows.
 func (s *Store) Resolve(ctx context.Context, name string) (Image, error) {
-	x, err := s.readIndex()
-	if err != nil {
-		return Image{}, fmt.Errorf("find image %s: %w", name, err)
+	for {
+		x, err := s.readIndex()
+		if err != nil {
+			return Image{}, fmt.Errorf("find image %s: %w", name, err)
+		}
+		img, err := s.find(ctx, x, name)
+		if !errors.Is(err, errRemoved) || ctx.Err() != nil {
+			return img, err
+		}
 	}
-	return s.find(ctx, x, name)
 }
+
+// errRemoved is find's answer when somebody has removed the image since the index
+// was read: the name may be another's now.
+var errRemoved = errors.New("removed while it was read")
 
 // find is Resolve in an index that was read.
 func (s *Store) find(ctx context.Context, x *index, name string) (Image, error) {
@@ -47,6 +58,9 @@ func (s *Store) find(ctx context.Context, x *index, name string) (Image, error) 
 		return Image{}, err
 	}
 	r := read[img.Target.Digest]
+	if errors.Is(r.err, fs.ErrNotExist) && s.gone(line{Descriptor: img.Target}) {
+		return Image{}, fmt.Errorf("image %s: %w", shortID(img.ID), errRemoved)
+	}
 	if r.err != nil {
 		return Image{}, fmt.Errorf("image %s: %w", shortID(img.ID), r.err)
 	}

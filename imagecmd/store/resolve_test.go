@@ -124,3 +124,28 @@ func itoa(n int64) string { return string(it.JSON(nopT{}, n)) }
 type nopT struct{ testing.TB }
 
 func (nopT) Helper() {}
+
+// A name that is removed, or moved to another image, while it is looked for is found
+// as it was before or as it is after, or it is not there.
+func TestResolveWhileRemoved(t *testing.T) {
+	st := newStore(t)
+	first, second := it.Simple(t, "first"), it.Simple(t, "second")
+	bring(st, t, first, nil, "x")
+	old, err := st.readIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Resolve(t.Context(), "x"); err != nil { // and its card is written
+		t.Fatal(err)
+	}
+	bring(st, t, second, nil, "x")
+	if _, err := st.Remove(t.Context(), string(first.ID()), RemoveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.find(t.Context(), old, "x"); !errors.Is(err, errRemoved) {
+		t.Errorf("in the index of before: %v", err)
+	}
+	if img, err := st.Resolve(t.Context(), "x"); err != nil || img.ID != second.ID() {
+		t.Errorf("x is %v, %v", img.ID, err)
+	}
+}
