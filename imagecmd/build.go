@@ -90,6 +90,9 @@ func (e *BuildError) Unwrap() error { return e.err }
 func Build(ctx context.Context, st *store.Store, o BuildOptions, out io.Writer) (err error) {
 	ctx, stop := interrupted(ctx)
 	defer stop()
+	if err := o.removeOld(); err != nil {
+		return err
+	}
 	b, err := newBuilder(ctx, st, o, out)
 	if err != nil {
 		return err

@@ -3,7 +3,9 @@ package imagecmd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -114,15 +116,13 @@ func plainDescriptor(img store.Image) any {
 	return d
 }
 
-// removeOld removes the files that tell of an image, so that a failed build leaves none.
+// removeOld removes the file that tells of an image, so that a failed build leaves none.
 func (o BuildOptions) removeOld() error {
-	for _, path := range []string{o.IIDFile} {
-		if path == "" {
-			continue
-		}
-		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
-			return err
-		}
+	if o.IIDFile == "" {
+		return nil
+	}
+	if err := os.Remove(o.IIDFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing image ID file: %w", err)
 	}
 	return nil
 }
