@@ -64,7 +64,7 @@ func (s *Selection) copyTo(d *dest, to string, dir bool, name string, n *node) e
 	case !n.isDir() && there != nil && there.attr.IsDir():
 		at = path.Join(at, name)
 	case !n.isDir() && len(s.items) > 1:
-		return fmt.Errorf("When using %s with more than one source file, the destination must be a directory and end with a /", s.c.verb())
+		return severalError(s.c.verb())
 	}
 	if n.isDir() {
 		p, err := d.at(at)
@@ -82,6 +82,13 @@ func (s *Selection) copyTo(d *dest, to string, dir bool, name string, n *node) e
 		return err
 	}
 	return d.copy(p, at, n)
+}
+
+// A severalError is that several files are to get one name, of an instruction.
+type severalError string
+
+func (verb severalError) Error() string {
+	return "When using " + string(verb) + " with more than one source file, the destination must be a directory and end with a /"
 }
 
 // kids copies what the directory n holds into the directory p at that path.

@@ -32,9 +32,17 @@
 //
 // # Rules
 //
-// They are BuildKit's (solver/llbsolver/file and tonistiigi/fsutil/copy), but for
-// the refusals that Docker's classic builder has and it doesn't: a path out of the
-// context, and several files onto a destination without a slash at its end.
+// They are BuildKit's (solver/llbsolver/file and tonistiigi/fsutil/copy), but that
+//
+//   - a path out of the context is refused, as by Docker's classic builder;
+//   - so are several files onto one name, which BuildKit lets overwrite each other: they need
+//     a slash at the end, or a directory that is there;
+//   - --exclude leaves out files that the instruction names, too, as is documented;
+//   - --parents copies everything of ".", and nothing of a file that is the pivot;
+//   - --link with --chown takes numbers only, and sockets are left out;
+//   - --exclude and --chmod are for what archives hold, too.
+//
+// In short:
 //
 //   - What is copied from a context or a URL belongs to 0:0, from a stage or an image to
 //     whom it belongs there, unless --chown says otherwise.

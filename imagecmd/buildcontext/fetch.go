@@ -37,7 +37,7 @@ func (c *Copy) checkChecksum() error {
 	_, git, _ := ParseGit(c.Paths[0])
 	switch {
 	case git:
-		if !commitRegexp.MatchString(c.Checksum) {
+		if !commitRegexp().MatchString(c.Checksum) {
 			return fmt.Errorf("invalid checksum %q: of a git repository it is a commit", c.Checksum)
 		}
 	case !isURL(c.Paths[0]):

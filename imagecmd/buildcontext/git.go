@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // A Git is a git repository as Docker names it
@@ -28,10 +29,15 @@ type Git struct {
 }
 
 var (
-	schemeRegexp = regexp.MustCompile(`^[a-zA-Z0-9]+://`)
-	scpRegexp    = regexp.MustCompile(`^([a-zA-Z0-9-_]+)@([a-zA-Z0-9-.]+):(.*?)(?:\?(.*?))?(?:#(.*))?$`)
-	commitRegexp = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
+	schemeRegexp = lazyRegexp(`^[a-zA-Z0-9]+://`)
+	scpRegexp    = lazyRegexp(`^([a-zA-Z0-9-_]+)@([a-zA-Z0-9-.]+):(.*?)(?:\?(.*?))?(?:#(.*))?$`)
+	commitRegexp = lazyRegexp(`^[0-9a-f]{1,64}$`)
 )
+
+// lazyRegexp is compiled by who needs it, and not whenever the program starts.
+func lazyRegexp(s string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(s) })
+}
 
 // ParseGit reads URL[#REF[:DIR]] and URL?ref=…&subdir=…: git://, ssh://, http(s)://….git,
 // USER@HOST:PATH, and github.com/…. It is false where s names no repository; an error is of one
@@ -40,7 +46,7 @@ func ParseGit(s string) (Git, bool, error) {
 	var g Git
 	var query url.Values
 	var fragment string
-	switch scheme := strings.ToLower(schemeRegexp.FindString(s)); {
+	switch scheme := strings.ToLower(schemeRegexp().FindString(s)); {
 	case strings.HasPrefix(s, "github.com/"), scheme == "git://", scheme == "ssh://", scheme == "http://", scheme == "https://":
 		g.Short = scheme == ""
 		full := s
@@ -66,7 +72,7 @@ func ParseGit(s string) (Git, bool, error) {
 	case scheme != "":
 		return Git{}, false, nil
 	default:
-		m := scpRegexp.FindStringSubmatch(s)
+		m := scpRegexp().FindStringSubmatch(s)
 		if m == nil {
 			return Git{}, false, nil
 		}
@@ -85,7 +91,7 @@ func ParseGit(s string) (Git, bool, error) {
 	if strings.HasPrefix(g.Ref, "-") || strings.ContainsAny(g.Ref, "\x00\n") {
 		return Git{}, true, fmt.Errorf("git repository %s: invalid reference %q", s, g.Ref)
 	}
-	if g.Checksum != "" && !commitRegexp.MatchString(g.Checksum) {
+	if g.Checksum != "" && !commitRegexp().MatchString(g.Checksum) {
 		return Git{}, true, fmt.Errorf("git repository %s: invalid commit %q", s, g.Checksum)
 	}
 	return g, true, nil

@@ -109,7 +109,7 @@ func (c *checkout) fetch(ctx context.Context) (string, error) {
 		// A server of files only gives all of it.
 		_, err = c.run(ctx, slices.Delete(fetch, 3, 4)...)
 	}
-	if err != nil && commitRegexp.MatchString(ref) && ctx.Err() == nil {
+	if err != nil && commitRegexp().MatchString(ref) && ctx.Err() == nil {
 		// The commit's name is abbreviated, or the server serves only those that refs name.
 		at = ref
 		_, err = c.run(ctx, "fetch", "--quiet", "--tags", "--end-of-options", "origin", "+refs/heads/*:refs/remotes/origin/*")
