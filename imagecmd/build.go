@@ -101,6 +101,12 @@ func Build(ctx context.Context, st *store.Store, o BuildOptions, out io.Writer) 
 	if err := b.open(ctx); err != nil {
 		return err
 	}
+	if o.Check {
+		return b.check(ctx, out)
+	}
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
 	result, err := b.build(ctx)
 	b.print.end(err)
 	if err != nil {
@@ -211,7 +217,7 @@ func (b *builder) close() error {
 	return errors.Join(errs...)
 }
 
-// open reads the context and the Dockerfile.
+// open opens the context, and reads the Dockerfile.
 func (b *builder) open(ctx context.Context) error {
 	temp, err := b.temp(ctx)
 	if err != nil {
@@ -224,6 +230,11 @@ func (b *builder) open(ctx context.Context) error {
 		return err
 	}
 	b.atEnd(b.context.Close)
+	return nil
+}
+
+// prepare makes a plan of the Dockerfile, and opens what it is done with.
+func (b *builder) prepare(ctx context.Context) error {
 	file, err := dockerfile.Parse(b.context.Dockerfile)
 	if err != nil {
 		if len(b.context.Dockerfile) == 0 {
@@ -239,6 +250,9 @@ func (b *builder) open(ctx context.Context) error {
 		Target: b.o.Target, Args: b.o.Args, Contexts: contextNames(b.o.Contexts), Build: plainPlatform(host), For: plainPlatform(b.st.Platform()),
 	})
 	if err != nil {
+		return err
+	}
+	if err := b.refuseBroken(ctx); err != nil {
 		return err
 	}
 	b.plan.AddLabels(b.o.Labels)

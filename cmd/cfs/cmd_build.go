@@ -103,6 +103,9 @@ step anew. Filters: until=TIME keeps what is younger; TIME is a date, or an age 
 
 // buildStatus gives a build whose command failed that command's exit status, as Docker does.
 func buildStatus(err error) error {
+	if errors.Is(err, imagecmd.ErrChecked) {
+		return &exitError{statusFailed, nil} // it has been printed
+	}
 	var failed *imagecmd.BuildError
 	if errors.As(err, &failed) && failed.Status != 0 {
 		return &exitError{failed.Status, err}
