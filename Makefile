@@ -11,7 +11,7 @@ FUZZTIME    ?= 20s
 RUNS        ?= 7
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test unit vm lint fuzz bench-union bench-packed bench-index bench-run bench-layers bench-images man install clean
+.PHONY: help deps build demo test unit vm lint fuzz bench-union bench-packed bench-index bench-run bench-build bench-layers bench-images man install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench-layers: build ## an image of 50,000 files in, changes out, against podman,
 
 bench-images: build ## image commands against podman and skopeo, with a registry (root)
 	$(GO) run ./bench/cmd/bench-images -runs $(RUNS)
+
+bench-build: build ## builds anew and cached against buildah (root)
+	$(GO) run ./bench/cmd/bench-build -runs $(RUNS)
 
 bench-run: build ## cfs run against crun on the same bundle
 	$(GO) run ./bench/cmd/bench-run -runs $(RUNS)
