@@ -10,8 +10,8 @@ import (
 )
 
 // ours are the frontends that a syntax directive may name: those that this
-// package stands for. Another one could give the file any meaning.
-var ours = regexp.MustCompile(`^(docker\.io/)?docker/dockerfile(-upstream)?(:[\w][\w.-]*)?(@sha256:[0-9a-f]{64})?$`)
+// package stands for, of whatever registry. Another one could give the file any meaning.
+var ours = regexp.MustCompile(`^([\w.-]+(:\d+)?/)*docker/dockerfile(-upstream)?(:[\w][\w.-]*)?(@sha256:[0-9a-f]{64})?$`)
 
 // checkSyntax refuses a Dockerfile for another frontend.
 func checkSyntax(src []byte) error {
