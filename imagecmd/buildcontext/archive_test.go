@@ -122,16 +122,7 @@ func TestAddArchiveOver(t *testing.T) {
 			must(t, os.WriteFile(filepath.Join(dir, "a.tar"), makeTar(t, tc.tar...), 0o644))
 			tc.c.From, tc.c.Add, tc.c.Paths = dirSource(t, dir, ""), true, []string{"a.tar"}
 			got, err := run(t, tc.c, SelectOptions{Time: past}, makeTree(t, t.TempDir(), lowerLines...))
-			if tc.err != "" {
-				if err == nil || !strings.Contains(err.Error(), tc.err) {
-					t.Fatalf("error %v, want %s", err, tc.err)
-				}
-				return
-			}
-			must(t, err)
-			if d := cmp.Diff(tc.want, got); d != "" {
-				t.Error(d)
-			}
+			expect(t, got, err, tc.want, tc.err)
 		})
 	}
 }

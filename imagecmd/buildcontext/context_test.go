@@ -81,6 +81,24 @@ func TestOpenDirectory(t *testing.T) {
 	}
 }
 
+// expectContext fails the test unless c is of that Dockerfile and those names, or err says what
+// wrong does; nothing is left in temp when it is closed.
+func expectContext(t *testing.T, c *Context, err error, text string, want []string, wrong, temp string) {
+	t.Helper()
+	var got []string
+	if err == nil {
+		if string(c.Dockerfile) != text {
+			t.Errorf("the Dockerfile is %q", c.Dockerfile)
+		}
+		got = names(t, c.Source)
+		must(t, c.Close())
+	}
+	expect(t, got, err, want, wrong)
+	if left, _ := os.ReadDir(temp); len(left) > 0 {
+		t.Errorf("%v is left", left)
+	}
+}
+
 func TestOpenStdin(t *testing.T) {
 	tarball := makeTar(t, "d ./", "f ./Dockerfile 0 D", "f ./a 0 a", "f other 0 o", "f .dockerignore 0 a\n")
 	for _, tc := range []struct {
@@ -101,23 +119,7 @@ func TestOpenStdin(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			temp := t.TempDir()
 			c, err := Open(context.Background(), "-", Options{Stdin: bytes.NewReader(tc.in), Dockerfile: tc.file, Temp: temp})
-			if tc.err != "" {
-				if err == nil || !strings.Contains(err.Error(), tc.err) {
-					t.Fatalf("error %v, want %s", err, tc.err)
-				}
-			} else {
-				must(t, err)
-				if string(c.Dockerfile) != tc.text {
-					t.Errorf("the Dockerfile is %q", c.Dockerfile)
-				}
-				if d := cmp.Diff(tc.names, names(t, c.Source)); d != "" {
-					t.Error(d)
-				}
-				must(t, c.Close())
-			}
-			if left, _ := os.ReadDir(temp); len(left) > 0 {
-				t.Errorf("%v is left", left)
-			}
+			expectContext(t, c, err, tc.text, tc.names, tc.err, temp)
 		})
 	}
 	dir := makeTree(t, t.TempDir(), "f a 644 a")
@@ -163,6 +165,14 @@ func repository(t testing.TB) (url, commit string) {
 	must(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("two"), 0o644))
 	git("commit", "-q", "-a", "-m", "2")
 	git("checkout", "-q", "main")
+	git("clone", "-q", "--bare", dir, filepath.Join(top, "module.git"))
+	git("-C", filepath.Join(top, "module.git"), "update-server-info")
+	git("checkout", "-q", "-b", "modular")
+	git("rm", "-q", "-r", "sub", "out", "run.sh")
+	git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", filepath.Join(top, "module.git"), "m")
+	git("config", "-f", ".gitmodules", "submodule.m.url", "../module.git")
+	git("commit", "-q", "-a", "-m", "3")
+	git("checkout", "-q", "main")
 	git("clone", "-q", "--bare", dir, filepath.Join(top, "r.git"))
 	git("-C", filepath.Join(top, "r.git"), "update-server-info")
 	server := httptest.NewServer(http.FileServer(http.Dir(top)))
@@ -191,6 +201,8 @@ func TestOpenGit(t *testing.T) {
 		{"?tag=v1&subdir=sub", "sub", []string{"Dockerfile f644 =sub", "s f644 =s"}, ""},
 		{"?ref=side&checksum=" + commit, "", nil, "expected checksum to match"},
 		{"?checksum=" + commit[:10], "one", all("one"), ""},
+		{"#modular:m/sub", "sub", []string{"Dockerfile f644 =sub", "s f644 =s"}, ""},
+		{"?branch=modular&submodules=false&subdir=m", "", nil, "lstat Dockerfile: no such file or directory"},
 		{"#nosuch", "", nil, "couldn't find remote ref nosuch"},
 		{"#:nosuch", "", nil, "subdir: stat nosuch: file does not exist"},
 		{"#:out", "", nil, "subdir: stat out: file does not exist"},
@@ -198,23 +210,7 @@ func TestOpenGit(t *testing.T) {
 		t.Run(tc.suffix, func(t *testing.T) {
 			temp := t.TempDir()
 			c, err := Open(context.Background(), url+tc.suffix, Options{Temp: temp})
-			if tc.err != "" {
-				if err == nil || !strings.Contains(err.Error(), tc.err) {
-					t.Fatalf("error %v, want %s", err, tc.err)
-				}
-			} else {
-				must(t, err)
-				if string(c.Dockerfile) != tc.text {
-					t.Errorf("the Dockerfile is %q", c.Dockerfile)
-				}
-				if d := cmp.Diff(tc.names, names(t, c.Source)); d != "" {
-					t.Error(d)
-				}
-				must(t, c.Close())
-			}
-			if left, _ := os.ReadDir(temp); len(left) > 0 {
-				t.Errorf("%v is left", left)
-			}
+			expectContext(t, c, err, tc.text, tc.names, tc.err, temp)
 		})
 	}
 	t.Run("mtime=commit", func(t *testing.T) {
@@ -281,16 +277,7 @@ func TestAddRemote(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.c.Add = true
 			got, err := run(t, tc.c, SelectOptions{Time: past}, "")
-			if tc.err != "" {
-				if err == nil || !strings.Contains(err.Error(), tc.err) {
-					t.Fatalf("error %v, want %s", err, tc.err)
-				}
-				return
-			}
-			must(t, err)
-			if d := cmp.Diff(tc.want, got); d != "" {
-				t.Error(d)
-			}
+			expect(t, got, err, tc.want, tc.err)
 		})
 	}
 	t.Run("--keep-git-dir", func(t *testing.T) {

@@ -59,12 +59,13 @@ func (c *Copy) verb() string {
 }
 
 // dest is where the copy goes, absolute and clean, and whether it is said to be a
-// directory: by a slash at the end, or as "." or "..".
+// directory: by a slash at the end, or as "." or "..". A ".." in it is of the text, and
+// not of where links lead.
 func (c *Copy) dest() (p string, dir bool) {
 	p = c.Dest
 	if !path.IsAbs(p) {
 		p = path.Join("/", c.WorkDir) + "/" + p
 	}
 	dir = strings.HasSuffix(p, "/") || strings.HasSuffix(p, "/.") || strings.HasSuffix(p, "/..")
-	return p, dir
+	return path.Clean(p), dir
 }

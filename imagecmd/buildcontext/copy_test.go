@@ -1,11 +1,13 @@
 package buildcontext
 
 import (
+	"context"
 	"errors"
-	"strings"
+	"io"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/layerpack"
 )
 
 // contextLines is the tree that most tests copy from.
@@ -36,6 +38,8 @@ func TestCopy(t *testing.T) {
 			[]string{"A /w d755", "A /w/x d755", "A /w/x/b.md f600 =b"}, ""},
 		{"to .", Copy{Paths: []string{"b.md", "run.sh"}, Dest: ".", WorkDir: "/w"},
 			[]string{"A /w d755", "A /w/b.md f600 =b", "A /w/run.sh f755 =#!"}, ""},
+		{"to ..", Copy{Paths: []string{"b.md"}, Dest: "../", WorkDir: "/w/x"}, []string{"A /w d755", "A /w/b.md f600 =b"}, ""},
+		{"to .. of a link, which is of the text", Copy{Paths: []string{"b.md"}, Dest: "/lib/../q"}, []string{"A /q f600 =b"}, ""},
 		{"a directory is its contents", Copy{Paths: []string{"sub"}, Dest: "/d"},
 			[]string{"A /d d755", "A /d/deep d755", "A /d/deep/y.txt f640 =y", "A /d/x f644 =x"}, ""},
 		{"slashes at a source's end mean nothing", Copy{Paths: []string{"/sub/"}, Dest: "/d/"},
@@ -120,16 +124,7 @@ func TestCopy(t *testing.T) {
 			tc.c.From = dirSource(t, makeTree(t, t.TempDir(), contextLines...), "")
 			lower := makeTree(t, t.TempDir(), lowerLines...)
 			got, err := run(t, tc.c, SelectOptions{Time: past}, lower)
-			if tc.err != "" {
-				if err == nil || !strings.Contains(err.Error(), tc.err) {
-					t.Fatalf("error %v, want %s", err, tc.err)
-				}
-				return
-			}
-			must(t, err)
-			if d := cmp.Diff(tc.want, got); d != "" {
-				t.Error(d)
-			}
+			expect(t, got, err, tc.want, tc.err)
 		})
 	}
 }
@@ -140,5 +135,20 @@ func TestErrors(t *testing.T) {
 		if _, err := run(t, Copy{From: src, Paths: []string{path}, Dest: "/"}, SelectOptions{}, ""); !errors.Is(err, want) {
 			t.Errorf("%s: error %v, want %v", path, err, want)
 		}
+	}
+}
+
+// What is not possible on a lower tree can be told from its wrapping.
+func TestImpossible(t *testing.T) {
+	src := dirSource(t, makeTree(t, t.TempDir(), contextLines...), "")
+	sel, err := Copy{From: src, Paths: []string{"a.txt"}, Dest: "/file/x"}.Select(context.Background(), SelectOptions{})
+	must(t, err)
+	defer sel.Close()
+	lower, err := cow.OpenTree(makeTree(t, t.TempDir(), lowerLines...))
+	must(t, err)
+	defer lower.Close()
+	_, err = layerpack.WriteLayer(context.Background(), io.Discard, sel.Entries(context.Background(), lower), layerpack.WriteOptions{})
+	if i, ok := errors.AsType[*Impossible](err); !ok || i.Error() != "mkdir /file: not a directory" {
+		t.Errorf("error %v", err)
 	}
 }

@@ -19,9 +19,7 @@ import (
 // layerpack.WriteLayer takes them. Lower may be nil, which is an empty tree; with
 // --link it is not looked at. It is for one goroutine while Entries go on.
 //
-// Errors are of sources, or that the copy is not possible there, in BuildKit's
-// words: a directory over a file, a file over a directory, a user that the
-// lower tree doesn't know.
+// Errors are of sources, or an [*Impossible].
 func (s *Selection) Entries(ctx context.Context, lower cow.Base) iter.Seq2[cow.Entry, error] {
 	return func(yield func(cow.Entry, error) bool) {
 		err := s.entries(ctx, lower, func(e cow.Entry) bool { return yield(e, nil) })
@@ -31,31 +29,47 @@ func (s *Selection) Entries(ctx context.Context, lower cow.Base) iter.Seq2[cow.E
 	}
 }
 
+// An Impossible is why a selection can't be copied onto the lower tree, in BuildKit's words: a
+// directory over a file, a file over a directory, a user that the tree doesn't know. Who
+// writes a layer of the entries may wrap it with what says nothing more.
+type Impossible struct{ err error }
+
+func (i *Impossible) Error() string { return i.err.Error() }
+
+// Unwrap is the reason.
+func (i *Impossible) Unwrap() error { return i.err }
+
 // errStop says that the consumer wants no more.
 var errStop = errors.New("stopped")
 
 func (s *Selection) entries(ctx context.Context, lower cow.Base, yield func(cow.Entry) bool) error {
+	d, err := s.place(ctx, lower)
+	if err != nil {
+		return &Impossible{err}
+	}
+	e := emitting{ctx: ctx, d: d, links: linkNumbers{}, yield: yield}
+	d.root.mark()
+	return e.kids(d.root, "/")
+}
+
+// place is the lower tree with the selection in it.
+func (s *Selection) place(ctx context.Context, lower cow.Base) (*dest, error) {
 	if s.c.Link {
 		lower = nil
 	}
 	d, err := newDest(lower, s.now())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	d.chmod = s.chmod
 	if s.c.Chown != "" {
 		o, err := resolveChown(s.c.Chown, lower, s.c.Link)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		d.owner = &o
 	}
-	if err := s.apply(ctx, d); err != nil {
-		return err
-	}
-	e := emitting{ctx: ctx, d: d, links: linkNumbers{}, yield: yield}
-	d.root.mark()
-	return e.kids(d.root, "/")
+	return d, s.apply(ctx, d)
 }
 
 // mark tells whether p or something that it holds is of the layer, and makes it so: a

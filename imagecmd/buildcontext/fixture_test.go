@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/moby/patternmatcher"
 	"golang.org/x/sys/unix"
 
@@ -102,7 +103,9 @@ func lines(seq iter.Seq2[cow.Entry, error]) ([]string, error) {
 		if e.Kind != cow.Deleted {
 			s += fmt.Sprintf(" %s%o", letter(e.Attr.Mode), e.Attr.Mode&0o7777)
 		}
-		if e.Attr.UID != 0 || e.Attr.GID != 0 {
+		// What the test made in the lower tree belongs to whom it runs as.
+		own := int(e.Attr.UID) == os.Getuid() && int(e.Attr.GID) == os.Getgid()
+		if !own && (e.Attr.UID != 0 || e.Attr.GID != 0) {
 			s += fmt.Sprintf(" %d:%d", e.Attr.UID, e.Attr.GID)
 		}
 		if e.Inode != 0 {
@@ -175,4 +178,19 @@ func matches(m *patternmatcher.PatternMatcher, rel string) (ok bool, err error) 
 		}
 	}
 	return ok, err
+}
+
+// expect fails the test unless got is want, or err says what wrong does; "" is no error.
+func expect(t testing.TB, got []string, err error, want []string, wrong string) {
+	t.Helper()
+	if wrong != "" {
+		if err == nil || !strings.Contains(err.Error(), wrong) {
+			t.Fatalf("error %v, want %s", err, wrong)
+		}
+		return
+	}
+	must(t, err)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
 }

@@ -103,12 +103,7 @@ func (c *checkout) fetch(ctx context.Context) (string, error) {
 		ref = "HEAD"
 	}
 	at := "FETCH_HEAD"
-	fetch := []string{"fetch", "--quiet", "--no-tags", "--depth=1", "--end-of-options", "origin", ref}
-	_, err := c.run(ctx, fetch...)
-	if err != nil && strings.Contains(err.Error(), "shallow") {
-		// A server of files only gives all of it.
-		_, err = c.run(ctx, slices.Delete(fetch, 3, 4)...)
-	}
+	err := c.shallow(ctx, "fetch", "--quiet", "--no-tags", "--depth=1", "--end-of-options", "origin", ref)
 	if err != nil && commitRegexp().MatchString(ref) && ctx.Err() == nil {
 		// The commit's name is abbreviated, or the server serves only those that refs name.
 		at = ref
@@ -130,8 +125,17 @@ func (c *checkout) fetch(ctx context.Context) (string, error) {
 	if _, err := os.Lstat(filepath.Join(c.dir, ".gitmodules")); err != nil {
 		return commit, nil
 	}
-	_, err = c.run(ctx, "submodule", "--quiet", "update", "--init", "--recursive", "--depth=1")
-	return commit, err
+	return commit, c.shallow(ctx, "submodule", "--quiet", "update", "--init", "--recursive", "--depth=1")
+}
+
+// shallow runs git with --depth=1 among its arguments, or without where the server only has files, and so gives
+// all or nothing.
+func (c *checkout) shallow(ctx context.Context, args ...string) error {
+	_, err := c.run(ctx, args...)
+	if err != nil && strings.Contains(err.Error(), "shallow") {
+		_, err = c.run(ctx, slices.DeleteFunc(args, func(a string) bool { return a == "--depth=1" })...)
+	}
+	return err
 }
 
 // removeGit removes what git keeps for itself, of submodules too.

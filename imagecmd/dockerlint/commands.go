@@ -22,7 +22,6 @@ import (
 // commands looks at the instructions of s, the triggers of its base first.
 func (c *checker) commands(s *stage) error {
 	if s.Name != "" && slices.Contains(c.o.Contexts, s.Name) {
-		s.done = true
 		return nil // a named context stands in its place
 	}
 	triggers, err := c.triggers(s)
@@ -35,7 +34,6 @@ func (c *checker) commands(s *stage) error {
 			return parser.WithLocation(err, cmd.Location())
 		}
 	}
-	s.done = true
 	return nil
 }
 
@@ -247,7 +245,7 @@ func (k *command) copiesFrom(from string) error {
 	if n, err := strconv.Atoi(from); err == nil && n < len(k.c.stages) {
 		src = k.c.stages[n]
 	}
-	if src != nil && !src.done {
+	if src != nil && src.number >= k.s.number {
 		return fmt.Errorf("cannot copy from stage %q, it needs to be defined before current stage %q", from, k.s.name)
 	}
 	return nil

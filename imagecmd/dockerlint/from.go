@@ -27,7 +27,7 @@ func (c *checker) from(stages []instructions.Stage) error {
 		if err != nil {
 			return parser.WithLocation(err, s.Location)
 		}
-		st := &stage{Stage: s, name: s.Name, needs: map[*stage]instructions.Command{}}
+		st := &stage{Stage: s, number: i, name: s.Name, needs: map[*stage]instructions.Command{}}
 		st.BaseName = name.Result
 		if st.name == "" {
 			st.name = fmt.Sprintf("stage-%d", i)

@@ -198,6 +198,7 @@ func TestRules(t *testing.T) {
 		{name: "nothing", text: "", err: "the Dockerfile cannot be empty"},
 		{name: "no stage", text: "# nothing\n", err: "file with no instructions"},
 		{name: "a stage that comes later", text: "FROM scratch AS a\nCOPY --from=b x y\nFROM scratch AS b\n", err: `cannot copy from stage "b", it needs to be defined before current stage "a"`},
+		{name: "a trigger's stage, that the target doesn't name", target: "b", text: "FROM scratch AS x\nFROM scratch AS a\nONBUILD COPY --from=x y z\nFROM a AS b\n"},
 		{name: "a circle", text: "FROM scratch AS a\nCOPY --from=b x y\nFROM scratch AS b\nCOPY --from=a x y\n", err: "circular dependency detected on stage: a"},
 		{name: "--from of a variable", text: "FROM scratch\nCOPY --from=$x a b\n", err: "variable expansion is not supported for --from"},
 		{name: "a bad expansion", text: "FROM scratch\nENV x=${y\n", err: "failed to process \"${y\": unsupported modifier"},

@@ -22,12 +22,12 @@ const scratch = "scratch"
 // A stage is a FROM with what follows, while it is checked.
 type stage struct {
 	instructions.Stage
+	number   int                             // in the file, from 0
 	name     string                          // "stage-N" for one that has none
 	base     *stage                          // nil: an image
 	needs    map[*stage]instructions.Command // what it copies from
 	platform *ocispec.Platform
 
-	done    bool // everything was looked at
 	env     variables
 	unknown bool // variables could come of an image that is not at hand
 	args    map[string]bool
