@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/testenv"
 )
 
 // A buildLab is a store with a base image, and a context.
@@ -237,4 +239,67 @@ func TestBuildsAtOnce(t *testing.T) {
 	if steps != 7 || len(ids) != 1 {
 		t.Errorf("%d steps were done for %d images; want 7 for 1:\n%s", steps, len(ids), strings.Join(outs, "\n"))
 	}
+}
+
+// TestBuildUsers builds as root and as ordinary users, with sub-uids and without: owners
+// in layers that nothing ran for are everybody's to say, those of a RUN need the sub-uids.
+// With SOURCE_DATE_EPOCH a second store has the same image.
+func TestBuildUsers(t *testing.T) {
+	testenv.EachUser(t, func(t *testing.T, who testenv.User) {
+		p := newPerson(t, "SOURCE_DATE_EPOCH=1700000000")
+		tar, err := busyboxRoot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		run := "RUN --mount=type=cache,target=/c,uid=7,gid=8 touch /made && chown 1:2 /made && stat -c %u:%g /c > /cache\nUSER guest\nRUN id -u > /tmp/id\n"
+		if who == testenv.Single {
+			run = "RUN touch /made\n"
+		}
+		for name, content := range map[string]string{
+			"box.tar": string(tar), "ctx/a": "a",
+			"ctx/Dockerfile": "FROM base:1\nRUN chmod 1777 /tmp\nCOPY --chown=1000:42 a /a\nUSER guest\nWORKDIR /home/guest\nUSER 0\n" + run,
+		} {
+			path := filepath.Join(p.dir, name)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var ids []string
+		for _, root := range []string{"one", "two"} {
+			p.must("--root", root, "import", "-c", "ENV PATH=/bin", "box.tar", "base:1")
+			ids = append(ids, p.must("--root", root, "build", "-q", "-t", "built", "ctx"))
+		}
+		if ids[0] != ids[1] {
+			t.Errorf("two stores have the images %s and %s", ids[0], ids[1])
+		}
+		out := p.must("--root", "one", "build", "-q", "-o", "-", "ctx")
+		list := exec.Command("tar", "tv", "--numeric-owner")
+		list.Stdin = strings.NewReader(out)
+		got, err := list.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{"a": "1000/42", "home/guest/": "1000/1000", "made": "1/2"}
+		if who == testenv.Single {
+			want["made"] = "0/0"
+		}
+		for name, owner := range want {
+			if !regexp.MustCompile(`(?m)^\S+ ` + owner + ` .* ` + name + `$`).Match(got) {
+				t.Errorf("%s isn't %s's", name, owner)
+			}
+		}
+		if who == testenv.Single {
+			return
+		}
+		if out := p.must("--root", "one", "run", "--rm", "built", "cat", "/cache", "/tmp/id"); out != "7:8\n1000" {
+			t.Errorf("the cache mount's owner and the user are %q", out)
+		}
+		p.must("--root", "one", "builder", "prune", "-af")
+		if left, _ := filepath.Glob(filepath.Join(p.dir, "one/build/cache/*/[0-9]*")); len(left) > 0 {
+			t.Errorf("%q is left", left)
+		}
+	})
 }
