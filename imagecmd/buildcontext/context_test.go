@@ -182,6 +182,7 @@ func repository(t testing.TB) (url, commit string) {
 
 func TestOpenGit(t *testing.T) {
 	url, commit := repository(t)
+	t.Setenv("GIT_DIR", "/elsewhere") // as whoever calls from a hook has it
 	all := func(text string) []string {
 		return []string{"Dockerfile f644 =" + text, "out l777 ->/etc", "run.sh f755 =#!", "sub d755", "sub/Dockerfile f644 =sub", "sub/s f644 =s"}
 	}
@@ -213,6 +214,12 @@ func TestOpenGit(t *testing.T) {
 			expectContext(t, c, err, tc.text, tc.names, tc.err, temp)
 		})
 	}
+	t.Run("a password", func(t *testing.T) {
+		_, err := Open(context.Background(), strings.Replace(url, "://", "://me:passphrase@", 1)+"#nosuch", Options{Temp: t.TempDir()})
+		if err == nil || strings.Contains(err.Error(), "passphrase") {
+			t.Errorf("error %v", err)
+		}
+	})
 	t.Run("mtime=commit", func(t *testing.T) {
 		c, err := Open(context.Background(), url+"?mtime=commit", Options{Temp: t.TempDir()})
 		must(t, err)

@@ -197,7 +197,7 @@ func download(ctx context.Context, client *http.Client, url, file string) (d dow
 	h := sha256.New()
 	d.size, err = io.Copy(io.MultiWriter(f, h), resp.Body)
 	if err = errors.Join(err, f.Close()); err != nil {
-		return d, fmt.Errorf("get %s: %w", url, err)
+		return d, fmt.Errorf("get %s: %w", resp.Request.URL.Redacted(), err)
 	}
 	h.Sum(d.sum[:0])
 	if t, err := http.ParseTime(resp.Header.Get("Last-Modified")); err == nil {
@@ -223,7 +223,7 @@ func get(ctx context.Context, client *http.Client, url string) (*http.Response, 
 	}
 	if resp.StatusCode != http.StatusOK {
 		resp.Body.Close()
-		return nil, fmt.Errorf("failed to GET %s with status %s", url, resp.Status)
+		return nil, fmt.Errorf("failed to GET %s with status %s", req.URL.Redacted(), resp.Status)
 	}
 	return resp, nil
 }

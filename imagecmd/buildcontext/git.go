@@ -34,6 +34,14 @@ var (
 	commitRegexp = lazyRegexp(`^[0-9a-f]{1,64}$`)
 )
 
+// String is the repository as messages may show it: without a password.
+func (g Git) String() string {
+	if u, err := url.Parse(g.Remote); err == nil && u.User != nil && u.Scheme != "" {
+		return u.Redacted()
+	}
+	return g.Remote
+}
+
 // lazyRegexp is compiled by who needs it, and not whenever the program starts.
 func lazyRegexp(s string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(s) })
@@ -64,7 +72,7 @@ func ParseGit(s string) (Git, bool, error) {
 			return Git{}, false, nil
 		}
 		if u.Host == "" {
-			return Git{}, true, fmt.Errorf("git repository %s: no host", s)
+			return Git{}, true, fmt.Errorf("%s: a git repository without a host", s)
 		}
 		query, fragment = u.Query(), u.Fragment
 		u.Fragment, u.RawFragment, u.RawQuery, u.ForceQuery = "", "", "", false
@@ -78,21 +86,21 @@ func ParseGit(s string) (Git, bool, error) {
 		}
 		var err error
 		if query, err = url.ParseQuery(m[4]); err != nil {
-			return Git{}, true, fmt.Errorf("git repository %s: %w", s, err)
+			return Git{}, true, fmt.Errorf("git repository %s: %w", g, err)
 		}
 		fragment = m[5]
 		g.Remote = m[1] + "@" + m[2] + ":" + m[3]
 	}
 	g.Ref, g.Dir, _ = strings.Cut(fragment, ":")
 	if err := g.query(query); err != nil {
-		return Git{}, true, fmt.Errorf("git repository %s: %w", s, err)
+		return Git{}, true, fmt.Errorf("git repository %s: %w", g, err)
 	}
 	g.Dir = strings.TrimPrefix(path.Join("/", g.Dir), "/")
 	if strings.HasPrefix(g.Ref, "-") || strings.ContainsAny(g.Ref, "\x00\n") {
-		return Git{}, true, fmt.Errorf("git repository %s: invalid reference %q", s, g.Ref)
+		return Git{}, true, fmt.Errorf("git repository %s: invalid reference %q", g, g.Ref)
 	}
 	if g.Checksum != "" && !commitRegexp().MatchString(g.Checksum) {
-		return Git{}, true, fmt.Errorf("git repository %s: invalid commit %q", s, g.Checksum)
+		return Git{}, true, fmt.Errorf("git repository %s: invalid commit %q", g, g.Checksum)
 	}
 	return g, true, nil
 }

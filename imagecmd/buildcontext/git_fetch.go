@@ -39,10 +39,10 @@ func fetchGit(ctx context.Context, name string, g Git, temp string, env []string
 	c := checkout{git: g, dir: dir, env: gitEnv(env)}
 	commit, err := c.fetch(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("git repository %s: %w", g.Remote, err)
+		return nil, fmt.Errorf("git repository %s: %w", g, err)
 	}
 	if !strings.HasPrefix(commit, g.Checksum) {
-		return nil, fmt.Errorf("git repository %s: expected checksum to match %s, got %s", g.Remote, g.Checksum, commit)
+		return nil, fmt.Errorf("git repository %s: expected checksum to match %s, got %s", g, g.Checksum, commit)
 	}
 	var mtime *int64
 	if g.CommitTime {
@@ -52,7 +52,7 @@ func fetchGit(ctx context.Context, name string, g Git, temp string, env []string
 		}
 		sec, err := strconv.ParseInt(t, 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("git repository %s: the time of commit %s: %w", g.Remote, commit, err)
+			return nil, fmt.Errorf("git repository %s: the time of commit %s: %w", g, commit, err)
 		}
 		mtime = &sec
 	}
@@ -64,12 +64,27 @@ func fetchGit(ctx context.Context, name string, g Git, temp string, env []string
 	return c.source(name, mtime)
 }
 
+// localGit are the variables that say which repository git works on (`git rev-parse
+// --local-env-vars`): whoever calls us from within one, as a hook does, has them set. Those
+// that only configure stay, as credentials may come by them.
+var localGit = []string{
+	"GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_OBJECT_DIRECTORY",
+	"GIT_DIR", "GIT_WORK_TREE", "GIT_IMPLICIT_WORK_TREE", "GIT_GRAFT_FILE", "GIT_INDEX_FILE", "GIT_NO_REPLACE_OBJECTS",
+	"GIT_REPLACE_REF_BASE", "GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_COMMON_DIR", "GIT_INTERNAL_SUPER_PREFIX",
+}
+
 // gitEnv is the environment in which git asks nothing, and takes only what Docker does as a repository.
 func gitEnv(env []string) []string {
 	if env == nil {
 		env = os.Environ()
 	}
-	return append(env[:len(env):len(env)], "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=git:ssh:http:https")
+	var out []string
+	for _, e := range env {
+		if name, _, _ := strings.Cut(e, "="); !slices.Contains(localGit, name) {
+			out = append(out, e)
+		}
+	}
+	return append(out, "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=git:ssh:http:https")
 }
 
 func (c *checkout) run(ctx context.Context, args ...string) (string, error) {
@@ -170,7 +185,7 @@ func (c *checkout) source(name string, mtime *int64) (*Source, error) {
 		}
 		t.close()
 		if err != nil {
-			return nil, fmt.Errorf("git repository %s: subdir: %w", c.git.Remote, err)
+			return nil, fmt.Errorf("git repository %s: subdir: %w", c.git, err)
 		}
 		if t, err = openDirTree(filepath.Join(c.dir, filepath.FromSlash(at))); err != nil {
 			return nil, err
