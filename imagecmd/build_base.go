@@ -21,7 +21,7 @@ func (b *builder) baseImage(ctx context.Context, s *stageBuild, src dockerfile.S
 		scheme, rest, isImage := buildcontext.ImageOf(b.contextValue(src.Context))
 		switch {
 		case !isImage:
-			return b.contextImage(ctx, s, src)
+			return store.Image{}, fmt.Errorf("build context %q is no image", src.Context)
 		case scheme == "oci-layout":
 			return b.layoutImage(ctx, s, rest)
 		}
@@ -45,6 +45,15 @@ func (b *builder) baseImage(ctx context.Context, s *stageBuild, src dockerfile.S
 	return s.st.Resolve(ctx, name)
 }
 
+// isImage tells whether a source is an image, or a stage, and not files alone.
+func (b *builder) isImage(src dockerfile.Source) bool {
+	if src.Context == "" {
+		return true
+	}
+	_, _, is := buildcontext.ImageOf(b.contextValue(src.Context))
+	return is
+}
+
 // isImageID tells that an image was found by its ID, which no registry knows.
 func isImageID(img store.Image, name string) bool {
 	ref, err := reference.ParseNormalizedNamed(name)
@@ -53,9 +62,4 @@ func isImageID(img store.Image, name string) bool {
 	}
 	name = reference.FamiliarString(reference.TagNameOnly(ref))
 	return !slices.Contains(img.Names, name) && !slices.Contains(img.Digests, name)
-}
-
-// contextImage is a named context that a stage stands on: all that it holds.
-func (b *builder) contextImage(ctx context.Context, s *stageBuild, src dockerfile.Source) (store.Image, error) {
-	return store.Image{}, fmt.Errorf("build context %q is no image: FROM needs docker-image://NAME or oci-layout://PATH", src.Context)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 
@@ -19,7 +20,16 @@ import (
 func (s *stageBuild) copy(ctx context.Context, c instructions.Command) error {
 	what, err := s.copyOf(ctx, c)
 	if err != nil {
-		return copyFailed(c, err)
+		return copyFailed(strings.ToUpper(c.Name()), err)
+	}
+	return s.copyFiles(ctx, what)
+}
+
+// copyFiles is a step that copies.
+func (s *stageBuild) copyFiles(ctx context.Context, what buildcontext.Copy) error {
+	verb := "COPY"
+	if what.Add {
+		verb = "ADD"
 	}
 	temp, err := s.b.temp(ctx)
 	if err != nil {
@@ -30,14 +40,16 @@ func (s *stageBuild) copy(ctx context.Context, c instructions.Command) error {
 		Note: func(path, what string) { s.out.printf("[Warning] %s: %s\n", path, what) },
 	})
 	if err != nil {
-		return copyFailed(c, err)
+		return copyFailed(verb, err)
 	}
 	defer sel.Close()
 	content, err := sel.Digest(ctx)
 	if err != nil {
-		return copyFailed(c, err)
+		return copyFailed(verb, err)
 	}
-	step := buildStep{createdBy: s.copyText(c, what, sel.Kind(), content.Encoded())}
+	// The digest is that of everything the instruction says and takes but for where it goes.
+	text := fmt.Sprintf("%s %s:%s in %s ", verb, sel.Kind(), content.Encoded(), what.Dest)
+	step := buildStep{createdBy: s.nop(text)}
 	if what.Link {
 		step.depends = []string{"link"}
 	}
@@ -47,25 +59,11 @@ func (s *stageBuild) copy(ctx context.Context, c instructions.Command) error {
 			return err
 		})
 		if err != nil {
-			err = copyFailed(c, err)
+			err = copyFailed(verb, err)
 		}
 		return layer, err
 	}
 	return s.do(ctx, step)
-}
-
-// copyText is what the history says of a COPY or ADD, in Docker's words. The digest
-// is that of everything the instruction says and takes but for where it goes.
-func (s *stageBuild) copyText(c instructions.Command, what buildcontext.Copy, kind, content string) string {
-	name := "COPY"
-	if what.Add {
-		name = "ADD"
-	}
-	sh := ""
-	for _, w := range s.shell() {
-		sh += w + " "
-	}
-	return fmt.Sprintf("%s#(nop) %s %s:%s in %s ", sh, name, kind, content, what.Dest)
 }
 
 // copyOf is what an instruction copies.
@@ -107,15 +105,11 @@ func (s *stageBuild) sourceNamed(ctx context.Context, from string) (*buildcontex
 }
 
 // copyFailed is why a COPY or ADD failed, in Docker's words.
-func copyFailed(c instructions.Command, err error) error {
-	name := "COPY"
-	if _, ok := c.(*instructions.AddCommand); ok {
-		name = "ADD"
-	}
+func copyFailed(verb string, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	return sentencef(err, "%s failed: %v", name, err)
+	return sentencef(err, "%s failed: %v", verb, err)
 }
 
 // layerOn makes a layer of what write writes over the files of the stage so far.

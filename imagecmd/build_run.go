@@ -122,7 +122,7 @@ func (s *stageBuild) execute(
 	req := monitorRequest{Root: s.st.Root(), ID: c.ID, Chain: chain, Attach: true, Keep: true, Files: mounts.files, Debug: s.b.o.Debug}
 	status, err := c.runFor(ctx, req, s.out, s.out.errors())
 	if err != nil || ctx.Err() != nil {
-		return nil, errors.Join(cmpErr(ctx, err), s.removeContainer(c))
+		return nil, errors.Join(endedBy(ctx, err), s.removeContainer(c))
 	}
 	if status != 0 {
 		return nil, s.failed(ctx, c, req, script, status)
@@ -136,7 +136,7 @@ func (s *stageBuild) execute(
 	})
 	r.close()
 	if s.b.o.Run.Keep && err == nil {
-		return layer, s.keepContainer(c, mounts)
+		return layer, s.keepContainer(c)
 	}
 	if err = errors.Join(err, s.removeContainer(c)); err == nil {
 		s.out.removed(c.ID)
@@ -144,8 +144,8 @@ func (s *stageBuild) execute(
 	return layer, err
 }
 
-// cmpErr is why a container ended that nobody let run on: the build's reason, if it has one.
-func cmpErr(ctx context.Context, err error) error {
+// endedBy is why a container ended that nobody let run on: the build's reason, if it has one.
+func endedBy(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -172,7 +172,7 @@ func (s *stageBuild) failed(ctx context.Context, c *Container, req monitorReques
 		}
 		return errors.Join(failure, err)
 	}
-	return errors.Join(failure, s.keepContainer(c, nil))
+	return errors.Join(failure, s.keepContainer(c))
 }
 
 // enter gives the person a shell in the container of a step that failed.
@@ -199,7 +199,7 @@ func (s *stageBuild) enter(c *Container, req monitorRequest) error {
 
 // keepContainer lets a container stay that was to go, without what was only mounted
 // for its step.
-func (s *stageBuild) keepContainer(c *Container, _ *runMounts) error {
+func (s *stageBuild) keepContainer(c *Container) error {
 	c.AutoRemove, c.Views, c.Options.Mounts = false, nil, s.b.o.Run.Mounts
 	c.Process.Env = slices.DeleteFunc(c.Process.Env, s.b.secrets.inEnv)
 	err := writeJSON(c.path(containerConfig), c)

@@ -59,7 +59,7 @@ func (b *builder) openSource(ctx context.Context, s *stageBuild, src dockerfile.
 	}
 	if src.Context != "" {
 		value := b.contextValue(src.Context)
-		if _, _, isImage := buildcontext.ImageOf(value); !isImage {
+		if !b.isImage(src) {
 			temp, err := b.temp(ctx)
 			if err != nil {
 				return err

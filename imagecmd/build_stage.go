@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/cfs-project/cfs/imagecmd/buildcontext"
 	"github.com/cfs-project/cfs/imagecmd/dockerfile"
 	"github.com/cfs-project/cfs/imagecmd/store"
 )
@@ -181,7 +182,7 @@ func (s *stageBuild) begin(ctx context.Context) ([]instructions.Command, error) 
 	case base.Stage != nil:
 		on := s.b.stage(base.Stage)
 		s.base, s.config, scope = on.image, on.config, on.scope
-	case base.Image == dockerfile.Scratch:
+	case base.Image == dockerfile.Scratch, !s.b.isImage(base):
 		s.config = s.emptyConfig()
 	default:
 		if s.base, err = s.b.baseImage(ctx, s, base); err == nil {
@@ -200,6 +201,13 @@ func (s *stageBuild) begin(ctx context.Context) ([]instructions.Command, error) 
 	s.config.cloneForChange()
 	s.config.Config.OnBuild = nil
 	s.change = changer{cfg: &s.config.Config, lex: shell.NewLex(s.b.plan.Escape)}
+	if !s.b.isImage(s.s.Base) { // a context to stand on: what it holds is the first layer
+		src, err := s.b.source(ctx, s, s.s.Base)
+		if err == nil {
+			err = s.copyFiles(ctx, buildcontext.Copy{From: src.source, Paths: []string{"/"}, Dest: "/"})
+		}
+		return triggers, err
+	}
 	return triggers, nil
 }
 
