@@ -11,7 +11,7 @@ FUZZTIME    ?= 20s
 RUNS        ?= 7
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test unit vm lint fuzz bench-union bench-packed bench-index bench-run bench-layers bench-images bench-drivers bench-vm man install clean
+.PHONY: help deps build demo test unit vm lint fuzz bench-union bench-packed bench-index bench-run bench-build bench-layers bench-images bench-drivers bench-vm man install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ bench-drivers: build ## cfs bench: every driver that works here, with a page in 
 
 bench-vm: ## cfs bench on Debian's kernel in QEMU, for what this one lacks: devicemapper (minutes; needs qemu-system-x86)
 	@./.ci/vm 'cfs:--root /mnt/cfs bench --workload quick --size tiny --runs 5 --out /tmp/report'
+
+bench-build: build ## builds anew and cached against buildah (root)
+	$(GO) run ./bench/cmd/bench-build -runs $(RUNS)
 
 bench-run: build ## run, exec, ps and memory of containers against podman, crun and runc (root)
 	$(GO) run ./bench/cmd/bench-run -runs $(RUNS)

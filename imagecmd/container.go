@@ -65,6 +65,8 @@ type Container struct {
 	ReadOnly   bool             `json:"readOnly,omitempty"`   // mounted without an upper
 	Process    process          `json:"process,omitzero"`     // what it runs; the command is its argv
 	Options    ContainerOptions `json:"options,omitzero"`     // how it runs
+	Places     mountPlaces      `json:"places,omitzero"`      // of a step of a build: what of its change is no part of it
+	Views      []view           `json:"views,omitempty"`      // of a step of a build: trees that it sees
 
 	dir  string
 	lock *os.File // held by this process, or nil

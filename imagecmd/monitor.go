@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/internal/background"
 	"github.com/cfs-project/cfs/internal/hint"
@@ -27,9 +29,11 @@ type monitorRequest struct {
 	Root        string // of the store
 	ID          string // of the container
 	Chain       cow.Chain
-	Detach      bool // go on without P once the process runs
-	Attach      bool // P's files get the container's output
-	Interactive bool // P's standard input is the container's
+	Detach      bool        // go on without P once the process runs
+	Attach      bool        // P's files get the container's output
+	Interactive bool        // P's standard input is the container's
+	Keep        bool        // P removes the container, which would go with its process
+	Files       []shownFile // that the container sees, from memory
 	Debug       bool
 }
 
@@ -80,8 +84,9 @@ type monitor struct {
 	all []cow.Driver
 	net *connection
 
-	state   State       // written by this process alone
-	stopped atomic.Bool // by somebody, so that it isn't started again
+	state   State         // written by this process alone
+	stopped atomic.Bool   // by somebody, so that it isn't started again
+	views   []specs.Mount // of the container's views
 }
 
 // saveState tells others how it is. That a disk is full must not end the container.
@@ -109,7 +114,7 @@ func (m *monitor) run() (status int, err error) {
 		if err != nil {
 			m.state.Error = err.Error()
 		}
-		if c.AutoRemove {
+		if c.AutoRemove && !m.req.Keep {
 			err = errors.Join(err, c.remove(context.Background(), m.all))
 		} else {
 			err = errors.Join(err, c.setState(m.state))
@@ -158,11 +163,17 @@ func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 		return runtime.StatusFailed, err
 	}
 	defer func() { err = errors.Join(err, unmount()) }()
-	if !c.AutoRemove {
+	if !c.AutoRemove || m.req.Keep {
 		if err := c.setState(m.state); err != nil {
 			return runtime.StatusFailed, err
 		}
 	}
+	views, err := c.mountViews(ctx, m.all, m.req.Files)
+	if err != nil {
+		return runtime.StatusFailed, err
+	}
+	defer func() { err = errors.Join(err, views.unmount()) }()
+	m.views = views.mounts
 	return m.process(files, rootfs, runtime.Options{Stdio: files.stdio, Prestarted: first})
 }
 
@@ -194,6 +205,7 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 	if err := m.net.ready(); err != nil {
 		return runtime.StatusFailed, err
 	}
+	spec.Mounts = append(spec.Mounts, m.views...)
 	root, err := os.OpenRoot(rootfs)
 	if err != nil {
 		return runtime.StatusFailed, err

@@ -39,6 +39,9 @@ type RunOptions struct {
 	Detach     bool   // -d
 	Debug      bool
 	ContainerOptions
+
+	places mountPlaces // of a step of a build
+	views  []view
 }
 
 // ContainerOptions are kept with a container, for every time that it starts.
@@ -180,7 +183,7 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 	plan := Container{
 		Name: o.Name, Image: o.Image, ImageID: image.ID, Layers: image.Config.RootFS.DiffIDs,
 		Driver: o.Driver, MaxSize: o.MaxSize, Command: proc.Args, Cmd: o.Command, Entrypoint: o.Entrypoint, AutoRemove: o.Remove, CIDFile: o.CIDFile,
-		Process: proc, Options: opts,
+		Process: proc, Options: opts, Places: o.places, Views: o.views,
 	}
 	if err := plan.checkGroup(); err != nil {
 		return nil, chain, nil, err

@@ -169,7 +169,7 @@ func (p *pipeline) decodeFrom(src *bufio.Reader) error {
 		return err
 	}
 	p.out.Compression = c
-	d, err := decompress(src, c, p.o.Blob != "" || p.o.DiffID != "")
+	d, err := decompress(src, c, p.o.DiffID != "")
 	if err != nil {
 		return err
 	}

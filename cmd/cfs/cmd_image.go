@@ -19,6 +19,6 @@ func newImageGroup(t *terminal, g *globals) *cobra.Command {
 func imageCommands() []command {
 	return []command{
 		{"pull", newPull}, {"push", newPush}, {"load", newLoad}, {"save", newSave}, {"import", newImport},
-		{"tag", newTag}, {"history", newHistory}, {"squash", newSquash},
+		{"tag", newTag}, {"history", newHistory}, {"squash", newSquash}, {"build", newBuild},
 	}
 }

@@ -33,6 +33,7 @@ func commands() []command {
 		{"logout", newLogout},
 		{"search", newSearch},
 		{"manifest", newManifest},
+		{"builder", newBuilder},
 		{"volume", newVolume},
 		{"driver", newDriver},
 		{"system", newSystem},

@@ -212,6 +212,7 @@ func (x *index) claim(target ocispec.Descriptor, ref reference.Named) (before *o
 	if !have {
 		x.Manifests = append(x.Manifests, line{Descriptor: target})
 	}
+	x.shareSteps(target)
 	return before
 }
 

@@ -12,8 +12,8 @@ import (
 // signal that can be passed on, and came since [Start], is passed on to the stage.
 // If the stage was killed while it had the terminal in raw mode, the terminal gets
 // back the mode it had at Start; a stage that ends by itself does that on its own.
-// The result is that of [Process.Wait], or what the stage has said by [Link.Part]. The
-// signals stay caught: what is left to do is to exit.
+// The result is that of [Process.Wait], or what the stage has said by [Link.Part]. The signals stay caught: what is left to do
+// is to exit, or to call [Process.Uncatch].
 func (p *Process) Attend() (int, error) {
 	done := make(chan struct{})
 	defer close(done)
@@ -60,6 +60,10 @@ func (p *Process) awaitPart(parted chan<- int) {
 		}
 	}
 }
+
+// Uncatch lets go of the signals that [Start] caught: they do again what they did
+// before it.
+func (p *Process) Uncatch() { signal.Stop(p.signals) }
 
 // Forwardable are the signals that who waits for another process passes on to it. Left out are those that
 // can't be caught, that say something about itself (faults, its children, its own
