@@ -30,13 +30,14 @@ type controller struct {
 	streams *streams       // nil: its files are those of the command that started it
 	rootfs  string
 
-	mu    sync.Mutex // protects what follows
-	pid   int        // of the container's PID 1, 0 before it runs
-	spec  *specs.Spec
-	group *cgroup.Group // nil: it has none of its own
-	late  bool          // which it got only while it ran
-	gone  bool          // it has ended, and nothing is changed any more
-	init  bool          // PID 1 is cfs's own
+	mu      sync.Mutex // protects what follows
+	pid     int        // of the container's PID 1, 0 before it runs
+	spec    *specs.Spec
+	group   *cgroup.Group // nil: it has none of its own
+	late    bool          // which it got only while it ran
+	gone    bool          // it has ended, and nothing is changed any more
+	init    bool          // PID 1 is cfs's own
+	outside bool          // and not in the group
 	// starting is how many inits of ours are about to execute a command in it.
 	starting int
 	paused   *runtime.Paused
@@ -92,6 +93,7 @@ func (ct *controller) started(pid int, spec *specs.Spec) {
 	ct.mu.Lock()
 	defer ct.mu.Unlock()
 	ct.pid, ct.spec = pid, spec
+	ct.releaseInit()
 	ct.settle()
 }
 

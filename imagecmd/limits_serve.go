@@ -91,14 +91,34 @@ func (ct *controller) update(l Limits) error {
 	}
 	ct.group, ct.late = g, true // also if that fails: what was moved stays there
 	ct.c.Options.Limits = l
-	return moveInto(g, placed, pid)
+	err = moveInto(g, placed, pid)
+	ct.releaseInit()
+	ct.settle()
+	return err
 }
 
 // pidsOfInit is what cfs's own init may have of threads when it begins, and executes
-// a command.
-const pidsOfInit = 32
+// a command; moreOfInit what it may come to need later, where it stays in the group.
+const (
+	pidsOfInit = 32
+	moreOfInit = 8
+)
 
-// besideInit are resources in which the threads of cfs's own init count as one process.
+// releaseInit takes cfs's own init out of the group once it has started the command: it
+// needs a thread now and then, and must not end for want of one when the container has used up
+// what it may. The lock is held.
+func (ct *controller) releaseInit() {
+	if ct.group == nil || !ct.init || ct.pid == 0 {
+		return
+	}
+	err := ct.group.Release(ct.pid)
+	ct.outside = err == nil
+	if err != nil {
+		ct.log.Debug("init stays in the control group", "error", err)
+	}
+}
+
+// besideInit are resources in which cfs's own init counts as one process.
 func (ct *controller) besideInit(r *specs.LinuxResources) *specs.LinuxResources {
 	if r == nil || r.Pids == nil || *r.Pids.Limit < 0 {
 		return r
@@ -107,8 +127,10 @@ func (ct *controller) besideInit(r *specs.LinuxResources) *specs.LinuxResources 
 	switch {
 	case ct.pid == 0:
 		limit += pidsOfInit
+	case ct.outside:
+		limit = max(limit-1, 1)
 	case ct.init:
-		limit += int64(max(runtime.Threads(ct.pid)-1, 0))
+		limit += int64(max(runtime.Threads(ct.pid)-1, 0)) + moreOfInit
 	}
 	r.Pids.Limit = &limit
 	return r

@@ -31,7 +31,7 @@ func (ct *controller) usage() (*resourceUse, error) {
 		return nil, err
 	}
 	ct.mu.Lock()
-	group, late := ct.group, ct.late
+	group, late, outside := ct.group, ct.late, ct.outside
 	ct.mu.Unlock()
 	u := &resourceUse{At: time.Now(), Limit: machineMemory()}
 	net := runtime.NetworkOf(pid)
@@ -50,7 +50,10 @@ func (ct *controller) usage() (*resourceUse, error) {
 		}
 		u.CPU, u.Memory, u.Pids, u.Read, u.Written = p.CPU, p.Memory, p.Threads, p.Read, p.Written
 	}
-	if ct.init {
+	switch { // cfs's own init counts as one
+	case ct.init && outside && !late:
+		u.Pids++
+	case ct.init:
 		u.Pids -= max(runtime.Threads(pid)-1, 0)
 	}
 	return u, nil

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/opencontainers/cgroups"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,6 +29,31 @@ func (o Options) Record(g *Group) Record {
 // Open finds the group.
 func (r Record) Open() (*Group, error) {
 	return Open(Options{ID: r.ID, Path: r.Path, Systemd: r.Systemd, Rootless: r.Rootless}, r.Paths)
+}
+
+// Release takes a process out of the group again, to where the caller is: what it starts
+// there is not in the group, what it has started stays. Who has the unified hierarchy
+// delegated mostly may not.
+func (g *Group) Release(pid int) error {
+	own, err := cgroups.ParseCgroupFile("/proc/self/cgroup")
+	if err != nil {
+		return fmt.Errorf("cgroup: %w", err)
+	}
+	for controller := range g.Paths() {
+		dir := filepath.Join(unified, own[""])
+		if !cgroups.IsCgroup2UnifiedMode() {
+			if dir, err = cgroups.GetOwnCgroupPath(controller); controller == "" {
+				continue // the second hierarchy of a hybrid limits nothing
+			}
+		}
+		if err == nil {
+			err = cgroups.WriteCgroupProc(dir, pid)
+		}
+		if err != nil {
+			return fmt.Errorf("cgroup: %w", err)
+		}
+	}
+	return nil
 }
 
 // End kills all that is left in the group and removes it, within limit. A group that is

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,20 @@ func TestDefault(t *testing.T) {
 	}
 	if s, err := again.Stats(); err != nil || s.MemoryStats.Usage.Limit != uint64(limit) {
 		t.Errorf("%+v, %v", s, err)
+	}
+	guest := start(t, "read x")
+	if err := again.Add(guest.Process.Pid); err != nil {
+		t.Error(err)
+	}
+	if err := again.Release(guest.Process.Pid); err != nil {
+		t.Error(err)
+	}
+	if pids, err := again.Pids(); err != nil || slices.Contains(pids, guest.Process.Pid) {
+		t.Errorf("%d is still in the group: %v, %v", guest.Process.Pid, pids, err)
+	}
+	guest.Stdin.(*os.File).Close()
+	if err := guest.Wait(); err != nil && guest.ProcessState.ExitCode() != 1 { // read(1) at the end of a file
+		t.Error(err)
 	}
 	_ = hungry.Wait()
 	if !again.OOMKilled() {
