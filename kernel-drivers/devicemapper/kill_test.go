@@ -130,6 +130,7 @@ func kills(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		t.Logf("killed at %s", step)
 		l := next()
 		l.At = step
 		spec, err := json.Marshal(l)
@@ -168,5 +169,4 @@ func kills(t *testing.T) {
 	if n := used(t, d); n != 0 {
 		t.Errorf("%d blocks are used when all was removed", n)
 	}
-	t.Logf("killed at %s", strings.Join(steps, ", "))
 }
