@@ -83,14 +83,14 @@ func (c Choice) metadataRows() []Row {
 	}
 	const walking, reading = "every directory is listed and lstat called on every name, as find -ls does", "every file is found and read, as tar and grep -r do"
 	for _, st := range []State{Warm, c.unwarmed()} {
-		add(st, true, FixtureTree, "walk", walking, onTree(walkTree))
+		add(st, st == Warm, FixtureTree, "walk", walking, onTree(walkTree))
 		add(st, st != Warm, FixtureTree, "read all", reading, onTree(readTree))
 	}
 	add(Warm, false, FixtureTree, "stat", "lstat is called on every path", onTree(statAll))
 	add(Warm, true, FixtureTree, "open, read, close", "every file is opened, read and closed by its path", onTree(openReadClose))
+	add(Warm, false, FixtureMany, "list a large directory", fmt.Sprintf("the names of %d files in one directory", c.Sizes.Many), listNames)
 	for _, st := range []State{Warm, c.unwarmed()} {
-		add(st, false, FixtureMany, "list a large directory", fmt.Sprintf("the names of %d files in one directory", c.Sizes.Many), listNames)
-		add(st, false, FixtureMany, "ls -l", "ls -l of the same directory", listMany)
+		add(st, false, FixtureMany, "ls -l", fmt.Sprintf("ls -l of a directory of %d files", c.Sizes.Many), listMany)
 	}
 	return all
 }

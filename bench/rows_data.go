@@ -89,13 +89,18 @@ const page = 4096
 // randomRegion is which part of a large file is read or written at random, in bytes.
 func randomRegion(s *Site) int64 { return min(s.Sizes.Big, 256<<20) }
 
-func randomRead(s *Site) (Sample, error) {
-	f, err := os.Open(filepath.Join(s.Root, bigName(0)))
-	if err != nil {
-		return Sample{}, err
+func randomRead(s *Site) (Sample, error) { return randomReadOf(0)(s) }
+
+// randomReadOf reads the i-th large file.
+func randomReadOf(i int) func(*Site) (Sample, error) {
+	return func(s *Site) (Sample, error) {
+		f, err := os.Open(filepath.Join(s.Root, bigName(i)))
+		if err != nil {
+			return Sample{}, err
+		}
+		defer f.Close()
+		return randomPages(s, func(buf []byte, off int64) error { _, err := f.ReadAt(buf, off); return err })
 	}
-	defer f.Close()
-	return randomPages(s, func(buf []byte, off int64) error { _, err := f.ReadAt(buf, off); return err })
 }
 
 // prepareRandomWrite makes the file, and lets the kernel and the server get to know it.
