@@ -61,11 +61,7 @@ func openCopySide(ctx context.Context, st *store.Store, name string) (*copySide,
 
 // hold starts who holds the container, with its root mounted, until close.
 func (s *copySide) hold(ctx context.Context, st *store.Store) error {
-	image, err := st.Resolve(ctx, s.c.ImageID.String())
-	if err != nil {
-		return err
-	}
-	chain, release, err := st.Chain(ctx, image)
+	chain, release, err := st.ChainOf(ctx, s.c.Layers)
 	if err != nil {
 		return err
 	}

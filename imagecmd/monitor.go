@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/cfs-project/cfs/cow"
@@ -26,10 +27,16 @@ type monitorRequest struct {
 	Root        string // of the store
 	ID          string // of the container
 	Chain       cow.Chain
-	Detach      bool // go on without P once the process runs
-	Attach      bool // P's files get the container's output
-	Interactive bool // P's standard input is the container's
+	Detach      bool     // go on without P once the process runs
+	Attach      bool     // P's files get the container's output
+	Interactive bool     // P's standard input is the container's
+	Only        []string // of stdout and stderr those that P gets; none: both
 	Debug       bool
+}
+
+// attaches tells whether P gets one of the container's standard files.
+func (r monitorRequest) attaches(name string) bool {
+	return len(r.Only) == 0 || slices.Contains(r.Only, name)
 }
 
 // monitorMain is the monitor of a container (S): in a mount namespace of its own,
@@ -204,7 +211,7 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 	}
 	go m.passOn(ct, files)
 	if m.req.Attach && files.streams != nil {
-		if err := files.attach(m.req.Interactive); err != nil {
+		if err := files.attach(m.req); err != nil {
 			return runtime.StatusFailed, err
 		}
 	}

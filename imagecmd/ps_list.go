@@ -133,7 +133,7 @@ func imageNames(ctx context.Context, st *store.Store, list []*Container) (map[st
 }
 
 func (c *Container) psRow(now ContainerState, s State, names map[string]string, o PsOptions) *psRow {
-	command := strings.Join(c.Command, " ")
+	command := c.commandLine()
 	r := &psRow{
 		ID: c.ID, Image: c.imageName(names, o.NoTrunc), CreatedAt: time.Unix(c.Created.Unix(), 0).String(), RunningFor: age(c.Created, o.Now),
 		Status: c.describe(s, now.Running, o.Now), State: now.Status, Names: c.Name, Labels: pairs(c.Options.Labels), labels: c.Options.Labels,
@@ -155,6 +155,17 @@ func (c *Container) psRow(now ContainerState, s State, names map[string]string, 
 	}
 	r.Command = strconv.Quote(command)
 	return r
+}
+
+// commandLine is the command as lists show it, arguments with blanks in quotes.
+func (c *Container) commandLine() string {
+	words := slices.Clone(c.Command)
+	for i, w := range words {
+		if i > 0 && strings.Contains(w, " ") {
+			words[i] = "'" + w + "'"
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // mountWidth is how much of a mount's source a table shows, in characters.

@@ -31,11 +31,13 @@ type RunOptions struct {
 	User       string // USER[:GROUP]
 	Name       string
 	Driver     string
-	MaxSize    int64  // --storage-opt size, in bytes
-	CIDFile    string // gets the container's ID; must not be there yet
-	Remove     bool   // --rm
-	Detach     bool   // -d
+	MaxSize    int64    // --storage-opt size, in bytes
+	CIDFile    string   // gets the container's ID; must not be there yet
+	Remove     bool     // --rm
+	Detach     bool     // -d
+	Attach     []string // of stdin, stdout and stderr those that the command is attached to; none: all
 	Debug      bool
+	Source     ImageSource
 	ContainerOptions
 }
 
@@ -72,6 +74,9 @@ type ShapeOptions struct {
 	Sysctls     map[string]string `json:"sysctls,omitempty"`
 	GroupAdd    []string          `json:"groupAdd,omitempty"` // names or numbers
 	OOMScoreAdj *int              `json:"oomScoreAdj,omitempty"`
+	IPC         string            `json:"ipc,omitempty"`         // private (or empty), none or host
+	UTS         string            `json:"uts,omitempty"`         // host, or empty: the container's own
+	Annotations map[string]string `json:"annotations,omitempty"` // of its OCI configuration
 	Domainname  string            `json:"domainname,omitempty"`
 	ExtraHosts  []string          `json:"extraHosts,omitempty"` // NAME:ADDRESS
 	DNS         []string          `json:"dns,omitempty"`        // addresses of name servers
@@ -112,9 +117,11 @@ func Run(ctx context.Context, st *store.Store, o RunOptions) (int, error) {
 	}
 	defer release()
 	defer c.close()
-	return c.run(monitorRequest{
-		Root: st.Root(), ID: c.ID, Chain: chain, Detach: o.Detach, Attach: !o.Detach, Interactive: o.Interactive && !o.Detach, Debug: o.Debug,
-	}, os.Stdout)
+	req := monitorRequest{
+		Root: st.Root(), ID: c.ID, Chain: chain, Detach: o.Detach, Attach: !o.Detach, Only: o.Attach, Debug: o.Debug,
+	}
+	req.Interactive = o.Interactive && !o.Detach && req.attaches("stdin")
+	return c.run(req, os.Stdout)
 }
 
 // check refuses what can't be.
@@ -122,7 +129,15 @@ func (o RunOptions) check() error {
 	if !slices.Contains([]string{"none", "host"}, o.Network) {
 		return fmt.Errorf("network %q is not supported: there are none and host", o.Network)
 	}
-	return nil
+	if len(o.Attach) > 0 && o.Detach {
+		return errors.New("conflicting options: cannot specify both --attach and --detach")
+	}
+	for _, s := range o.Attach {
+		if !slices.Contains([]string{"stdin", "stdout", "stderr"}, s) {
+			return fmt.Errorf("invalid argument %q for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR", s)
+		}
+	}
+	return o.checkSpaces(o.Hostname)
 }
 
 // newContainer makes a container that is asked for, held by this process, with the chain
@@ -131,7 +146,7 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 	if o.Driver == "" {
 		o.Driver = os.Getenv("CFS_DRIVER")
 	}
-	image, err := resolveImage(ctx, st, o.Image)
+	image, err := o.Source.image(ctx, st, o.Image)
 	if err != nil {
 		return nil, chain, nil, err
 	}
@@ -189,7 +204,7 @@ func (c *Container) run(req monitorRequest, out io.Writer) (int, error) {
 		return runtime.StatusFailed, err
 	}
 	stdio := stage.Stdio{Err: os.Stderr}
-	if req.Attach {
+	if req.Attach && req.attaches("stdout") {
 		stdio.Out = os.Stdout
 	}
 	if req.Interactive {

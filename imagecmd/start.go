@@ -61,11 +61,7 @@ func Start(ctx context.Context, st *store.Store, name string, o StartOptions, ou
 	if c.lock, err = flock(c.lock, unix.LOCK_SH|unix.LOCK_NB); err != nil {
 		return 1, fmt.Errorf("container %s: %w", c.Label(), err)
 	}
-	image, err := st.Resolve(ctx, c.ImageID.String())
-	if err != nil {
-		return 1, err
-	}
-	chain, release, err := st.Chain(ctx, image)
+	chain, release, err := st.ChainOf(ctx, c.Layers)
 	if err != nil {
 		return 1, err
 	}

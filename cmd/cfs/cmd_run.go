@@ -32,6 +32,7 @@ to make any command process 1).`,
 				return &exitError{statusUsage, err}
 			}
 			o.Debug = g.debug
+			registryDefaults(cmd, t, g, &o.Source.Registry)
 			st, err := g.open()
 			if err != nil {
 				return &exitError{statusUsage, err}
@@ -56,6 +57,7 @@ func newCreate(t *terminal, g *globals) *cobra.Command {
 			if err := more.read(cmd, args, &o); err != nil {
 				return err
 			}
+			registryDefaults(cmd, t, g, &o.Source.Registry)
 			st, err := g.open()
 			if err != nil {
 				return err
@@ -75,6 +77,8 @@ type runFlags struct {
 	volumes, mounts, tmpfs                []string
 	devices, sysctls, addHosts            []string
 	shmSize                               string
+	annotations, attach                   []string
+	image                                 imageFlags
 }
 
 func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
@@ -111,7 +115,14 @@ func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
 	f.StringArrayVar(&o.DNS, "dns", nil, "`ADDRESS` of a name server")
 	f.StringArrayVar(&o.DNSSearch, "dns-search", nil, "`DOMAIN` to search names in; . for none")
 	f.StringArrayVar(&o.DNSOptions, "dns-option", nil, "an `OPTION` of resolv.conf")
-	f.StringVar(&o.Hostname, "hostname", "", "the container's host `NAME`")
+	f.StringArrayVar(&o.DNSOptions, "dns-opt", nil, "the same as --dns-option")
+	_ = f.MarkHidden("dns-opt")                   // it exists
+	f.Bool("help", false, "help for "+cmd.Name()) // -h is Docker's for the host name
+	f.StringVarP(&o.Hostname, "hostname", "h", "", "the container's host `NAME`")
+	f.StringVar(&o.IPC, "ipc", "", "its IPC namespace: `private|none|host`")
+	f.StringVar(&o.UTS, "uts", "", "host: share the `host`'s name")
+	f.StringArrayVar(&r.annotations, "annotation", nil, "an annotation `KEY=VALUE` of its OCI configuration")
+	f.StringArrayVarP(&r.attach, "attach", "a", nil, "attach only to `stdin|stdout|stderr`")
 	f.StringVar(&o.Network, "network", "host", "network of the container: `none|host`")
 	f.BoolVar(&o.Init, "init", true, "run a small init as process 1")
 	f.StringVar(&o.StopSignal, "stop-signal", "", "the `SIGNAL` that cfs stop sends first")
@@ -119,8 +130,10 @@ func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
 	f.StringVar(&r.logDriver, "log-driver", "json-file", "how output is kept: `json-file|none`")
 	f.StringArrayVar(&r.logOpts, "log-opt", nil, "`max-size=SIZE` of a log file and max-file=NUMBER of them")
 	f.StringArrayVar(&r.security, "security-opt", nil, "`no-new-privileges[=true|false]`: on by default, so that setuid programs give nothing; seccomp=unconfined|default|FILE: the system calls let through, by default those of Docker's profile")
+	r.image.register(cmd, &o.Source)
 	f.StringVar(&o.Driver, "driver", "", "storage driver `NAME` or auto (CFS_DRIVER); default: the first that works here (cfs driver ls)")
 	f.Var(storageOptions{&o.MaxSize}, "storage-opt", "bound what the container may change, where the driver can")
+	refuse(f)
 }
 
 // read takes in what the flags and arguments say.
@@ -129,6 +142,15 @@ func (r *runFlags) read(cmd *cobra.Command, args []string, o *imagecmd.RunOption
 	o.Image, o.Command = args[0], args[1:]
 	o.InitSet = f.Changed("init")
 	o.CIDFile = r.cidFile
+	if err := r.image.read(cmd, &o.Source); err != nil {
+		return err
+	}
+	if o.Annotations, err = imagecmd.ParseLabels(nil, r.annotations); err != nil {
+		return err
+	}
+	for _, a := range r.attach {
+		o.Attach = append(o.Attach, strings.ToLower(a))
+	}
 	if f.Changed("entrypoint") {
 		o.Entrypoint = &r.entrypoint
 	}
