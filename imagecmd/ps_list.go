@@ -39,7 +39,7 @@ type psRow struct {
 	Networks     string
 	Ports        string
 	RunningFor   string // its age
-	Size         string // of what it has changed, and with the image; only if it is asked for
+	Size         string // of what it has changed, and with the image; 0B unless it is asked for
 	State        string // created, running, paused, exited
 	Status       string // the same in words
 
@@ -137,7 +137,7 @@ func (c *Container) psRow(now ContainerState, s State, names map[string]string, 
 	r := &psRow{
 		ID: c.ID, Image: c.imageName(names, o.NoTrunc), CreatedAt: time.Unix(c.Created.Unix(), 0).String(), RunningFor: age(c.Created, o.Now),
 		Status: c.describe(s, now.Running, o.Now), State: now.Status, Names: c.Name, Labels: pairs(c.Options.Labels), labels: c.Options.Labels,
-		LocalVolumes: strconv.Itoa(c.volumes()), Networks: c.Options.Network,
+		LocalVolumes: strconv.Itoa(c.volumes()), Networks: c.Options.Network, Size: "0B",
 	}
 	var mounts []string
 	for _, m := range c.Options.Mounts {
