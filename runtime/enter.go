@@ -18,7 +18,8 @@ var ErrNotRunning = errors.New("container is not running")
 // [Run] does. pid is the container's first process as the caller sees it; spec the container's configuration, but for Process, which is what is to
 // run: of the rest only the seccomp profile and the kinds of namespaces matter. Of the
 // options Init, MakeCwd and Prestarted are not used. With Detach it returns once the process
-// runs, which then goes on without the caller.
+// runs, which then goes on without the caller. How it ended is for the caller to collect
+// by wait4(2), or, once the caller has ended, for who gets its children.
 //
 // When ctx is done the process is killed, but what it has started may live on, until
 // the container ends.

@@ -26,7 +26,8 @@ type Init struct {
 	join       *joinProcess // a container that is entered; nil for one that is made
 	sock       socket       // our end
 	process    *os.Process
-	done       chan struct{} // closed once the process is reaped
+	done       chan struct{} // closed once the process has ended, and is reaped unless it outlives
+	reaped     sync.Once
 	state      syscall.WaitStatus
 	closed     sync.Once
 	outlives   bool // nobody's death is its end: it waits to be started
@@ -136,12 +137,30 @@ func (i *Init) start(files []*os.File) error {
 		if err != nil {
 			return
 		}
-		if st, err := i.process.Wait(); err == nil {
-			i.state, _ = st.Sys().(syscall.WaitStatus)
+		if i.outlives {
+			i.awaitEnd()
+		} else {
+			i.reap()
 		}
 		close(i.done)
 	}()
 	return <-started
+}
+
+// reap collects how the process ended, once it has.
+func (i *Init) reap() {
+	i.reaped.Do(func() {
+		if st, err := i.process.Wait(); err == nil {
+			i.state, _ = st.Sys().(syscall.WaitStatus)
+		}
+	})
+}
+
+// awaitEnd waits until the process has ended, and leaves its status to whoever is its
+// parent when we have gone: a shim that never got it would wait for ever.
+func (i *Init) awaitEnd() {
+	for unix.Waitid(unix.P_PID, i.process.Pid, new(unix.Siginfo), unix.WEXITED|unix.WNOWAIT|unix.WALL, nil) == unix.EINTR {
+	}
 }
 
 // needsLaunch tells whether a process of one thread has to enter the namespaces.
@@ -237,7 +256,7 @@ func (i *Init) Pid() int { return i.process.Pid }
 // called again, but not while Run is running.
 func (i *Init) Kill() {
 	i.signalKill()
-	<-i.done
+	i.wait()
 	i.closed.Do(func() { unix.Close(i.sock.fd) })
 }
 
@@ -248,6 +267,7 @@ func (i *Init) signalKill() { i.process.Signal(unix.SIGKILL) }
 // its exit status.
 func (i *Init) wait() int {
 	<-i.done
+	i.reap()
 	return waitStatus(i.state)
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -192,6 +193,44 @@ func TestHooks(t *testing.T) {
 	}
 }
 
+// How a process ended that was left to itself is its next parent's to learn: containerd's
+// shim waits for ever for one that was reaped before.
+func TestDetachedExecIsNotReaped(t *testing.T) {
+	asRoot(t)
+	b := newBox(t, "exec sleep 1000")
+	c := b.start("box")
+	p, err := c.ProcessConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Args = []string{"sh", "-c", "exit 7"}
+	pidFile := filepath.Join(b.bundle, "pid")
+	if s, err := c.Exec(t.Context(), oci.ExecOptions{Process: p, Detach: true, PIDFile: pidFile}); s != 0 || err != nil {
+		t.Fatal(s, err)
+	}
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Who would reap it has seen its end by now.
+	if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond)
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(pid, &status, 0, nil); err != nil || status.ExitStatus() != 7 {
+		t.Errorf("status %d, %v", status.ExitStatus(), err)
+	}
+	if err := c.Kill(unix.SIGKILL, false); err != nil {
+		t.Fatal(err)
+	}
+	await(t, c, specs.StateStopped)
+}
+
 func TestExec(t *testing.T) {
 	asRoot(t)
 	b := newBox(t, "echo up; exec sleep 1000")
@@ -226,6 +265,12 @@ func TestExec(t *testing.T) {
 	}
 	if err := c.Kill(unix.SIGKILL, false); err != nil {
 		t.Fatal(err)
+	}
+	// The container's end waits for that of all in it, and the detached one is our child.
+	if pid, err := strconv.Atoi(string(text)); err != nil {
+		t.Error(err)
+	} else if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
+		t.Error(err)
 	}
 	await(t, c, specs.StateStopped)
 	if _, err := c.Exec(t.Context(), oci.ExecOptions{Process: p}); !errors.Is(err, runtime.ErrNotRunning) {
