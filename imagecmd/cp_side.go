@@ -42,7 +42,7 @@ func openCopySide(ctx context.Context, st *store.Store, name string) (*copySide,
 	}
 	s := &copySide{c: c, name: name, end: func() error { return nil }}
 	// Whoever else copies holds it for a while, and so does one that is about to run.
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(holdPatience); ; time.Sleep(20 * time.Millisecond) {
 		if conn, err := c.dial(); err == nil {
 			conn.Close()
 			return s, nil
