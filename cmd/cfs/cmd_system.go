@@ -66,8 +66,7 @@ label, label!=KEY[=VALUE] what has it. TIME is a date, or an age such as 24h.`,
 			if err := o.Check(); err != nil {
 				return err
 			}
-			if !force && !confirmed(t, o.Warning()) {
-				t.print("Total reclaimed space: 0B\n")
+			if !agreed(t, force, o.Warning()) {
 				return nil
 			}
 			o.Log = g.log(t)
@@ -87,6 +86,16 @@ label, label!=KEY[=VALUE] what has it. TIME is a date, or an age such as 24h.`,
 	}
 	f.Var(&o.Filters, "filter", "remove only what a `KEY=VALUE` matches")
 	return cmd
+}
+
+// agreed tells whether something is to be removed: by force, or as the answer to a
+// question is.
+func agreed(t *terminal, force bool, question string) bool {
+	if force || confirmed(t, question) {
+		return true
+	}
+	t.print("Total reclaimed space: 0B\n")
+	return false
 }
 
 // confirmed asks a question; only y is yes.
@@ -117,8 +126,7 @@ lacks the label, label!=KEY[=VALUE] what has it. TIME is a date, or an age such 
 			if err := o.Check(); err != nil {
 				return err
 			}
-			if !force && !confirmed(t, imagecmd.PruneContainersWarning) {
-				t.print("Total reclaimed space: 0B\n")
+			if !agreed(t, force, imagecmd.PruneContainersWarning) {
 				return nil
 			}
 			o.Log = g.log(t)
