@@ -42,6 +42,11 @@ func TestDockerRun(t *testing.T) {
 		t.Fatal("false is true")
 	}
 	d := &dockerRun{p: p, names: map[string]string{}}
+	defer func() { // what the transcript leaves running
+		for _, id := range strings.Fields(p.must("ps", "-aq")) {
+			p.must("rm", "-f", id)
+		}
+	}()
 	d.words = append(d.words, image, "%@image", strings.TrimPrefix(image, "sha256:")[:12], "%image")
 	differs := map[string]string{}
 	for head, text := range readTranscript(t, "testdata/docker_run/differs.txt") {
