@@ -65,6 +65,8 @@ type Container struct {
 	ReadOnly   bool             `json:"readOnly,omitempty"`   // mounted without an upper
 	Process    process          `json:"process,omitzero"`     // what it runs; the command is its argv
 	Options    ContainerOptions `json:"options,omitzero"`     // how it runs
+	Places     mountPlaces      `json:"places,omitzero"`      // of a step of a build: what of its change is no part of it
+	Views      []view           `json:"views,omitempty"`      // of a step of a build: trees that it sees
 
 	dir  string
 	lock *os.File // held by this process, or nil
@@ -80,6 +82,10 @@ type State struct {
 	Finished time.Time `json:"finished,omitzero"`
 	Status   int       `json:"status"`          // exit status of its process once Finished
 	Error    string    `json:"error,omitempty"` // why cfs could not run it
+
+	OOMKilled  bool `json:"oomKilled,omitempty"`  // the kernel killed something of it for want of memory
+	Restarting bool `json:"restarting,omitempty"` // it has ended, and its monitor is about to start it again
+	Restarts   int  `json:"restarts,omitempty"`   // how often that was, since it was started
 }
 
 // root is that of the store.
@@ -155,6 +161,9 @@ func (c *Container) take(how int) error {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+	if errors.Is(err, fs.ErrNotExist) { // it has just gone
+		return &noContainer{c.Label()}
+	}
 	if err != nil {
 		return fmt.Errorf("container %s: %w", c.ShortID(), err)
 	}
@@ -175,6 +184,9 @@ func (c *Container) remove(ctx context.Context, drivers []cow.Driver) error {
 		if err := d.Remove(ctx, cow.Snapshot{Dir: c.dir}); err != nil {
 			return fmt.Errorf("removing container %s: %w", c.ShortID(), err)
 		}
+	}
+	if err := c.removeGroup(); err != nil {
+		return err
 	}
 	gone := filepath.Join(filepath.Dir(c.dir), ".gone-"+c.ID)
 	if err := os.Rename(c.dir, gone); err != nil {

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +27,7 @@ func OpenContainers(root string) Containers { return Containers{root: root} }
 
 func (cs Containers) dir() string { return filepath.Join(cs.root, "containers") }
 
-var nameRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
+var nameRule = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`) })
 
 // Create makes the directory of a new container, held by this process. It
 // appears whole or not at all: it is made under a name that no reader looks at.
@@ -79,7 +80,7 @@ func (cs Containers) newName() (string, error) {
 
 // freeName refuses a name that is none, or that a container has. The names are locked.
 func (cs Containers) freeName(name string) error {
-	if !nameRule.MatchString(name) {
+	if !nameRule().MatchString(name) {
 		return sentencef(nil, "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name)
 	}
 	all, err := cs.List()
@@ -200,6 +201,7 @@ func (cs Containers) sweep(ctx context.Context, drivers []cow.Driver) error {
 	names.Close() // who removes a volume takes it
 	for _, c := range all {
 		if !c.AutoRemove {
+			errs = append(errs, c.sweepGroup())
 			continue
 		}
 		// Not hold, which waits a little: nearly all of these live.

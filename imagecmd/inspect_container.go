@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/docker/go-connections/nat"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/cfs-project/cfs/imagecmd/store"
@@ -59,6 +60,7 @@ type ContainerState struct {
 	Error      string
 	StartedAt  time.Time
 	FinishedAt time.Time
+	Health     *Health `json:",omitempty"`
 }
 
 // ContainerConfig is what a container runs.
@@ -69,11 +71,13 @@ type ContainerConfig struct {
 	AttachStdin  bool // to the command that made it, as the next
 	AttachStdout bool
 	AttachStderr bool
+	ExposedPorts nat.PortSet `json:",omitempty"` // those that the image or a person says there are
 	Tty          bool
 	OpenStdin    bool
 	StdinOnce    bool
 	Env          []string
 	Cmd          []string
+	Healthcheck  *Healthcheck        `json:",omitempty"`
 	Image        string              // as it was asked for
 	Volumes      map[string]struct{} // places of anonymous volumes
 	WorkingDir   string
@@ -96,8 +100,8 @@ func inspectContainer(st *store.Store, name string, size bool) (*ContainerObject
 	}
 	o := &ContainerObject{
 		ID: c.ID, Created: c.Created, Args: []string{}, State: c.objectState(state), Image: c.ImageID,
-		Name: "/" + c.Label(), Driver: state.Driver, Platform: "linux",
-		HostConfig: c.hostConfig(), Config: c.objectConfig(), Mounts: c.mountPoints(), NetworkSettings: c.networkSettings(),
+		Name: "/" + c.Label(), RestartCount: state.Restarts, Driver: state.Driver, Platform: "linux",
+		HostConfig: c.hostConfig(), Config: c.objectConfig(), Mounts: c.mountPoints(), NetworkSettings: c.networkSettings(false),
 	}
 	if c.MountedAt == "" {
 		o.ContainerPaths = c.paths()
@@ -107,6 +111,12 @@ func inspectContainer(st *store.Store, name string, size bool) (*ContainerObject
 	}
 	if c.MountedAt != "" && o.State.Running {
 		o.MountedAt = c.MountedAt
+	}
+	if o.State.Health, err = c.health(o.State.Running); err != nil {
+		return nil, err
+	}
+	if c.MountedAt == "" {
+		o.NetworkSettings = c.networkSettings(o.State.Running)
 	}
 	o.GraphDriver = packed(st.ChainPaths(c.Layers))
 	if state.Driver != "" {
@@ -122,8 +132,10 @@ func inspectContainer(st *store.Store, name string, size bool) (*ContainerObject
 }
 
 func (c *Container) objectState(s State) ContainerState {
-	o := ContainerState{Running: c.Running(), ExitCode: s.Status, Error: s.Error, StartedAt: s.Started, FinishedAt: s.Finished}
+	o := ContainerState{Running: c.Running(), ExitCode: s.Status, Error: s.Error, StartedAt: s.Started, FinishedAt: s.Finished, OOMKilled: s.OOMKilled}
 	switch {
+	case o.Running && s.Restarting:
+		o.Status, o.Restarting = "restarting", true
 	case o.Running && s.Paused:
 		o.Status, o.Paused, o.Pid = "paused", true, s.Pid
 	case o.Running:
@@ -142,10 +154,10 @@ func (c *Container) objectState(s State) ContainerState {
 func (c *Container) objectConfig() ContainerConfig {
 	o := c.Options
 	x := ContainerConfig{
-		Hostname: c.hostname(o), Domainname: o.Domainname, User: c.Process.User, Tty: o.TTY, OpenStdin: o.Interactive,
+		Hostname: c.hostname(nil), Domainname: o.Domainname, User: c.Process.User, Tty: o.TTY, OpenStdin: o.Interactive, ExposedPorts: o.exposedPorts(),
 		AttachStdin: o.Attached && o.Interactive, AttachStdout: o.Attached, AttachStderr: o.Attached, StdinOnce: o.Attached && o.Interactive,
 		Env: c.Process.Env, Image: c.Image, WorkingDir: c.Process.Cwd, Entrypoint: c.Process.Entrypoint,
-		Labels: o.Labels, StopSignal: o.StopSignal, StopTimeout: o.StopTimeout,
+		Healthcheck: o.Health, Labels: o.Labels, StopSignal: o.StopSignal, StopTimeout: o.StopTimeout,
 	}
 	if rest := c.Command[min(len(c.Process.Entrypoint), len(c.Command)):]; len(rest) > 0 {
 		x.Cmd = rest

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/docker/go-connections/nat"
+
 	"github.com/cfs-project/cfs/runtime"
 )
 
@@ -13,7 +15,7 @@ type HostConfig struct {
 	ContainerIDFile string
 	LogConfig       LogConfig
 	NetworkMode     string
-	PortBindings    map[string][]PortBinding
+	PortBindings    nat.PortMap
 	AutoRemove      bool
 	VolumeDriver    string
 	VolumesFrom     []string
@@ -43,6 +45,7 @@ type HostConfig struct {
 	ConsoleSize     [2]uint
 	Annotations     map[string]string `json:",omitempty"`
 	Isolation       string
+	HostLimits
 	HostUnused
 	Ulimits       []Ulimit
 	Mounts        []MountSpec `json:",omitempty"` // as --mount says it
@@ -71,9 +74,6 @@ type LogConfig struct {
 	Config map[string]string
 }
 
-// PortBinding is a port of the host that leads to one of a container.
-type PortBinding struct{ HostIP, HostPort string }
-
 // Ulimit is a limit of a container's processes.
 type Ulimit struct {
 	Name       string
@@ -87,7 +87,7 @@ const defaultShmSize = 64 << 20
 func (c *Container) hostConfig() HostConfig {
 	o := c.Options
 	h := HostConfig{
-		LogConfig: LogConfig{Type: "json-file", Config: map[string]string{}}, NetworkMode: o.Network, PortBindings: map[string][]PortBinding{},
+		LogConfig: LogConfig{Type: "json-file", Config: map[string]string{}}, NetworkMode: o.Network, PortBindings: o.portBindings(), PublishAllPorts: o.PublishAll,
 		AutoRemove: c.AutoRemove, VolumesFrom: o.VolumesFrom, CapAdd: o.CapAdd, CapDrop: o.CapDrop,
 		DNS: filled(o.DNS), DNSOptions: filled(o.DNSOptions), DNSSearch: filled(o.DNSSearch), ExtraHosts: o.ExtraHosts,
 		GroupAdd: o.GroupAdd, IpcMode: o.IPC, UTSMode: o.UTS, Annotations: o.Annotations, Privileged: o.Privileged, ReadonlyRootfs: c.ReadOnly || o.ReadOnly, SecurityOpt: o.securityOpt(),
@@ -125,6 +125,9 @@ func (c *Container) hostConfig() HostConfig {
 		if l, err := parseUlimit(u); err == nil {
 			h.Ulimits = append(h.Ulimits, Ulimit{strings.ToLower(strings.TrimPrefix(l.Type, "RLIMIT_")), int64(l.Hard), int64(l.Soft)})
 		}
+	}
+	if c.MountedAt == "" {
+		h.HostLimits = o.hostLimits()
 	}
 	h.Binds, h.Tmpfs, h.Mounts = o.asked()
 	return h

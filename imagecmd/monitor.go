@@ -9,7 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/internal/background"
@@ -27,10 +30,12 @@ type monitorRequest struct {
 	Root        string // of the store
 	ID          string // of the container
 	Chain       cow.Chain
-	Detach      bool     // go on without P once the process runs
-	Attach      bool     // P's files get the container's output
-	Interactive bool     // P's standard input is the container's
-	Only        []string // of stdout and stderr those that P gets; none: both
+	Detach      bool        // go on without P once the process runs
+	Attach      bool        // P's files get the container's output
+	Interactive bool        // P's standard input is the container's
+	Only        []string    // of stdout and stderr those that P gets; none: both
+	Keep        bool        // P removes the container, which would go with its process
+	Files       []shownFile // that the container sees, from memory
 	Debug       bool
 }
 
@@ -84,8 +89,11 @@ type monitor struct {
 	req monitorRequest
 	log *slog.Logger
 	all []cow.Driver
+	net *connection
 
-	state State // written by this process alone
+	state   State         // written by this process alone
+	stopped atomic.Bool   // by somebody, so that it isn't started again
+	views   []specs.Mount // of the container's views
 }
 
 // saveState tells others how it is. That a disk is full must not end the container.
@@ -109,10 +117,11 @@ func (m *monitor) run() (status int, err error) {
 	// What is done below must be done although P is gone, so not under its context.
 	defer func() {
 		m.state.Finished, m.state.Status, m.state.Pid, m.state.Paused = time.Now().UTC(), status, 0, false
+		m.state.Restarting = false
 		if err != nil {
 			m.state.Error = err.Error()
 		}
-		if c.AutoRemove {
+		if c.AutoRemove && !m.req.Keep {
 			err = errors.Join(err, c.remove(context.Background(), m.all))
 		} else {
 			err = errors.Join(err, c.setState(m.state))
@@ -123,14 +132,17 @@ func (m *monitor) run() (status int, err error) {
 		return runtime.StatusFailed, err
 	}
 	m.log.Debug("driver", "name", d.Name())
-	return m.inRoot(d, before)
+	return m.lives(d, before)
 }
 
 // inRoot mounts the container's root, runs its process and unmounts again. The
 // container's first process comes up while the root is being mounted.
 func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 	c, ctx := m.c, m.l.Context()
-	spec, err := c.spec(runtime.User{})
+	if m.net, err = m.openNetwork(); err != nil {
+		return runtime.StatusFailed, err
+	}
+	spec, err := m.spec(runtime.User{})
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
@@ -144,6 +156,10 @@ func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 		return runtime.StatusFailed, err
 	}
 	defer first.Kill()
+	if err := m.connect(first.Pid()); err != nil {
+		return runtime.StatusFailed, errors.Join(err, m.net.close())
+	}
+	defer func() { err = errors.Join(err, m.net.close()) }()
 	snap := c.snapshot(m.req.Chain)
 	if err := c.prepareRoot(ctx, m.all, d, before, snap); err != nil {
 		return runtime.StatusFailed, err
@@ -154,11 +170,17 @@ func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 		return runtime.StatusFailed, err
 	}
 	defer func() { err = errors.Join(err, unmount()) }()
-	if !c.AutoRemove {
+	if !c.AutoRemove || m.req.Keep {
 		if err := c.setState(m.state); err != nil {
 			return runtime.StatusFailed, err
 		}
 	}
+	views, err := c.mountViews(ctx, m.all, m.req.Files)
+	if err != nil {
+		return runtime.StatusFailed, err
+	}
+	defer func() { err = errors.Join(err, views.unmount()) }()
+	m.views = views.mounts
 	return m.process(files, rootfs, runtime.Options{Stdio: files.stdio, Prestarted: first})
 }
 
@@ -178,7 +200,7 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 	} else {
 		user.Groups = append(user.Groups, more...)
 	}
-	spec, err := c.spec(user)
+	spec, err := m.spec(user)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
@@ -187,12 +209,16 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		return runtime.StatusFailed, err
 	}
 	defer release()
+	if err := m.net.ready(); err != nil {
+		return runtime.StatusFailed, err
+	}
+	spec.Mounts = append(spec.Mounts, m.views...)
 	root, err := os.OpenRoot(rootfs)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
 	defer root.Close()
-	hosts, err := writeHostFiles(c.dir, root, spec.Hostname, c.Options)
+	hosts, err := writeHostFiles(c.dir, root, m.net, spec.Hostname)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
@@ -203,12 +229,26 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		}
 	}
 
-	ct := c.listen(m.log, files.streams, rootfs)
-	defer func() { ct.close(status) }()
+	o.Init = c.Options.Init
+	if !c.Options.InitSet {
+		o.Init = wantsInit(spec.Process.Args)
+	}
+	ct := c.newController(m.log, files.streams, rootfs)
+	ct.init = o.Init
+	ct.onEnd = func() { m.stopped.Store(true) }
 	ct.onState = func(paused bool) {
 		m.state.Paused = paused
 		m.saveState()
 	}
+	ct.serveControl()
+	defer func() { ct.close(status, err == nil && m.again(status)) }()
+	if o.Placed, err = ct.makeGroup(); err != nil {
+		return runtime.StatusFailed, err
+	}
+	defer func() {
+		oom, e := ct.endGroup()
+		m.state.OOMKilled, err = oom, errors.Join(err, e)
+	}()
 	go m.passOn(ct, files)
 	if m.req.Attach && files.streams != nil {
 		if err := files.attach(m.req); err != nil {
@@ -216,10 +256,6 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		}
 	}
 
-	o.Init = c.Options.Init
-	if !c.Options.InitSet {
-		o.Init = wantsInit(spec.Process.Args)
-	}
 	o.MakeCwd = true
 	o.ID = c.ID
 	o.Signals = ct.signals
@@ -229,14 +265,17 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 	o.Started = func(pid int) {
 		m.state.Pid = pid
 		m.saveState()
-		c.writeLive(live{Driver: m.state.Driver, Init: pid})
+		c.writeLive(live{Driver: m.state.Driver, Init: pid, Network: m.net.live()})
 		files.begin()
 		ct.started(pid, spec)
+		ct.watchHealth()
+		ct.settling.Store(background.Settle())
 		if m.req.Detach {
 			m.detach()
 		}
 	}
 	status, err = runtime.Run(m.l.Context(), runtime.Bundle{Dir: c.dir, Root: rootfs, Spec: spec}, o)
+	go m.net.close()
 	if files.streams != nil && err == nil {
 		files.streams.finish()
 	}

@@ -30,7 +30,7 @@ func TestContainerName(t *testing.T) {
 	}
 	for range 1000 { // all are taken: one gets a number, and never the same
 		name := containerName(taken)
-		if taken[name] || !nameRule.MatchString(name) {
+		if taken[name] || !nameRule().MatchString(name) {
 			t.Fatalf("%q", name)
 		}
 		taken[name] = true

@@ -14,10 +14,12 @@ func (c *Container) describe(s State, running bool, now time.Time) string {
 		return "Mounted on " + c.MountedAt
 	case c.MountedAt != "":
 		return "Unmounted"
+	case running && s.Restarting:
+		return fmt.Sprintf("Restarting (%d) %s ago", s.Status, units.HumanDuration(now.Sub(s.Finished)))
 	case running && s.Paused:
 		return "Up " + units.HumanDuration(now.Sub(s.Started)) + " (Paused)"
 	case running:
-		return "Up " + units.HumanDuration(now.Sub(s.Started))
+		return "Up " + units.HumanDuration(now.Sub(s.Started)) + c.describeHealth()
 	case s.Started.IsZero():
 		return "Created"
 	case s.Finished.IsZero(): // its monitor was killed before it could say how it ended

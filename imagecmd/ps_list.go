@@ -137,7 +137,10 @@ func (c *Container) psRow(now ContainerState, s State, names map[string]string, 
 	r := &psRow{
 		ID: c.ID, Image: c.imageName(names, o.NoTrunc), CreatedAt: time.Unix(c.Created.Unix(), 0).String(), RunningFor: age(c.Created, o.Now),
 		Status: c.describe(s, now.Running, o.Now), State: now.Status, Names: c.Name, Labels: pairs(c.Options.Labels), labels: c.Options.Labels,
-		LocalVolumes: strconv.Itoa(c.volumes()), Networks: c.Options.Network, Size: "0B",
+		LocalVolumes: strconv.Itoa(c.volumes()), Networks: c.networkName(), Size: "0B",
+	}
+	if now.Running && c.MountedAt == "" {
+		r.Ports = describePorts(c.bound(), c.Options.Expose)
 	}
 	var mounts []string
 	for _, m := range c.Options.Mounts {
@@ -166,6 +169,14 @@ func (c *Container) commandLine() string {
 		}
 	}
 	return strings.Join(words, " ")
+}
+
+// networkName is the container's network as lists and filters have it.
+func (c *Container) networkName() string {
+	if connected(c.Options.Network) {
+		return NetworkBridge
+	}
+	return c.Options.Network
 }
 
 // mountWidth is how much of a mount's source a table shows, in characters.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -18,11 +20,35 @@ import (
 // with those uids may delete.
 const removeStage = "cfs-remove"
 
+// removeRequest names a container, or what else is to be removed in its place.
 type removeRequest struct {
-	Root    string // of the store
-	Name    string // of a container
-	Volumes bool   // and its anonymous volumes
-	Volume  string // in the place of a container
+	Root    string   // of the store
+	Name    string   // of a container
+	Volumes bool     // and its anonymous volumes
+	Volume  string   // one by its name
+	Trees   []string `json:",omitempty"`
+}
+
+// removeTrees removes trees below the store's root, whose files may belong to sub-uids.
+func removeTrees(root string, trees []string) error {
+	mapping, problems := userns.Detect()
+	if len(trees) == 0 || mapping.Privileged() || slices.ContainsFunc(problems, func(p userns.Problem) bool { return p.Fatal }) {
+		return removeAll(trees)
+	}
+	payload, err := json.Marshal(removeRequest{Root: root, Trees: trees})
+	if err != nil {
+		return err
+	}
+	_, err = runStage(mapping, removeStage, payload)
+	return err
+}
+
+func removeAll(trees []string) error {
+	var errs []error
+	for _, t := range trees {
+		errs = append(errs, os.RemoveAll(t))
+	}
+	return errors.Join(errs...)
 }
 
 // RmOptions says how a container is removed.
@@ -78,8 +104,11 @@ func (r removeRequest) send(ctx context.Context, c *Container, log *slog.Logger)
 }
 
 func (r removeRequest) do(ctx context.Context, log *slog.Logger) error {
-	if r.Volume != "" {
+	switch {
+	case r.Volume != "":
 		return OpenVolumes(r.Root).remove(r.Volume)
+	case len(r.Trees) > 0:
+		return removeAll(r.Trees)
 	}
 	c, err := OpenContainers(r.Root).Find(r.Name)
 	if err != nil {

@@ -39,6 +39,9 @@ type RunOptions struct {
 	Debug      bool
 	Source     ImageSource
 	ContainerOptions
+
+	places mountPlaces // of a step of a build
+	views  []view
 }
 
 // ContainerOptions are kept with a container, for every time that it starts.
@@ -47,7 +50,10 @@ type ContainerOptions struct {
 	Attached    bool              `json:"attached,omitempty"`    // made by a command that stays with it, or without -d
 	TTY         bool              `json:"tty,omitempty"`         // -t
 	Hostname    string            `json:"hostname,omitempty"`
-	Network     string            `json:"network,omitempty"`    // none or host
+	Network     string            `json:"network,omitempty"` // as ParseNetwork has it
+	Publish     []PublishedPort   `json:"publish,omitempty"`
+	PublishAll  bool              `json:"publishAll,omitempty"` // every port of Expose
+	Expose      []string          `json:"expose,omitempty"`     // PORT/PROTOCOL
 	Init        bool              `json:"init,omitempty"`       // run cfs's init as process 1
 	InitSet     bool              `json:"initSet,omitempty"`    // Init was said by the person, not by default
 	Privileges  bool              `json:"privileges,omitempty"` // let setuid programs and file capabilities give privileges
@@ -57,6 +63,8 @@ type ContainerOptions struct {
 	StopTimeout *int              `json:"stopTimeout,omitempty"` // seconds; nil: DefaultStopTimeout
 	Log         LogOptions        `json:"log,omitzero"`
 	ShapeOptions
+	GroupOptions
+	LifeOptions
 }
 
 // ShapeOptions are what a person changes of the configuration that Docker would give a
@@ -126,9 +134,6 @@ func Run(ctx context.Context, st *store.Store, o RunOptions) (int, error) {
 
 // check refuses what can't be.
 func (o RunOptions) check() error {
-	if !slices.Contains([]string{"none", "host"}, o.Network) {
-		return fmt.Errorf("network %q is not supported: there are none and host", o.Network)
-	}
 	if len(o.Attach) > 0 && o.Detach {
 		return errors.New("conflicting options: cannot specify both --attach and --detach")
 	}
@@ -137,7 +142,7 @@ func (o RunOptions) check() error {
 			return fmt.Errorf("invalid argument %q for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR", s)
 		}
 	}
-	return o.checkSpaces(o.Hostname)
+	return errors.Join(o.checkSpaces(o.Hostname), o.checkNetwork())
 }
 
 // newContainer makes a container that is asked for, held by this process, with the chain
@@ -169,6 +174,10 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 	if opts.Mounts, err = OpenContainers(st.Root()).assemble(opts.Mounts, opts.VolumesFrom, image.Config.Config.Volumes); err != nil {
 		return nil, chain, nil, err
 	}
+	opts.Expose = exposedPorts(image.Config.Config.ExposedPorts, o.Expose)
+	if opts.Network, err = OpenContainers(st.Root()).networkOf(o.Network); err != nil {
+		return nil, chain, nil, err
+	}
 	if opts.StopSignal == "" {
 		opts.StopSignal = image.Config.Config.StopSignal
 	}
@@ -177,11 +186,22 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 			return nil, chain, nil, err
 		}
 	}
-	c, err = OpenContainers(st.Root()).Create(Container{
+	if opts.Network == string(runtime.NetworkHost) && len(opts.Publish) > 0 {
+		fmt.Fprintln(os.Stderr, "cfs: WARNING: Published ports are discarded when using host network mode") // Docker's words
+	}
+	opts.Limits = opts.Limits.filled()
+	if err := opts.fromImage(ctx, st, image); err != nil {
+		return nil, chain, nil, err
+	}
+	plan := Container{
 		Name: o.Name, Image: o.Image, ImageID: image.ID, Layers: image.Config.RootFS.DiffIDs,
 		Driver: o.Driver, MaxSize: o.MaxSize, Command: proc.Args, Cmd: o.Command, Entrypoint: o.Entrypoint, AutoRemove: o.Remove, CIDFile: o.CIDFile,
-		Process: proc, Options: opts,
-	})
+		Process: proc, Options: opts, Places: o.places, Views: o.views,
+	}
+	if err := plan.checkGroup(); err != nil {
+		return nil, chain, nil, err
+	}
+	c, err = OpenContainers(st.Root()).Create(plan)
 	if err == nil && o.CIDFile != "" {
 		if err = writeCIDFile(o.CIDFile, c.ID); err != nil {
 			err = errors.Join(err, c.discard())
@@ -210,7 +230,7 @@ func (c *Container) run(req monitorRequest, out io.Writer) (int, error) {
 	if req.Interactive {
 		stdio.In = os.Stdin
 	}
-	p, err := stage.Start(mapping, monitorStage, payload, stdio)
+	p, err := c.startMonitor(mapping, req.Root, payload, stdio)
 	if err != nil {
 		return runtime.StatusFailed, errors.Join(err, c.discard())
 	}

@@ -64,10 +64,7 @@ func (o ImageSource) image(ctx context.Context, st *store.Store, name string) (s
 	case PullAlways:
 		return img, err
 	}
-	if ref, err := reference.ParseNormalizedNamed(name); err == nil {
-		name = reference.FamiliarString(reference.TagNameOnly(ref))
-	}
-	o.Registry.say("Unable to find image '%s' locally", name)
+	o.Registry.say("Unable to find image '%s' locally", taggedName(name))
 	if err := o.pull(ctx, st, name); err != nil {
 		return img, err
 	}
@@ -91,5 +88,18 @@ func (o ImageSource) pull(ctx context.Context, st *store.Store, name string) err
 	if !o.Quiet {
 		out = os.Stderr
 	}
-	return Pull(ctx, st, PullOptions{Name: name, Platform: o.Platform, Quiet: o.Quiet, Registry: o.Registry}, out)
+	err := Pull(ctx, st, PullOptions{Name: taggedName(name), Nameless: true, Platform: o.Platform, Registry: o.Registry}, out)
+	if err != nil && hint.Of(err) == "" {
+		err = hint.With(err, "cfs images lists what is here; cfs load and cfs import bring more")
+	}
+	return err
+}
+
+// taggedName is a name with its tag, as people write it.
+func taggedName(name string) string {
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return name
+	}
+	return reference.FamiliarString(reference.TagNameOnly(ref))
 }

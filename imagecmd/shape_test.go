@@ -98,13 +98,13 @@ func FuzzMounts(f *testing.F) {
 
 func TestParseDevice(t *testing.T) {
 	for s, want := range map[string]DeviceOption{
-		"/dev/a": {"/dev/a", "/dev/a"}, "/dev/a:/dev/b": {"/dev/a", "/dev/b"}, "/dev/a:rwm": {"/dev/a", "/dev/a"}, "/dev/a:/dev/b:rw": {"/dev/a", "/dev/b"},
+		"/dev/a": {"/dev/a", "/dev/a", ""}, "/dev/a:/dev/b": {"/dev/a", "/dev/b", ""}, "/dev/a:rwm": {"/dev/a", "/dev/a", "rwm"}, "/dev/a:/dev/b:r": {"/dev/a", "/dev/b", "r"},
 	} {
 		if got, err := ParseDevice(s); got != want || err != nil {
 			t.Errorf("%s: %+v, %v", s, got, err)
 		}
 	}
-	for _, s := range []string{"", "a", "/dev/a:b", "/dev/a:/dev/b:r", "/dev/a:/b:/c:rwm"} {
+	for _, s := range []string{"", "a", "/dev/a:b", "/dev/a:/b:/c:rwm"} {
 		if got, err := ParseDevice(s); err == nil {
 			t.Errorf("%q: %+v", s, got)
 		}
@@ -121,7 +121,7 @@ func TestResolvConf(t *testing.T) {
 		{ShapeOptions{DNS: []string{"2.2.2.2", "3.3.3.3"}}, "# mine\nsearch a b\noptions x\nnameserver 2.2.2.2\nnameserver 3.3.3.3\n"},
 		{ShapeOptions{DNSSearch: []string{"."}, DNSOptions: []string{"y", "z"}}, "# mine\nnameserver 1.1.1.1\noptions y z\n"},
 	} {
-		if got := resolvConf(host, ContainerOptions{ShapeOptions: tc.o}); got != tc.want {
+		if got := askedResolvConf(host, ContainerOptions{ShapeOptions: tc.o}); got != tc.want {
 			t.Errorf("%+v: %q", tc.o, got)
 		}
 	}

@@ -84,7 +84,7 @@ func checkVolumeName(name string) error {
 	switch {
 	case len(name) == 1:
 		return fmt.Errorf("create %s: volume name is too short, names should be at least two alphanumeric characters", name)
-	case !nameRule.MatchString(name):
+	case !nameRule().MatchString(name):
 		return fmt.Errorf(`create %s: "%[1]s" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`, name)
 	}
 	return nil
@@ -100,7 +100,7 @@ func newVolumeName() (string, error) {
 // Find returns the volume of that name, or ErrNoVolume.
 func (vs Volumes) Find(name string) (*Volume, error) {
 	missing := sentencef(ErrNoVolume, "No such volume: %s", name)
-	if !nameRule.MatchString(name) {
+	if !nameRule().MatchString(name) {
 		return nil, missing
 	}
 	v := &Volume{dir: vs.path(name)}

@@ -25,7 +25,7 @@ signals and reaps zombies, unless the command is an init itself (--init=false
 to make any command process 1).`,
 		Example: `  cfs run --rm -it debian bash
   cfs run --rm --network none -e GREETING=hi debian sh -c 'echo $GREETING'
-  cfs run -d --name web nginx; cfs logs -f web`,
+  cfs run -d --name web -p 8080:80 nginx; cfs port web; cfs logs -f web`,
 		Args: atLeast(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := more.read(cmd, args, &o); err != nil {
@@ -76,9 +76,12 @@ type runFlags struct {
 	stopTimeout, oomScoreAdj              int
 	volumes, mounts, tmpfs                []string
 	devices, sysctls, addHosts            []string
-	shmSize                               string
+	shmSize, network                      string
 	annotations, attach                   []string
+	publish, expose                       []string
 	image                                 imageFlags
+	limits                                limitFlags
+	life                                  lifeFlags
 }
 
 func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
@@ -105,7 +108,7 @@ func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
 	f.StringArrayVar(&o.CapAdd, "cap-add", nil, "give a `CAPABILITY`, or ALL")
 	f.StringArrayVar(&o.CapDrop, "cap-drop", nil, "take a `CAPABILITY`, or ALL")
 	f.BoolVar(&o.Privileged, "privileged", false, "all capabilities and devices, nothing masked or filtered, as far as you have them yourself")
-	f.StringArrayVar(&r.devices, "device", nil, "give a device of the host: `HOST[:CONTAINER]`")
+	f.StringArrayVar(&r.devices, "device", nil, "give a device of the host: `HOST[:CONTAINER][:ACCESS]`, access of r, w and m (default rwm)")
 	f.StringArrayVar(&o.Ulimits, "ulimit", nil, "a limit `NAME=SOFT[:HARD]`")
 	f.StringArrayVar(&r.sysctls, "sysctl", nil, "a kernel parameter `NAME=VALUE` of the container's own namespaces")
 	f.StringArrayVar(&o.GroupAdd, "group-add", nil, "one more `GROUP` for the process")
@@ -123,7 +126,12 @@ func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
 	f.StringVar(&o.UTS, "uts", "", "host: share the `host`'s name")
 	f.StringArrayVar(&r.annotations, "annotation", nil, "an annotation `KEY=VALUE` of its OCI configuration")
 	f.StringArrayVarP(&r.attach, "attach", "a", nil, "attach only to `stdin|stdout|stderr`")
-	f.StringVar(&o.Network, "network", "host", "network of the container: `none|host`")
+	f.StringVar(&r.network, "network", imagecmd.NetworkDefault, "network of the container: `none|host|bridge|container:NAME`")
+	f.StringVar(&r.network, "net", imagecmd.NetworkDefault, "the same as --network")
+	_ = f.MarkHidden("net") // it exists
+	f.StringArrayVarP(&r.publish, "publish", "p", nil, "publish a port on the host: `[[IP:]HOST:]CONTAINER[/udp]`, ports or ranges of them")
+	f.BoolVarP(&o.PublishAll, "publish-all", "P", false, "publish every exposed port, on ports that are free")
+	f.StringArrayVar(&r.expose, "expose", nil, "one more `PORT[/udp]`, or range, that the container exposes")
 	f.BoolVar(&o.Init, "init", true, "run a small init as process 1")
 	f.StringVar(&o.StopSignal, "stop-signal", "", "the `SIGNAL` that cfs stop sends first")
 	f.IntVar(&r.stopTimeout, "stop-timeout", imagecmd.DefaultStopTimeout, "`SECONDS` after which cfs stop kills (-1: never)")
@@ -131,6 +139,9 @@ func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
 	f.StringArrayVar(&r.logOpts, "log-opt", nil, "`max-size=SIZE` of a log file and max-file=NUMBER of them")
 	f.StringArrayVar(&r.security, "security-opt", nil, "`no-new-privileges[=true|false]`: on by default, so that setuid programs give nothing; seccomp=unconfined|default|FILE: the system calls let through, by default those of Docker's profile")
 	r.image.register(cmd, &o.Source)
+	r.limits.register(f, &o.Limits)
+	r.limits.registerMore(f, &o.GroupOptions)
+	r.life.register(f)
 	f.StringVar(&o.Driver, "driver", "", "storage driver `NAME` or auto (CFS_DRIVER); default: the first that works here (cfs driver ls)")
 	f.Var(storageOptions{&o.MaxSize}, "storage-opt", "bound what the container may change, where the driver can")
 	refuse(f)
@@ -166,10 +177,31 @@ func (r *runFlags) read(cmd *cobra.Command, args []string, o *imagecmd.RunOption
 	if f.Changed("oom-score-adj") {
 		o.OOMScoreAdj = &r.oomScoreAdj
 	}
+	if err := r.limits.read(f, &o.GroupOptions); err != nil {
+		return err
+	}
+	if err := r.life.read(f, o); err != nil {
+		return err
+	}
 	if err := r.shape(o); err != nil {
 		return err
 	}
+	if err := r.connect(o); err != nil {
+		return err
+	}
 	return parseSecurity(r.security, o)
+}
+
+// connect reads what the container's network is, and where its image may come from.
+func (r *runFlags) connect(o *imagecmd.RunOptions) (err error) {
+	if o.Network, err = imagecmd.ParseNetwork(r.network); err != nil {
+		return err
+	}
+	if o.Expose, err = imagecmd.ParseExpose(r.expose); err != nil {
+		return err
+	}
+	o.Publish, err = imagecmd.ParsePublish(r.publish)
+	return err
 }
 
 // shape reads what changes the container's configuration.

@@ -145,7 +145,8 @@ var forms = []struct {
 	{regexp.MustCompile(`\(virtual [0-9.]+MB\)`), "(virtual SIZE)"},
 	{regexp.MustCompile(`(?m)^(root +)\d+ +\d+ +\d+ +\S+ +\? +\S+ +`), "root PID PPID C STIME ? TIME "},
 	{regexp.MustCompile(`root/root +\d+ \S+ \S+ `), "root/root SIZE DATE "},
-	{regexp.MustCompile(`\b(bridge|host) (created|running|exited)`), "NETWORK $2"},
+	{regexp.MustCompile(`\b(bridge|host|default) (created|running|exited)`), "NETWORK $2"},
+	{regexp.MustCompile(`(?m)dial tcp 127.*$`), "dial tcp: REASON"},
 	{regexp.MustCompile(`(?m) +$`), ""},
 	{regexp.MustCompile(`   +`), "   "},
 }

@@ -45,27 +45,27 @@ func refuse(f *pflag.FlagSet) {
 		f.Lookup(name).Hidden, f.Lookup(name).NoOptDefVal = true, alone
 	}
 	for name, why := range refusedFlags {
-		add(name, &refusedFlag{why: why}, "")
+		add(name, &refusedValue{why: why}, "")
 	}
 	for name, values := range fixedFlags {
 		alone := ""
 		if slices.Contains(values, "true") {
 			alone = "true"
 		}
-		add(name, &refusedFlag{why: fmt.Sprintf("it is always %s", values[len(values)-1]), but: values}, alone)
+		add(name, &refusedValue{why: fmt.Sprintf("it is always %s", values[len(values)-1]), but: values}, alone)
 	}
 }
 
-// refusedFlag is the value of a flag that takes none, but perhaps what is so anyway.
-type refusedFlag struct {
+// refusedValue is the value of a flag that takes none, but perhaps what is so anyway.
+type refusedValue struct {
 	why string
 	but []string
 }
 
-func (r *refusedFlag) String() string { return "" }
-func (r *refusedFlag) Type() string   { return "string" }
+func (r *refusedValue) String() string { return "" }
+func (r *refusedValue) Type() string   { return "string" }
 
-func (r *refusedFlag) Set(s string) error {
+func (r *refusedValue) Set(s string) error {
 	if slices.Contains(r.but, s) {
 		return nil
 	}
