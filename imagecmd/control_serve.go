@@ -223,34 +223,6 @@ func (ct *controller) do(conn *controlConn, req controlRequest, files []*os.File
 	return controlReply{}, fmt.Errorf("the monitor of this container doesn't know how to %q", req.Op)
 }
 
-// root opens the container's root directory, O_PATH, with all that is mounted there. Of
-// who may have got the process's number meanwhile the root is another.
-func (ct *controller) root() (*os.File, error) {
-	pid, _, err := ct.running()
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return nil, err
-	}
-	// Not asking who serves the mount, which may be this process.
-	const flags = unix.AT_STATX_DONT_SYNC
-	var is, want unix.Statx_t
-	err = unix.Statx(int(f.Fd()), "", flags|unix.AT_EMPTY_PATH, unix.STATX_INO, &is)
-	if err == nil {
-		err = unix.Statx(unix.AT_FDCWD, ct.rootfs, flags, unix.STATX_INO, &want)
-	}
-	if err == nil && (is.Ino != want.Ino || is.Dev_major != want.Dev_major || is.Dev_minor != want.Dev_minor) {
-		err = &notRunning{ct.c}
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
 // signal sends the container's process a signal. A paused one is let go on by SIGKILL.
 func (ct *controller) signal(n unix.Signal) error {
 	select {

@@ -42,7 +42,7 @@ func openCopySide(ctx context.Context, st *store.Store, name string) (*copySide,
 	}
 	s := &copySide{c: c, name: name, end: func() error { return nil }}
 	// Whoever else copies holds it for a while, and so does one that is about to run.
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(holdPatience); ; time.Sleep(20 * time.Millisecond) {
 		if conn, err := c.dial(); err == nil {
 			conn.Close()
 			return s, nil
@@ -61,11 +61,7 @@ func openCopySide(ctx context.Context, st *store.Store, name string) (*copySide,
 
 // hold starts who holds the container, with its root mounted, until close.
 func (s *copySide) hold(ctx context.Context, st *store.Store) error {
-	image, err := st.Resolve(ctx, s.c.ImageID.String())
-	if err != nil {
-		return err
-	}
-	chain, release, err := st.Chain(ctx, image)
+	chain, release, err := st.ChainOf(ctx, s.c.Layers)
 	if err != nil {
 		return err
 	}

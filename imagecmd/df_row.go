@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/distribution/reference"
@@ -92,7 +91,7 @@ const commandWidth = 20
 
 func newContainerRow(c containerUsage, whole bool, now time.Time) *containerRow {
 	r := &containerRow{
-		ID: c.ID, Image: c.Image, Command: strings.Join(c.Command, " "), LocalVolumes: strconv.Itoa(c.volumes()), Names: c.Name,
+		ID: c.ID, Image: c.Image, Command: c.commandLine(), LocalVolumes: strconv.Itoa(c.volumes()), Names: c.Name,
 		RunningFor: age(c.Created, now), Size: units.HumanSizeWithPrecision(float64(c.size), 3),
 		Status: c.describe(c.state, c.running, now),
 	}

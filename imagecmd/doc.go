@@ -17,6 +17,11 @@
 // stream, which for ordinary users a stage in a user namespace writes, with what
 // runs in the container paused. Diff, Commit and Export are its readers.
 //
+// A volume (volume*.go) is a directory of the store that containers mount; which has it
+// is what their configurations say. Files go into and out of a container (cp*.go) as a
+// tar, of which one end is in the container: unpacked and packed there below its root by
+// descriptor, whatever runs in it.
+//
 // A build (build*.go) is the stages of a plan of package dockerfile. Each step is an image
 // whose line in the store's index has the step's key, so that it is found by it; COPY and ADD
 // are layers written of what package buildcontext selects, RUN is a container:

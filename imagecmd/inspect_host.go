@@ -43,13 +43,29 @@ type HostConfig struct {
 	Sysctls         map[string]string `json:",omitempty"`
 	Runtime         string
 	ConsoleSize     [2]uint
+	Annotations     map[string]string `json:",omitempty"`
 	Isolation       string
-	Ulimits         []Ulimit
-	Mounts          []MountSpec `json:",omitempty"` // as --mount says it
-	MaskedPaths     []string
-	ReadonlyPaths   []string
-	Init            *bool `json:",omitempty"`
 	HostLimits
+	HostUnused
+	Ulimits       []Ulimit
+	Mounts        []MountSpec `json:",omitempty"` // as --mount says it
+	MaskedPaths   []string
+	ReadonlyPaths []string
+	Init          *bool `json:",omitempty"`
+}
+
+// HostUnused are settings of kernels and hosts that cfs doesn't run on, as of a container
+// that doesn't use them.
+type HostUnused struct {
+	CPURealtimePeriod  int64 `json:"CpuRealtimePeriod"`
+	CPURealtimeRuntime int64 `json:"CpuRealtimeRuntime"`
+	DeviceRequests     []struct{}
+	KernelMemory       int64
+	KernelMemoryTCP    int64
+	CPUCount           int64 `json:"CpuCount"`
+	CPUPercent         int64 `json:"CpuPercent"`
+	IOMaximumIOps      uint64
+	IOMaximumBandwidth uint64
 }
 
 // LogConfig is how a container's output is kept.
@@ -74,8 +90,11 @@ func (c *Container) hostConfig() HostConfig {
 		LogConfig: LogConfig{Type: "json-file", Config: map[string]string{}}, NetworkMode: o.Network, PortBindings: o.portBindings(), PublishAllPorts: o.PublishAll,
 		AutoRemove: c.AutoRemove, VolumesFrom: o.VolumesFrom, CapAdd: o.CapAdd, CapDrop: o.CapDrop,
 		DNS: filled(o.DNS), DNSOptions: filled(o.DNSOptions), DNSSearch: filled(o.DNSSearch), ExtraHosts: o.ExtraHosts,
-		GroupAdd: o.GroupAdd, IpcMode: "private", Privileged: o.Privileged, ReadonlyRootfs: c.ReadOnly || o.ReadOnly, SecurityOpt: o.securityOpt(),
+		GroupAdd: o.GroupAdd, IpcMode: o.IPC, UTSMode: o.UTS, Annotations: o.Annotations, Privileged: o.Privileged, ReadonlyRootfs: c.ReadOnly || o.ReadOnly, SecurityOpt: o.securityOpt(),
 		ShmSize: o.ShmSize, Sysctls: o.Sysctls, Runtime: "cfs", ContainerIDFile: c.CIDFile,
+	}
+	if h.IpcMode == "" {
+		h.IpcMode = "private"
 	}
 	if h.ShmSize == 0 {
 		h.ShmSize = defaultShmSize

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -32,9 +33,15 @@ type monitorRequest struct {
 	Detach      bool        // go on without P once the process runs
 	Attach      bool        // P's files get the container's output
 	Interactive bool        // P's standard input is the container's
+	Only        []string    // of stdout and stderr those that P gets; none: both
 	Keep        bool        // P removes the container, which would go with its process
 	Files       []shownFile // that the container sees, from memory
 	Debug       bool
+}
+
+// attaches tells whether P gets one of the container's standard files.
+func (r monitorRequest) attaches(name string) bool {
+	return len(r.Only) == 0 || slices.Contains(r.Only, name)
 }
 
 // monitorMain is the monitor of a container (S): in a mount namespace of its own,
@@ -244,7 +251,7 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 	}()
 	go m.passOn(ct, files)
 	if m.req.Attach && files.streams != nil {
-		if err := files.attach(m.req.Interactive); err != nil {
+		if err := files.attach(m.req); err != nil {
 			return runtime.StatusFailed, err
 		}
 	}

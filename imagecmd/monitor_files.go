@@ -27,7 +27,10 @@ func (m *monitor) files() (*monitorFiles, error) {
 	o := m.c.Options
 	f := &monitorFiles{}
 	if m.c.AutoRemove && !m.req.Detach {
-		f.stdio = stage.Stdio{Out: os.Stdout, Err: os.Stderr}
+		f.stdio = stage.Stdio{Out: os.Stdout} // /dev/null if P has none of it
+		if m.req.attaches("stderr") {
+			f.stdio.Err = os.Stderr
+		}
 		if m.req.Interactive {
 			f.stdio.In = os.Stdin
 		}
@@ -53,8 +56,12 @@ func (m *monitor) files() (*monitorFiles, error) {
 
 // attach makes P the first client. A terminal of P's is raw from now on, if the
 // container has one too.
-func (f *monitorFiles) attach(interactive bool) error {
+func (f *monitorFiles) attach(r monitorRequest) error {
+	interactive := r.Interactive
 	c := &streamClient{out: os.Stdout, err: os.Stderr, closesInput: true}
+	if !r.attaches("stderr") {
+		c.err = nil
+	}
 	if interactive {
 		c.in = os.Stdin
 		if f.streams.tty && term.IsTerminal(int(os.Stdin.Fd())) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,7 +131,7 @@ func pruneContainers(ctx context.Context, st *store.Store, o PruneOptions, out i
 	}
 	var gone []string
 	var errs []error
-	for _, c := range all {
+	for _, c := range slices.Backward(all) { // the newest first, as Docker
 		if c.Running() || !until.IsZero() && c.Created.After(until) || !o.Filters.labels(c.Options.Labels) {
 			continue
 		}

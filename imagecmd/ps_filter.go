@@ -117,7 +117,7 @@ func (f *psFilter) container(c *Container, now ContainerState, s State) bool {
 		want := f.filters.of(key)
 		return len(want) == 0 || slices.Contains(want, value)
 	}
-	return is("status", now.Status) && is("network", c.Options.Network) && f.filters.labels(c.Options.Labels) &&
+	return is("status", now.Status) && is("network", c.networkName()) && f.filters.labels(c.Options.Labels) &&
 		f.filters.matches("id", c.ID) && (f.filters.matches("name", c.Name) || f.filters.matches("name", "/"+c.Name)) && f.volume(c)
 }
 

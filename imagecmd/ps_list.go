@@ -39,7 +39,7 @@ type psRow struct {
 	Networks     string
 	Ports        string
 	RunningFor   string // its age
-	Size         string // of what it has changed, and with the image; only if it is asked for
+	Size         string // of what it has changed, and with the image; 0B unless it is asked for
 	State        string // created, running, paused, exited
 	Status       string // the same in words
 
@@ -133,11 +133,11 @@ func imageNames(ctx context.Context, st *store.Store, list []*Container) (map[st
 }
 
 func (c *Container) psRow(now ContainerState, s State, names map[string]string, o PsOptions) *psRow {
-	command := strings.Join(c.Command, " ")
+	command := c.commandLine()
 	r := &psRow{
 		ID: c.ID, Image: c.imageName(names, o.NoTrunc), CreatedAt: time.Unix(c.Created.Unix(), 0).String(), RunningFor: age(c.Created, o.Now),
 		Status: c.describe(s, now.Running, o.Now), State: now.Status, Names: c.Name, Labels: pairs(c.Options.Labels), labels: c.Options.Labels,
-		LocalVolumes: strconv.Itoa(c.volumes()), Networks: c.Options.Network,
+		LocalVolumes: strconv.Itoa(c.volumes()), Networks: c.networkName(), Size: "0B",
 	}
 	if now.Running && c.MountedAt == "" {
 		r.Ports = describePorts(c.bound(), c.Options.Expose)
@@ -158,6 +158,25 @@ func (c *Container) psRow(now ContainerState, s State, names map[string]string, 
 	}
 	r.Command = strconv.Quote(command)
 	return r
+}
+
+// commandLine is the command as lists show it, arguments with blanks in quotes.
+func (c *Container) commandLine() string {
+	words := slices.Clone(c.Command)
+	for i, w := range words {
+		if i > 0 && strings.Contains(w, " ") {
+			words[i] = "'" + w + "'"
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// networkName is the container's network as lists and filters have it.
+func (c *Container) networkName() string {
+	if connected(c.Options.Network) {
+		return NetworkBridge
+	}
+	return c.Options.Network
 }
 
 // mountWidth is how much of a mount's source a table shows, in characters.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 
 	"golang.org/x/term"
 
@@ -30,14 +31,13 @@ type RunOptions struct {
 	User       string // USER[:GROUP]
 	Name       string
 	Driver     string
-	MaxSize    int64  // --storage-opt size, in bytes
-	Pull       string // one of the Pull constants; empty: PullMissing
-	Quiet      bool   // don't show a pull
-	Registry   RegistryOptions
-	CIDFile    string // gets the container's ID; must not be there yet
-	Remove     bool   // --rm
-	Detach     bool   // -d
+	MaxSize    int64    // --storage-opt size, in bytes
+	CIDFile    string   // gets the container's ID; must not be there yet
+	Remove     bool     // --rm
+	Detach     bool     // -d
+	Attach     []string // of stdin, stdout and stderr those that the command is attached to; none: all
 	Debug      bool
+	Source     ImageSource
 	ContainerOptions
 
 	places mountPlaces // of a step of a build
@@ -82,6 +82,9 @@ type ShapeOptions struct {
 	Sysctls     map[string]string `json:"sysctls,omitempty"`
 	GroupAdd    []string          `json:"groupAdd,omitempty"` // names or numbers
 	OOMScoreAdj *int              `json:"oomScoreAdj,omitempty"`
+	IPC         string            `json:"ipc,omitempty"`         // private (or empty), none or host
+	UTS         string            `json:"uts,omitempty"`         // host, or empty: the container's own
+	Annotations map[string]string `json:"annotations,omitempty"` // of its OCI configuration
 	Domainname  string            `json:"domainname,omitempty"`
 	ExtraHosts  []string          `json:"extraHosts,omitempty"` // NAME:ADDRESS
 	DNS         []string          `json:"dns,omitempty"`        // addresses of name servers
@@ -122,14 +125,24 @@ func Run(ctx context.Context, st *store.Store, o RunOptions) (int, error) {
 	}
 	defer release()
 	defer c.close()
-	return c.run(monitorRequest{
-		Root: st.Root(), ID: c.ID, Chain: chain, Detach: o.Detach, Attach: !o.Detach, Interactive: o.Interactive && !o.Detach, Debug: o.Debug,
-	}, os.Stdout)
+	req := monitorRequest{
+		Root: st.Root(), ID: c.ID, Chain: chain, Detach: o.Detach, Attach: !o.Detach, Only: o.Attach, Debug: o.Debug,
+	}
+	req.Interactive = o.Interactive && !o.Detach && req.attaches("stdin")
+	return c.run(req, os.Stdout)
 }
 
 // check refuses what can't be.
 func (o RunOptions) check() error {
-	return o.checkNetwork()
+	if len(o.Attach) > 0 && o.Detach {
+		return errors.New("conflicting options: cannot specify both --attach and --detach")
+	}
+	for _, s := range o.Attach {
+		if !slices.Contains([]string{"stdin", "stdout", "stderr"}, s) {
+			return fmt.Errorf("invalid argument %q for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR", s)
+		}
+	}
+	return errors.Join(o.checkSpaces(o.Hostname), o.checkNetwork())
 }
 
 // newContainer makes a container that is asked for, held by this process, with the chain
@@ -138,7 +151,7 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 	if o.Driver == "" {
 		o.Driver = os.Getenv("CFS_DRIVER")
 	}
-	image, err := o.image(ctx, st)
+	image, err := o.Source.image(ctx, st, o.Image)
 	if err != nil {
 		return nil, chain, nil, err
 	}
@@ -211,7 +224,7 @@ func (c *Container) run(req monitorRequest, out io.Writer) (int, error) {
 		return runtime.StatusFailed, err
 	}
 	stdio := stage.Stdio{Err: os.Stderr}
-	if req.Attach {
+	if req.Attach && req.attaches("stdout") {
 		stdio.Out = os.Stdout
 	}
 	if req.Interactive {

@@ -22,6 +22,8 @@ func (o ShapeOptions) shape(s *specs.Spec) error {
 		s.Domainname = o.Domainname
 	}
 	s.Process.OOMScoreAdj = o.OOMScoreAdj
+	s.Annotations = o.Annotations
+	o.spaces(s)
 	for k, v := range o.Sysctls {
 		if s.Linux.Sysctl == nil {
 			s.Linux.Sysctl = map[string]string{}

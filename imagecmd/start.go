@@ -45,7 +45,7 @@ func Start(ctx context.Context, st *store.Store, name string, o StartOptions, ou
 	if c.Process.Args == nil {
 		return 1, fmt.Errorf("%s is a mount and runs nothing", name)
 	}
-	switch err := c.hold(); {
+	switch err := c.holdEnded(ctx); {
 	case errors.Is(err, ErrRunning):
 		if o.Attach {
 			return Attach(ctx, st.Root(), name, AttachOptions{NoStdin: !o.Interactive, SigProxy: true})
@@ -61,11 +61,7 @@ func Start(ctx context.Context, st *store.Store, name string, o StartOptions, ou
 	if c.lock, err = flock(c.lock, unix.LOCK_SH|unix.LOCK_NB); err != nil {
 		return 1, fmt.Errorf("container %s: %w", c.Label(), err)
 	}
-	image, err := st.Resolve(ctx, c.ImageID.String())
-	if err != nil {
-		return 1, err
-	}
-	chain, release, err := st.Chain(ctx, image)
+	chain, release, err := st.ChainOf(ctx, c.Layers)
 	if err != nil {
 		return 1, err
 	}
@@ -79,6 +75,24 @@ func Start(ctx context.Context, st *store.Store, name string, o StartOptions, ou
 	}
 	return status, err
 }
+
+// holdEnded is hold, or ErrRunning once it runs: whoever copies files of a container that
+// doesn't, or moves it to another driver, has it for a while.
+func (c *Container) holdEnded(ctx context.Context) error {
+	for deadline := time.Now().Add(holdPatience); ; time.Sleep(20 * time.Millisecond) {
+		err := c.hold()
+		if !errors.Is(err, ErrRunning) || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+		if conn, err := c.dial(); err == nil {
+			conn.Close()
+			return ErrRunning
+		}
+	}
+}
+
+// holdPatience is how long others may have a container that doesn't run.
+const holdPatience = time.Minute
 
 // DefaultStopTimeout is how long Stop waits for a container's end, in seconds, as Docker.
 const DefaultStopTimeout = 10

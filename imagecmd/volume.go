@@ -183,39 +183,6 @@ func (vs Volumes) make(v Volume) (made bool, err error) {
 	return true, durable.SyncDir(vs.dir())
 }
 
-// sameOptions compares options, of which missing ones are empty.
-func sameOptions(a, b map[string]string) bool {
-	for _, k := range []string{"type", "o", "device"} {
-		if a[k] != b[k] {
-			return false
-		}
-	}
-	return true
-}
-
-// checkVolumeOptions refuses options that the local driver of Docker has, and cfs has
-// not: what is mounted in a container is a directory.
-func checkVolumeOptions(o map[string]string) error {
-	for k := range o {
-		if k != "type" && k != "o" && k != "device" {
-			return fmt.Errorf("invalid option: %q", k)
-		}
-	}
-	switch kind, how, device := o["type"], o["o"], o["device"]; {
-	case len(o) == 0:
-		return nil
-	case kind != "" && kind != "none" && kind != "bind":
-		return fmt.Errorf("volume option type=%s is not supported: there is none, with o=bind and device=DIRECTORY", kind)
-	case how == "" || device == "":
-		return errors.New("missing required option: o=bind and device=DIRECTORY go together")
-	case how != "bind" && how != "rbind":
-		return fmt.Errorf("volume option o=%s is not supported: there is bind", how)
-	case !filepath.IsAbs(device):
-		return fmt.Errorf("volume option device=%s: a device is an absolute path of a directory", device)
-	}
-	return nil
-}
-
 // remove takes a volume that no container has out of the way and deletes it. What is
 // left of one that was being deleted is swept. It fails with ErrNoVolume or
 // ErrVolumeInUse.

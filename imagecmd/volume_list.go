@@ -199,16 +199,3 @@ func CreateVolume(root string, o CreateVolumeOptions, out io.Writer) error {
 	_, err = fmt.Fprintln(out, v.Name)
 	return err
 }
-
-// ParseVolumeOptions reads KEY=VALUE, each once.
-func ParseVolumeOptions(list []string) (map[string]string, error) {
-	var out map[string]string
-	for _, s := range list {
-		key, _, ok := strings.Cut(s, "=")
-		if _, twice := out[key]; !ok || key == "" || twice {
-			return nil, fmt.Errorf("invalid volume option %q: an option is KEY=VALUE, and said once", s)
-		}
-		out = withPair(out, s)
-	}
-	return out, checkVolumeOptions(out)
-}

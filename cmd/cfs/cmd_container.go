@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +22,7 @@ func newContainerGroup(t *terminal, g *globals) *cobra.Command {
 	}
 	ls := newPs(t, g)
 	ls.Use, ls.Aliases = "ls [flags]", []string{"list", "ps"}
-	cmd.AddCommand(newRun(t, g), ls, newRm(t, g), newInspect(t, g, "container"))
+	cmd.AddCommand(newRun(t, g), ls, newRm(t, g), newInspect(t, g, "container"), newContainerPrune(t, g))
 	cmd.AddCommand(build(containerCommands(), t, g)...)
 	return cmd
 }
@@ -84,16 +86,18 @@ func newStart(t *terminal, g *globals) *cobra.Command {
 				o.Attach = true
 				return exited(imagecmd.Start(cmd.Context(), st, args[0], o, t.out))
 			}
-			failed := false
+			var failed []string
 			for _, name := range args {
 				status, err := imagecmd.Start(cmd.Context(), st, name, o, t.out)
 				if err != nil {
 					t.fail(err)
 				}
-				failed = failed || err != nil || status != 0
+				if err != nil || status != 0 {
+					failed = append(failed, name)
+				}
 			}
-			if failed {
-				return &exitError{status: statusFailed}
+			if len(failed) > 0 {
+				return fmt.Errorf("failed to start containers: %s", strings.Join(failed, ", "))
 			}
 			return nil
 		},

@@ -31,8 +31,8 @@ to make any command process 1).`,
 			if err := more.read(cmd, args, &o); err != nil {
 				return &exitError{statusUsage, err}
 			}
-			registryDefaults(cmd, t, g, &o.Registry)
 			o.Debug = g.debug
+			registryDefaults(cmd, t, g, &o.Source.Registry)
 			st, err := g.open()
 			if err != nil {
 				return &exitError{statusUsage, err}
@@ -57,7 +57,7 @@ func newCreate(t *terminal, g *globals) *cobra.Command {
 			if err := more.read(cmd, args, &o); err != nil {
 				return err
 			}
-			registryDefaults(cmd, t, g, &o.Registry)
+			registryDefaults(cmd, t, g, &o.Source.Registry)
 			st, err := g.open()
 			if err != nil {
 				return err
@@ -76,8 +76,10 @@ type runFlags struct {
 	stopTimeout, oomScoreAdj              int
 	volumes, mounts, tmpfs                []string
 	devices, sysctls, addHosts            []string
-	shmSize, network, pull                string
+	shmSize, network                      string
+	annotations, attach                   []string
 	publish, expose                       []string
+	image                                 imageFlags
 	limits                                limitFlags
 	life                                  lifeFlags
 }
@@ -116,27 +118,33 @@ func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
 	f.StringArrayVar(&o.DNS, "dns", nil, "`ADDRESS` of a name server")
 	f.StringArrayVar(&o.DNSSearch, "dns-search", nil, "`DOMAIN` to search names in; . for none")
 	f.StringArrayVar(&o.DNSOptions, "dns-option", nil, "an `OPTION` of resolv.conf")
-	f.StringVar(&o.Hostname, "hostname", "", "the container's host `NAME`")
+	f.StringArrayVar(&o.DNSOptions, "dns-opt", nil, "the same as --dns-option")
+	_ = f.MarkHidden("dns-opt")                   // it exists
+	f.Bool("help", false, "help for "+cmd.Name()) // -h is Docker's for the host name
+	f.StringVarP(&o.Hostname, "hostname", "h", "", "the container's host `NAME`")
+	f.StringVar(&o.IPC, "ipc", "", "its IPC namespace: `private|none|host`")
+	f.StringVar(&o.UTS, "uts", "", "host: share the `host`'s name")
+	f.StringArrayVar(&r.annotations, "annotation", nil, "an annotation `KEY=VALUE` of its OCI configuration")
+	f.StringArrayVarP(&r.attach, "attach", "a", nil, "attach only to `stdin|stdout|stderr`")
 	f.StringVar(&r.network, "network", imagecmd.NetworkDefault, "network of the container: `none|host|bridge|container:NAME`")
 	f.StringVar(&r.network, "net", imagecmd.NetworkDefault, "the same as --network")
 	_ = f.MarkHidden("net") // it exists
 	f.StringArrayVarP(&r.publish, "publish", "p", nil, "publish a port on the host: `[[IP:]HOST:]CONTAINER[/udp]`, ports or ranges of them")
 	f.BoolVarP(&o.PublishAll, "publish-all", "P", false, "publish every exposed port, on ports that are free")
 	f.StringArrayVar(&r.expose, "expose", nil, "one more `PORT[/udp]`, or range, that the container exposes")
-	f.StringVar(&r.pull, "pull", imagecmd.PullMissing, "when to pull the image: `always|missing|never`")
-	f.BoolVarP(&o.Quiet, "quiet", "q", false, "don't show a pull")
-	registryFlags(cmd)
 	f.BoolVar(&o.Init, "init", true, "run a small init as process 1")
 	f.StringVar(&o.StopSignal, "stop-signal", "", "the `SIGNAL` that cfs stop sends first")
 	f.IntVar(&r.stopTimeout, "stop-timeout", imagecmd.DefaultStopTimeout, "`SECONDS` after which cfs stop kills (-1: never)")
 	f.StringVar(&r.logDriver, "log-driver", "json-file", "how output is kept: `json-file|none`")
 	f.StringArrayVar(&r.logOpts, "log-opt", nil, "`max-size=SIZE` of a log file and max-file=NUMBER of them")
 	f.StringArrayVar(&r.security, "security-opt", nil, "`no-new-privileges[=true|false]`: on by default, so that setuid programs give nothing; seccomp=unconfined|default|FILE: the system calls let through, by default those of Docker's profile")
+	r.image.register(cmd, &o.Source)
 	r.limits.register(f, &o.Limits)
 	r.limits.registerMore(f, &o.GroupOptions)
 	r.life.register(f)
 	f.StringVar(&o.Driver, "driver", "", "storage driver `NAME` or auto (CFS_DRIVER); default: the first that works here (cfs driver ls)")
 	f.Var(storageOptions{&o.MaxSize}, "storage-opt", "bound what the container may change, where the driver can")
+	refuse(f)
 }
 
 // read takes in what the flags and arguments say.
@@ -145,6 +153,15 @@ func (r *runFlags) read(cmd *cobra.Command, args []string, o *imagecmd.RunOption
 	o.Image, o.Command = args[0], args[1:]
 	o.InitSet = f.Changed("init")
 	o.CIDFile = r.cidFile
+	if err := r.image.read(cmd, &o.Source); err != nil {
+		return err
+	}
+	if o.Annotations, err = imagecmd.ParseLabels(nil, r.annotations); err != nil {
+		return err
+	}
+	for _, a := range r.attach {
+		o.Attach = append(o.Attach, strings.ToLower(a))
+	}
 	if f.Changed("entrypoint") {
 		o.Entrypoint = &r.entrypoint
 	}
@@ -177,9 +194,6 @@ func (r *runFlags) read(cmd *cobra.Command, args []string, o *imagecmd.RunOption
 
 // connect reads what the container's network is, and where its image may come from.
 func (r *runFlags) connect(o *imagecmd.RunOptions) (err error) {
-	if o.Pull, err = imagecmd.ParsePull(r.pull); err != nil {
-		return err
-	}
 	if o.Network, err = imagecmd.ParseNetwork(r.network); err != nil {
 		return err
 	}

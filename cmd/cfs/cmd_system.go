@@ -66,8 +66,7 @@ label, label!=KEY[=VALUE] what has it. TIME is a date, or an age such as 24h.`,
 			if err := o.Check(); err != nil {
 				return err
 			}
-			if !force && !confirmed(t, o.Warning()) {
-				t.print("Total reclaimed space: 0B\n")
+			if !agreed(t, force, o.Warning()) {
 				return nil
 			}
 			o.Log = g.log(t)
@@ -89,9 +88,53 @@ label, label!=KEY[=VALUE] what has it. TIME is a date, or an age such as 24h.`,
 	return cmd
 }
 
+// agreed tells whether something is to be removed: by force, or as the answer to a
+// question is.
+func agreed(t *terminal, force bool, question string) bool {
+	if force || confirmed(t, question) {
+		return true
+	}
+	t.print("Total reclaimed space: 0B\n")
+	return false
+}
+
 // confirmed asks a question; only y is yes.
 func confirmed(t *terminal, question string) bool {
 	t.print("%s", question)
 	answer, _ := bufio.NewReader(t.in).ReadString('\n') // no answer is none
 	return strings.EqualFold(strings.TrimSpace(answer), "y")
+}
+
+// newContainerPrune is `cfs container prune`.
+func newContainerPrune(t *terminal, g *globals) *cobra.Command {
+	var o imagecmd.PruneOptions
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "prune",
+		Short: "Remove containers that have ended",
+		Long: `Remove containers that have ended, with their changes, and what mounts that are
+unmounted have kept. Filters: until=TIME keeps what is younger, label=KEY[=VALUE] what
+lacks the label, label!=KEY[=VALUE] what has it. TIME is a date, or an age such as 24h.`,
+		Example: "  cfs container prune -f --filter until=24h",
+		Args:    exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			st, err := g.open()
+			if err != nil {
+				return err
+			}
+			o.Now = t.now
+			if err := o.Check(); err != nil {
+				return err
+			}
+			if !agreed(t, force, imagecmd.PruneContainersWarning) {
+				return nil
+			}
+			o.Log = g.log(t)
+			return eachFailed(t, imagecmd.PruneContainers(cmd.Context(), st, o, t.out))
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&force, "force", "f", false, "don't ask")
+	f.Var(&o.Filters, "filter", "remove only what a `KEY=VALUE` matches")
+	return cmd
 }

@@ -119,8 +119,7 @@ Filters: label=KEY[=VALUE] keeps what lacks the label, label!=KEY[=VALUE] what h
 			if err := o.Check(); err != nil {
 				return err
 			}
-			if !force && !confirmed(t, o.Warning()) {
-				t.print("Total reclaimed space: 0B\n")
+			if !agreed(t, force, o.Warning()) {
 				return nil
 			}
 			dir, err := g.dir()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,4 +114,43 @@ func TestCopyLoadsNothing(t *testing.T) {
 		copies()
 		p.must("rm", "evil")
 	})
+}
+
+// TestStartWhileCopied starts a container while files are copied out of it: it runs
+// afterwards, as whoever started it was told.
+func TestStartWhileCopied(t *testing.T) {
+	p := newPerson(t)
+	tarBusybox(t, filepath.Join(p.dir, "box.tar"))
+	p.must("import", "box.tar", "box")
+	p.must("create", "--name", "job", "box", "sleep", "1000")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	copies := p.command("cp", "job:/bin", "-") // waits until somebody reads it
+	copies.Stdout = w
+	if err := copies.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	if _, err := io.ReadFull(r, make([]byte, 512)); err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan error, 1)
+	go func() {
+		_, err := p.cfs("start", "job")
+		started <- err
+	}()
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		t.Fatal(err)
+	}
+	if err := copies.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	p.must("exec", "job", "true")
+	p.must("rm", "-f", "job")
 }

@@ -49,6 +49,11 @@ type Image struct {
 	unpacked bool  // Size is not what it will be
 }
 
+// For is [Manifest.For] of the variant that was chosen.
+func (i Image) For(p ocispec.Platform) error {
+	return Manifest{Mismatch: i.mismatch, Config: i.Config}.For(p)
+}
+
 func shortID(id digest.Digest) string {
 	if id.Validate() != nil {
 		return string(id)

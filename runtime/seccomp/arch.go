@@ -13,7 +13,7 @@ import (
 // syscallNumbers is one row of the table.
 type syscallNumbers struct {
 	name    string
-	numbers [10]int32 // by column
+	numbers [12]int32 // by column
 }
 
 // Columns of the table.
@@ -28,6 +28,8 @@ const (
 	colLoong64
 	colMIPS64
 	colMIPS
+	colS390
+	colMIPS64N32
 )
 
 // A numbering is one ABI of a machine.
@@ -60,16 +62,27 @@ var numberings = map[string][]numbering{
 		{specs.ArchAARCH64, unix.AUDIT_ARCH_AARCH64, colARM64, 64, le, 0},
 		{specs.ArchARM, unix.AUDIT_ARCH_ARM, colARM, 32, le, 0},
 	},
-	"arm":      {{specs.ArchARM, unix.AUDIT_ARCH_ARM, colARM, 32, le, 0}},
-	"ppc64":    {{specs.ArchPPC64, unix.AUDIT_ARCH_PPC64, colPPC64, 64, be, 0}},
-	"ppc64le":  {{specs.ArchPPC64LE, unix.AUDIT_ARCH_PPC64LE, colPPC64, 64, le, 0}},
-	"s390x":    {{specs.ArchS390X, unix.AUDIT_ARCH_S390X, colS390X, 64, be, 0}},
-	"riscv64":  {{specs.ArchRISCV64, unix.AUDIT_ARCH_RISCV64, colRISCV64, 64, le, 0}},
-	"loong64":  {{specs.ArchLOONGARCH64, unix.AUDIT_ARCH_LOONGARCH64, colLoong64, 64, le, 0}},
-	"mips64":   {{specs.ArchMIPS64, unix.AUDIT_ARCH_MIPS64, colMIPS64, 64, be, 0}, {specs.ArchMIPS, unix.AUDIT_ARCH_MIPS, colMIPS, 32, be, 0}},
-	"mips64le": {{specs.ArchMIPSEL64, unix.AUDIT_ARCH_MIPSEL64, colMIPS64, 64, le, 0}, {specs.ArchMIPSEL, unix.AUDIT_ARCH_MIPSEL, colMIPS, 32, le, 0}},
-	"mips":     {{specs.ArchMIPS, unix.AUDIT_ARCH_MIPS, colMIPS, 32, be, 0}},
-	"mipsle":   {{specs.ArchMIPSEL, unix.AUDIT_ARCH_MIPSEL, colMIPS, 32, le, 0}},
+	"arm":     {{specs.ArchARM, unix.AUDIT_ARCH_ARM, colARM, 32, le, 0}},
+	"ppc64":   {{specs.ArchPPC64, unix.AUDIT_ARCH_PPC64, colPPC64, 64, be, 0}},
+	"ppc64le": {{specs.ArchPPC64LE, unix.AUDIT_ARCH_PPC64LE, colPPC64, 64, le, 0}},
+	"s390x": {
+		{specs.ArchS390X, unix.AUDIT_ARCH_S390X, colS390X, 64, be, 0},
+		{specs.ArchS390, unix.AUDIT_ARCH_S390, colS390, 32, be, 0},
+	},
+	"riscv64": {{specs.ArchRISCV64, unix.AUDIT_ARCH_RISCV64, colRISCV64, 64, le, 0}},
+	"loong64": {{specs.ArchLOONGARCH64, unix.AUDIT_ARCH_LOONGARCH64, colLoong64, 64, le, 0}},
+	"mips64": {
+		{specs.ArchMIPS64, unix.AUDIT_ARCH_MIPS64, colMIPS64, 64, be, 0},
+		{specs.ArchMIPS, unix.AUDIT_ARCH_MIPS, colMIPS, 32, be, 0},
+		{specs.ArchMIPS64N32, unix.AUDIT_ARCH_MIPS64N32, colMIPS64N32, 32, be, 0},
+	},
+	"mips64le": {
+		{specs.ArchMIPSEL64, unix.AUDIT_ARCH_MIPSEL64, colMIPS64, 64, le, 0},
+		{specs.ArchMIPSEL, unix.AUDIT_ARCH_MIPSEL, colMIPS, 32, le, 0},
+		{specs.ArchMIPSEL64N32, unix.AUDIT_ARCH_MIPSEL64N32, colMIPS64N32, 32, le, 0},
+	},
+	"mips":   {{specs.ArchMIPS, unix.AUDIT_ARCH_MIPS, colMIPS, 32, be, 0}},
+	"mipsle": {{specs.ArchMIPSEL, unix.AUDIT_ARCH_MIPSEL, colMIPS, 32, le, 0}},
 }
 
 // here are the numberings of this machine, its own first.

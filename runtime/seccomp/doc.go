@@ -28,9 +28,6 @@
 //     answered with ENOSYS: the call is newer than the profile, and C
 //     libraries fall back on an older one (runc does the same).
 //
-// Numberings of which there is no table here (MIPS n32, S/390 of 31 bits) can't be
-// listed to any effect: their calls kill.
-//
 // # Reading order
 //
 // arch.go, rules.go, conditions.go, tree.go, program.go, load.go, default.go.

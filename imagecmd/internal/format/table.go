@@ -63,6 +63,17 @@ func Write[T any](out io.Writer, t Table, spec string, rows []T) error {
 	return t.align(out, tmpl, &b)
 }
 
+// titles are what a template is executed on for the line above the columns.
+type titles map[string]string
+
+// Label is the title of a column of labels: the last part of the label's name, as
+// Docker has it.
+func (titles) Label(name string) string {
+	return labelWords.Replace(name[strings.LastIndexByte(name, '.')+1:])
+}
+
+var labelWords = strings.NewReplacer("-", " ", "_", " ")
+
 // unescape is for templates that a shell's quotes kept from having tabs.
 var unescape = strings.NewReplacer(`\t`, "\t", `\n`, "\n")
 
@@ -71,7 +82,7 @@ var unescape = strings.NewReplacer(`\t`, "\t", `\n`, "\n")
 // can't do with a title is left out, as Docker does.
 func (t Table) align(out io.Writer, tmpl *template.Template, lines *bytes.Buffer) error {
 	var head bytes.Buffer
-	_ = tmpl.Funcs(headerFunctions).Execute(&head, t.Titles)
+	_ = tmpl.Funcs(headerFunctions).Execute(&head, titles(t.Titles))
 	head.WriteByte('\n')
 	w := tabwriter.NewWriter(out, 10, 1, 3, ' ', 0)
 	if _, err := head.WriteTo(w); err != nil {

@@ -1,10 +1,14 @@
 // Command gentable writes the table of system calls, from the numbers that
-// golang.org/x/sys/unix takes from the kernel's headers.
+// golang.org/x/sys/unix takes from the kernel's headers, and, of ABIs that Go has no
+// port to, from text files beside this one: a number and a name a line, as in Linux 7.1
+// (arch/mips/kernel/syscalls/syscall_n32.tbl, with 6000 added, and
+// arch/s390/kernel/syscalls/syscall.tbl, the column "compat").
 package main
 
 import (
 	"bufio"
 	"bytes"
+	"embed"
 	"fmt"
 	"go/format"
 	"log"
@@ -19,7 +23,10 @@ import (
 )
 
 // columns are the numberings, by GOARCH; see the constants in arch.go.
-var columns = []string{"amd64", "386", "arm64", "arm", "ppc64le", "s390x", "riscv64", "loong64", "mips64", "mips"}
+var columns = []string{"amd64", "386", "arm64", "arm", "ppc64le", "s390x", "riscv64", "loong64", "mips64", "mips", "s390", "mips64n32"}
+
+//go:embed s390.txt mips64n32.txt
+var foreign embed.FS
 
 // aliases are names that a numbering has only under another one, as libseccomp
 // and with it all profiles spell them.
@@ -49,6 +56,17 @@ func main() {
 	for i, arch := range columns {
 		for name, n := range private[arch] {
 			add(name, i, n)
+		}
+		if b, err := foreign.ReadFile(arch + ".txt"); err == nil {
+			for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
+				var n int
+				var name string
+				if _, err := fmt.Sscan(s.Text(), &n, &name); err != nil {
+					log.Fatalf("%s.txt: %q: %v", arch, s.Text(), err)
+				}
+				add(name, i, n)
+			}
+			continue
 		}
 		b, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "unix", "zsysnum_linux_"+arch+".go"))
 		if err != nil {
