@@ -36,6 +36,10 @@ const privateEnv = "CFS_TEST_PRIVATE"
 // hosts that keep the device to root.
 func TestMain(m *testing.M) {
 	testenv.Main()
+	if filepath.Base(os.Args[0]) == "agent-client" { // in a container
+		agentClient()
+		return
+	}
 	runtime.Main(imagecmd.Stages())
 	background.Main(imagecmd.Servers())
 	background.Main(unionServers())

@@ -33,6 +33,7 @@ func LayoutFiles(images []Saved) ([]Member, error) {
 		Manifests: []ocispec.Descriptor{},
 	}
 	for _, img := range images {
+		img.Target = store.WithoutSteps(img.Target)
 		if len(img.Names) == 0 {
 			x.Manifests = append(x.Manifests, store.NamedDescriptor(img.Target, nil))
 		}
