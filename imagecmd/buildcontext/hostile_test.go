@@ -1,13 +1,17 @@
 package buildcontext
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/layerpack"
 )
 
 // A directory that becomes a symbolic link after it was looked at leads nowhere.
@@ -93,5 +97,42 @@ func TestFromTree(t *testing.T) {
 	_, err = run(t, Copy{From: FromTree("stage x", b, ""), Paths: []string{"none"}, Dest: "/n"}, SelectOptions{}, "")
 	if err == nil || err.Error() != "file not found in stage x: stat none: file does not exist" {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Capabilities, and holes, are the copy's, too.
+func TestCapabilitiesAndHoles(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: needs root")
+	}
+	dir := makeTree(t, t.TempDir(), "f cap 755 x", "f holes 644 x")
+	netBind := "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" // struct vfs_cap_data
+	must(t, unix.Setxattr(dir+"/cap", "security.capability", []byte(netBind), 0))
+	f, err := os.OpenFile(dir+"/holes", os.O_WRONLY, 0)
+	must(t, err)
+	_, err = f.WriteAt([]byte("end"), 4<<20)
+	must(t, err)
+	must(t, f.Close())
+	sel, err := Copy{From: dirSource(t, dir, ""), Paths: []string{"."}, Dest: "/"}.Select(context.Background(), SelectOptions{})
+	must(t, err)
+	defer sel.Close()
+	_, err = sel.Digest(context.Background())
+	must(t, err)
+	var tar bytes.Buffer
+	w, err := layerpack.WriteLayer(context.Background(), &tar, sel.Entries(context.Background(), nil), layerpack.WriteOptions{})
+	must(t, err)
+	if w.TarSize > 1<<20 {
+		t.Errorf("the layer has %d bytes: the hole is written", w.TarSize)
+	}
+	p, err := packTar(context.Background(), &tar, t.TempDir(), 0)
+	must(t, err)
+	defer p.close()
+	x, err := p.base.Xattrs("/cap")
+	must(t, err)
+	if x["security.capability"] != netBind {
+		t.Errorf("%q", x)
+	}
+	if a, _, err := p.base.Lookup("/holes"); err != nil || a.Size != 4<<20+3 {
+		t.Errorf("%+v, %v", a, err)
 	}
 }

@@ -142,6 +142,7 @@ func TestRules(t *testing.T) {
 			err:  "failed to parse platform linux/${MYARCH}: invalid platform \"linux/\": it is OS/ARCH[/VARIANT], such as linux/arm64 (did you mean MY_ARCH?)"},
 		{name: "FROM, undeclared", text: "ARG tag=latest\nFROM busybox:${tag}${version} AS b\n", want: []string{"2 UndefinedArgInFrom: FROM argument 'version' is not declared"}},
 		{name: "FROM, blank", text: "ARG x\nFROM $x\n", want: []string{"2 InvalidDefaultArgInFrom: Default value for ARG $x results in empty or invalid base image name"}, err: "base name ($x) should not be blank"},
+		{name: "FROM, no name", text: "FROM busybox:\n", want: []string{"1 InvalidDefaultArgInFrom: Default value for ARG busybox: results in empty or invalid base image name"}, err: `failed to parse stage name "busybox:": invalid reference format`},
 		{name: "workdir", text: "FROM scratch\nWORKDIR app/\nWORKDIR more\n", want: []string{`2 WorkdirRelativePath: Relative workdir "app/" can have unexpected results if the base image changes`}},
 		{name: "workdir of the base", text: "FROM scratch AS a\nWORKDIR /app\nFROM a AS b\nWORKDIR subdir/\n"},
 		{name: "workdir, skipped", text: "FROM scratch\n# check=skip=WorkdirRelativePath\nWORKDIR app/\n"},

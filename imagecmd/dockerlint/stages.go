@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/distribution/reference"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -88,19 +89,40 @@ func (c *checker) dispatch() error {
 	if err := c.circle(); err != nil {
 		return err
 	}
-	wanted := map[*stage]bool{}
-	if target != nil {
-		reach(target, wanted)
+	if err := c.baseNames(); err != nil {
+		return err
+	}
+	// Without a target all stages are checked, but triggers only come into those that the last one needs.
+	built := map[*stage]bool{}
+	if reach(c.stages[len(c.stages)-1], built); target != nil {
+		clear(built)
+		reach(target, built)
 	}
 	for _, s := range c.stages {
-		if target != nil && !wanted[s] {
+		if target != nil && !built[s] {
 			continue
 		}
 		if err := c.begin(s); err != nil {
 			return err
 		}
+		if !built[s] {
+			s.trigger = nil
+		}
 		if err := c.commands(s); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// baseNames fails for a base that can be no image.
+func (c *checker) baseNames() error {
+	for _, s := range c.stages {
+		if s.base != nil || s.BaseName == scratch {
+			continue
+		}
+		if _, err := reference.ParseNormalizedNamed(s.BaseName); err != nil {
+			return parser.WithLocation(fmt.Errorf("failed to parse stage name %q: %w", s.BaseName, err), s.Location)
 		}
 	}
 	return nil
