@@ -124,7 +124,7 @@ func pruneCacheMounts(root string, o BuilderPruneOptions) (gone []string, reclai
 		defer lock.Close()
 		id, _ := os.ReadFile(filepath.Join(filepath.Dir(dir), cacheIDFile))
 		gone = append(gone, "cache mount "+strings.TrimSpace(string(id)))
-		n, err := mappedSize(dir)
+		n, err := ownedSize(dir)
 		if err != nil {
 			return gone, reclaimed, err
 		}

@@ -24,15 +24,15 @@ const sizeStage = "cfs-size"
 // Docker's SIZE: every inode once, no directories. A file that was copied up in
 // part counts with the part.
 func containerSize(root string, c *Container) (int64, error) {
-	n, err := mappedSize(filepath.Join(c.dir, upperDir))
+	n, err := ownedSize(filepath.Join(c.dir, upperDir))
 	if err != nil {
-		return 0, fmt.Errorf("size of container %s: %w", c.ShortID(), err)
+		err = fmt.Errorf("size of container %s: %w", c.ShortID(), err)
 	}
-	return n, nil
+	return n, err
 }
 
-// mappedSize is treeSize where files may belong to sub-uids.
-func mappedSize(dir string) (int64, error) {
+// ownedSize is treeSize, of a directory in which others may belong to sub-uids.
+func ownedSize(dir string) (int64, error) {
 	n, err := treeSize(dir)
 	if !errors.Is(err, fs.ErrPermission) {
 		return n, err

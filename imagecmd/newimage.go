@@ -80,6 +80,9 @@ func (n newImage) putTarget(ctx context.Context, in *store.Ingest) (target ocisp
 	if n.Parent != "" {
 		target = store.WithParent(target, n.Parent)
 	}
+	if len(n.Names) > 0 {
+		target = store.WithTagTime(target, time.Now())
+	}
 	if n.Step != "" {
 		target = store.WithStep(target, n.Step)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"time"
 
@@ -15,16 +16,16 @@ import (
 // busyboxTar writes a small root filesystem as a tar: a static busybox under
 // all its names, a few users, and a file that only root and shadow may read.
 func busyboxTar(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: busyboxtar FILE")
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: busyboxtar FILE [PROGRAM...]")
 	}
-	tar, err := busyboxRoot()
+	tar, err := busyboxRoot(args[1:]...)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), tar, 0o644))
 }
 
-// busyboxRoot is that tar.
-func busyboxRoot() ([]byte, error) {
+// busyboxRoot is that tar, with programs of this machine and the libraries they need.
+func busyboxRoot(programs ...string) ([]byte, error) {
 	path, err := exec.LookPath("busybox")
 	if err != nil {
 		return nil, errors.New("busybox is not installed (package busybox-static)")
@@ -61,6 +62,32 @@ func busyboxRoot() ([]byte, error) {
 	add(tar.Header{Name: "etc/passwd", Typeflag: tar.TypeReg, Mode: 0o644}, "root:x:0:0:root:/root:/bin/sh\nguest:x:1000:1000::/home/guest:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
 	add(tar.Header{Name: "etc/group", Typeflag: tar.TypeReg, Mode: 0o644}, "root:x:0:\nguest:x:1000:\nshadow:x:42:\n")
 	add(tar.Header{Name: "etc/shadow", Typeflag: tar.TypeReg, Mode: 0o640, Gid: 42}, "root:secret:::::::\n")
+	for _, name := range programs {
+		files, err := withLibraries(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, path := range files {
+			content, err := os.ReadFile(path)
+			if err != nil {
+				return nil, err
+			}
+			add(tar.Header{Name: path[1:], Typeflag: tar.TypeReg, Mode: 0o755}, string(content))
+		}
+	}
 	err = errors.Join(failed, w.Close())
 	return out.Bytes(), err
+}
+
+// withLibraries are the paths of a program of this machine and the libraries it needs.
+func withLibraries(program string) ([]string, error) {
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return nil, err
+	}
+	out, err := exec.Command("ldd", path).Output()
+	if err != nil { // it is static
+		return []string{path}, nil
+	}
+	return append([]string{path}, regexp.MustCompile(`/\S+`).FindAllString(string(out), -1)...), nil
 }

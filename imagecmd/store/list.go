@@ -106,6 +106,9 @@ func (s *Store) group(x *index, get func(l line) (*Image, error)) ([]Image, erro
 		if img.Parent == "" {
 			img.Parent = parentOf(l.Descriptor)
 		}
+		if t := tagTime(l.Descriptor); t.After(img.Tagged) {
+			img.Tagged = t
+		}
 		img.Built = img.Built || l.Annotations[AnnotationStep] != ""
 	}
 	x.family(byTarget, byID)
