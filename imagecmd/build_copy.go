@@ -109,6 +109,9 @@ func copyFailed(verb string, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
+	if i, ok := errors.AsType[*buildcontext.Impossible](err); ok {
+		err = i // and not that it was the layer that couldn't be written
+	}
 	return sentencef(err, "%s failed: %v", verb, err)
 }
 

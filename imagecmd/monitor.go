@@ -121,7 +121,7 @@ func (m *monitor) run() (status int, err error) {
 		if err != nil {
 			m.state.Error = err.Error()
 		}
-		if c.AutoRemove && !m.req.Keep {
+		if c.AutoRemove && (!m.req.Keep || m.l.Context().Err() != nil) { // P is gone
 			err = errors.Join(err, c.remove(context.Background(), m.all))
 		} else {
 			err = errors.Join(err, c.setState(m.state))

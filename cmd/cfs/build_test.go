@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -302,4 +304,64 @@ func TestBuildUsers(t *testing.T) {
 			t.Errorf("%q is left", left)
 		}
 	})
+}
+
+// TestBuildAgent: a RUN reaches the agent of --ssh through a socket of its own, and only
+// one with the mount.
+func TestBuildAgent(t *testing.T) {
+	l := newBuildLab(t)
+	agent, err := net.Listen("unix", filepath.Join(l.dir, "agent"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer agent.Close()
+	asked := make(chan string, 1)
+	go func() {
+		c, err := agent.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		b := make([]byte, 64)
+		n, _ := c.Read(b)
+		asked <- string(b[:n])
+		_, _ = c.Write([]byte("answer"))
+	}()
+	client, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.run("mkdir ctx; cp " + client + " ctx/client")
+	l.write("ctx/Dockerfile", `FROM base:1
+COPY client /bin/agent-client
+RUN --mount=type=ssh stat -c '%a %F' $SSH_AUTH_SOCK; agent-client
+RUN --mount=type=ssh,id=other,target=/a,mode=0666 stat -c '%a %F' /a; echo "at $SSH_AUTH_SOCK"
+RUN echo "none $SSH_AUTH_SOCK"
+`)
+	out := l.run("docker build --ssh default=agent --ssh other=agent ctx")
+	for _, want := range []string{"600 socket\nanswer\n", "666 socket\nat /a\n", "none \n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing:\n%s", want, out)
+		}
+	}
+	if got := <-asked; got != "question" {
+		t.Errorf("the agent was asked %q", got)
+	}
+}
+
+// agentClient asks the agent of its environment, and prints the answer.
+func agentClient() {
+	c, err := net.Dial("unix", os.Getenv("SSH_AUTH_SOCK"))
+	if err == nil {
+		_, err = c.Write([]byte("question"))
+	}
+	var answer []byte
+	if err == nil {
+		answer, err = io.ReadAll(c)
+	}
+	fmt.Println(string(answer))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }

@@ -37,6 +37,10 @@ const privateEnv = "CFS_TEST_PRIVATE"
 // be tried on hosts that keep the devices to root.
 func TestMain(m *testing.M) {
 	testenv.Main()
+	if filepath.Base(os.Args[0]) == "agent-client" { // in a container
+		agentClient()
+		return
+	}
 	becomeStage()
 	if os.Geteuid() == 0 && os.Getenv(privateEnv) == "" && strings.HasSuffix(os.Args[0], ".test") {
 		os.Exit(inPrivateNamespace())

@@ -123,7 +123,7 @@ func layoutImages(ctx context.Context, fsys Files, rawIndex, rawDocker []byte) (
 		i := slices.IndexFunc(out, func(img Image) bool { return img.Target.Digest == d.Digest })
 		if i < 0 {
 			i = len(out)
-			out = append(out, Image{Target: d})
+			out = append(out, Image{Target: store.WithoutSteps(d)})
 		}
 		if n := layoutName(d); n != nil {
 			out[i].Names = addName(out[i].Names, n)

@@ -34,7 +34,7 @@ func LayoutFiles(images []Saved) ([]Member, error) {
 		Manifests: []ocispec.Descriptor{},
 	}
 	for _, img := range images {
-		target := store.WithTagTime(img.Target, time.Time{})
+		target := store.WithoutSteps(store.WithTagTime(img.Target, time.Time{}))
 		if len(img.Names) == 0 {
 			x.Manifests = append(x.Manifests, store.NamedDescriptor(target, nil))
 		}

@@ -40,6 +40,15 @@ func withSteps(target ocispec.Descriptor, keys []digest.Digest) ocispec.Descript
 	return target
 }
 
+// WithoutSteps is a target as others see it and are heard of it: what a build would
+// find by is this store's alone, or an archive could put in what it likes.
+func WithoutSteps(target ocispec.Descriptor) ocispec.Descriptor {
+	if target.Annotations[AnnotationStep] == "" {
+		return target
+	}
+	return withSteps(target, nil)
+}
+
 func stepsOf(d ocispec.Descriptor) []digest.Digest {
 	var keys []digest.Digest
 	for w := range strings.FieldsSeq(d.Annotations[AnnotationStep]) {
