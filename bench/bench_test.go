@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -35,6 +36,48 @@ func TestSamples(t *testing.T) {
 	}
 	if r := (Samples{3}).Ratio(nil); r != 0 {
 		t.Errorf("ratio to nothing: %v", r)
+	}
+}
+
+func TestInterval(t *testing.T) {
+	upTo := func(n int) (s Samples) {
+		for i := range n {
+			s = append(s, time.Duration(i+1))
+		}
+		return s
+	}
+	// Tables of the binomial distribution with p = 1/2.
+	for _, c := range []struct {
+		n         int
+		low, high time.Duration
+		sure      float64
+	}{{0, 0, 0, 0}, {1, 1, 1, 0}, {3, 1, 3, 0.75}, {5, 1, 5, 0.9375}, {6, 1, 6, 0.96875}, {8, 1, 8, 0.9921875}, {9, 2, 8, 0.9609375}, {20, 6, 15, 0.9586}} {
+		low, high, sure := upTo(c.n).Interval()
+		if low != c.low || high != c.high || math.Abs(sure-c.sure) > 1e-4 {
+			t.Errorf("%d samples: %d to %d, %.5f; want %d to %d, %.5f", c.n, low, high, sure, c.low, c.high, c.sure)
+		}
+	}
+}
+
+func TestDiffer(t *testing.T) {
+	// What R's wilcox.test(exact = TRUE) answers, and coin's for ties.
+	for _, c := range []struct {
+		a, b Samples
+		p    float64
+	}{
+		{Samples{1, 2, 3}, Samples{4, 5, 6}, 0.1},
+		{Samples{1, 2, 3, 4, 5}, Samples{6, 7, 8, 9, 10}, 0.007937},
+		{Samples{1, 3, 5, 7}, Samples{2, 4, 6, 8}, 0.685714},
+		{Samples{5, 5, 5}, Samples{5, 5, 5}, 1},
+		{Samples{1, 1, 2}, Samples{2, 3, 3}, 0.2},
+		{nil, Samples{1}, 1},
+	} {
+		if got := Differ(c.a, c.b); math.Abs(got-c.p) > 1e-5 {
+			t.Errorf("%v and %v: %.6f, want %.6f", c.a, c.b, got, c.p)
+		}
+		if x, y := Differ(c.a, c.b), Differ(c.b, c.a); math.Abs(x-y) > 1e-12 {
+			t.Errorf("%v and %v: %v, and the other way round %v", c.a, c.b, x, y)
+		}
 	}
 }
 

@@ -14,10 +14,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Self is the path of the program that this process runs, which is cfs where it is
+// called so.
+const Self = "/proc/self/exe"
+
 // command is a program with its arguments. What it says on standard error is
 // kept, in talk, to be part of an error.
 func command(ctx context.Context, program string, args ...string) (cmd *exec.Cmd, talk *bytes.Buffer) {
 	cmd, talk = exec.CommandContext(ctx, program, args...), new(bytes.Buffer)
+	if program == Self {
+		cmd.Args[0] = "cfs"
+	}
 	// Not killed when interrupted: it takes its containers and mounts with it.
 	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
 	cmd.Stderr = talk
@@ -28,7 +35,7 @@ func commandError(err error, cmd *exec.Cmd, talk *bytes.Buffer) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s %s: %w: %s", filepath.Base(cmd.Path), strings.Join(cmd.Args[1:], " "), err, bytes.TrimSpace(talk.Bytes()))
+	return fmt.Errorf("%s %s: %w: %s", filepath.Base(cmd.Args[0]), strings.Join(cmd.Args[1:], " "), err, bytes.TrimSpace(talk.Bytes()))
 }
 
 // Timed runs a program from start to end.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,6 +22,13 @@ type Conditions struct {
 	Rounds     int    `json:"rounds"`
 	Tree       string `json:"tree,omitempty"`  // what is served or packed
 	Cache      string `json:"cache,omitempty"` // what warm and cold mean
+
+	Version string            `json:"version,omitempty"` // of cfs
+	User    string            `json:"user,omitempty"`    // in whose name it ran
+	Started *time.Time        `json:"started,omitempty"`
+	Seconds int               `json:"seconds,omitempty"` // that it took
+	Tools   map[string]string `json:"tools,omitempty"`   // versions of others' programs that took part
+	Noise   *Noise            `json:"noise,omitempty"`
 }
 
 // Here fills in what the host says; the rest is the caller's.

@@ -24,25 +24,18 @@ type Contestant interface {
 	Unmount() error
 	// Server is the process that serves, while mounted; 0: the kernel.
 	Server() int
+	// Over has what is mounted next show a fixture. Only what is writable gets
+	// changed; it is not mounted meanwhile.
+	Over(f Fixture, writable bool) error
+	// Discard forgets what was changed. It is not mounted meanwhile.
+	Discard() error
 }
 
-// Native is the extracted tree itself.
-type Native struct{ Tree string }
-
-// Name implements [Contestant].
-func (n *Native) Name() string { return "native" }
-
-// Mount implements [Contestant].
-func (n *Native) Mount(context.Context) (string, error) { return n.Tree, nil }
-
-// Unmount implements [Contestant].
-func (n *Native) Unmount() error { return nil }
-
-// Server implements [Contestant].
-func (n *Native) Server() int { return 0 }
-
 // Overlay is the kernel's overlayfs, with the options it has by default.
-type Overlay struct{ Stack }
+type Overlay struct {
+	Stack
+	UserXattr bool // in a user namespace: its own marks in user.overlay.*
+}
 
 // Name implements [Contestant].
 func (o *Overlay) Name() string { return "overlay" }
@@ -69,6 +62,9 @@ func (o *Overlay) Mount(context.Context) (string, error) {
 	if o.Upper != "" {
 		err = errors.Join(err, unix.FsconfigSetString(fs, "upperdir", o.Upper), unix.FsconfigSetString(fs, "workdir", o.Work))
 	}
+	if o.UserXattr {
+		err = errors.Join(err, unix.FsconfigSetFlag(fs, "userxattr"))
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -93,10 +89,12 @@ func (o *Overlay) Unmount() error { return busy.Unmount(o.Target) }
 func (o *Overlay) Server() int { return 0 }
 
 // MountProgram is a union that a program mounts and serves in the foreground,
-// called as fuse-overlayfs is: -f -o lowerdir=…,upperdir=…,workdir=… DIR.
+// called as fuse-overlayfs is: -f -o lowerdir=…,upperdir=…,workdir=…,allow_other DIR.
 type MountProgram struct {
 	Label string
 	Argv  []string // the program, and what stands before the options
+	// Args is how another program is called instead, without its name.
+	Args func(s *Stack) []string
 	Stack
 	cmd  *exec.Cmd
 	talk bytes.Buffer // what it says, told when it fails
@@ -115,6 +113,9 @@ func (m *MountProgram) Mount(ctx context.Context) (string, error) {
 		return "", err
 	}
 	args := append(slices.Clone(m.Argv[1:]), "-f", "-o", m.options()+",allow_other", m.Target)
+	if m.Args != nil {
+		args = append(slices.Clone(m.Argv[1:]), m.Args(&m.Stack)...)
+	}
 	m.cmd = exec.Command(m.Argv[0], args...)
 	m.talk.Reset()
 	m.cmd.Stderr = &m.talk

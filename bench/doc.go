@@ -5,12 +5,15 @@
 //	                                        │ each mounted there, servers in processes of their own
 //	Paths (prepared once) ──► Workload ──► Compare: alternating rounds ──► Result ──► Report (table, JSON)
 //
-// Two programs measure the union. bench-packed compares it over packed layers, on
-// a Debian root, by the workloads of workload.go. bench-union compares the real
-// program, over plain directories, with the kernel's overlay, by rows:
+// Contestants are measured by rows:
 //
-//	Fixtures (lowers, made when asked for) ──► Row (state, preparation, steps) ──► Bench ──► Report
-//	                    Stack of each contestant ──┘        rows.go, rows_data.go
+//	Fixtures (made when asked for: plain directories, and packed) ──► Row (state, preparation, steps) ──► Bench ──► Report
+//	                       Contestant.Over (shows a fixture) ──┘        rows*.go: the union; driver_rows*.go: drivers
+//
+// `cfs bench` compares drivers (package contest) and makes a page of it (package page).
+// bench-union compares the real program, over plain directories, with the kernel's
+// overlay; bench-packed the union over packed layers, on a Debian root, by the workloads
+// of workload.go. What is done by whole commands is compared by [Rounds] of jobs.
 //
 // # Vocabulary
 //
@@ -24,6 +27,9 @@
 //   - warm: the workload ran once untimed before. Cold: the contestant was
 //     unmounted, its server ended, everything written out and the kernel's
 //     caches dropped, and it was mounted again; mounting is not timed.
+//   - interval: where the median lies with 95 % confidence, whatever the distribution;
+//     two sets of samples differ if the Mann–Whitney test says so (stats.go).
+//   - noise: what else went on, by a fixed computation that is done again and again.
 //   - row: steps that follow each other on one mount, each a line of the report;
 //     warm, cold, or fresh: a new mount with an empty upper for every sample.
 //   - requests an operation: what the kernel sent to the server in one more,
@@ -35,6 +41,7 @@
 //   - Contestants share one filesystem, fresh for the run, for everything they
 //     read and write.
 //   - Whatever ends the program, nothing is left mounted: a program that mounts
-//     runs in a mount namespace of its own ([Isolate]), and the ground's file
-//     has no name.
+//     runs in a mount namespace of its own ([Isolate], and contest's worker), and
+//     the ground's file has no name.
+//   - A report's JSON form is that of schema.json; [Schema] changes with it.
 package bench

@@ -2,37 +2,42 @@ package bench
 
 import (
 	"archive/tar"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/cfs-project/cfs/cow"
 )
 
 // Sizes are how much there is of everything in the fixtures.
 type Sizes struct {
+	Mids   int   // files of 1 MiB beside the large ones
 	Tree   int   // files of the tree of five layers
 	Many   int   // small files: in one lower directory, and in the archive
 	Big    int64 // bytes of a large file
 	Bigs   int   // large files with data
 	Sparse int   // large files with next to none, for what never reads data
 	Dir    int   // files of the directory that is moved
-	Layers int   // of the deep stack
 	Flat   int   // files of the shallow and the deep stack
 	Walk   int   // files of the walk after which the server's memory is read
 	Random int   // random reads or writes
 }
 
 // DefaultSizes are those of the targets.
-var DefaultSizes = Sizes{Tree: 22600, Many: 20000, Big: 1 << 30, Bigs: 2, Sparse: 16, Dir: 5000, Layers: 100, Flat: 10000, Walk: 50000, Random: 16384}
+var DefaultSizes = Sizes{Tree: 22600, Many: 20000, Big: 1 << 30, Bigs: 2, Sparse: 16, Dir: 5000, Flat: 10000, Walk: 50000, Random: 16384}
 
 // Fixtures makes lowers on the ground, each when first asked for, always the same.
 type Fixtures struct {
 	Sizes
-	dir  string
-	made map[string]Fixture
+	// Packed has each fixture be there as packed layers and as one tree, too.
+	Packed bool
+	dir    string
+	made   map[string]Fixture
 }
 
 // A Fixture is a stack of lowers, and the names they come to.
@@ -40,6 +45,8 @@ type Fixture struct {
 	Name   string
 	Lowers []string // top first
 	Paths  Paths
+	Chain  cow.Chain // the same, packed; see [Fixtures.Packed]
+	Merged string    // the same as one tree; see [Fixtures.Packed]
 }
 
 // NewFixtures has them below dir.
@@ -54,20 +61,53 @@ const (
 	FixtureBig   = "big"
 	FixtureDir   = "dir"
 	FixtureFlat  = "flat"  // one layer
-	FixtureDeep  = "deep"  // the same in many
+	FixtureDeep  = "deep"  // the same in many: see [Deep]
 	FixtureWalk  = "walk"  // many directories
 	FixtureEmpty = "empty" // for what is only in the upper
+
+	FixtureGit      = "git"      // a checked-out repository
+	FixtureSource   = "source"   // a program in C
+	FixturePackages = "packages" // a root without a package, for dpkg
 )
 
+// Put has Get give x, instead of what would be made.
+func (f *Fixtures) Put(x Fixture) { f.made[x.Name] = x }
+
+// Deep is the name of the fixture of as many files as [FixtureFlat] has, dealt out
+// in so many layers.
+func Deep(layers int) string { return fmt.Sprintf("%s%d", FixtureDeep, layers) }
+
 // Get makes a fixture, unless it is made already.
-func (f *Fixtures) Get(name string) (Fixture, error) {
+func (f *Fixtures) Get(ctx context.Context, name string) (Fixture, error) {
+	if err := os.MkdirAll(f.dir, 0o755); err != nil {
+		return Fixture{}, err
+	}
 	if x, ok := f.made[name]; ok {
 		return x, nil
 	}
+	x, err := f.make(name)
+	if err == nil && f.Packed {
+		err = f.pack(ctx, &x)
+	}
+	if err != nil {
+		return x, fmt.Errorf("make fixture %s: %w", name, err)
+	}
+	if err := writeOut(f.dir); err != nil {
+		return x, err
+	}
+	f.made[name] = x
+	return x, nil
+}
+
+// make writes the lowers.
+func (f *Fixtures) make(name string) (Fixture, error) {
 	x := Fixture{Name: name}
 	w := &fixtureWriter{rnd: rand.New(rand.NewPCG(1, uint64(len(name))))}
-	layer := func(i int) string { return filepath.Join(f.dir, name, fmt.Sprint(i)) }
+	layer := func(i int) string { return filepath.Join(f.dir, x.Name, fmt.Sprint(i)) }
 	layers := 1
+	if n, err := strconv.Atoi(strings.TrimPrefix(name, FixtureDeep)); err == nil && n > 0 {
+		layers, name = n, FixtureDeep
+	}
 	switch name {
 	case FixtureTree:
 		layers = 5
@@ -85,14 +125,17 @@ func (f *Fixtures) Get(name string) (Fixture, error) {
 			w.file(p, 64<<10)
 			w.err = errors.Join(w.err, os.Truncate(p, f.Big))
 		}
+		for i := range f.smalls() {
+			w.file(filepath.Join(layer(0), smallName(i)), smallSize)
+		}
+		for i := range f.Mids {
+			w.file(filepath.Join(layer(0), midName(i)), midSize)
+		}
 	case FixtureDir:
 		for i := range f.Dir {
 			w.file(filepath.Join(layer(0), movedDir, fmt.Sprintf("d%03d/file%05d", i/100, i)), 1024)
 		}
 	case FixtureFlat, FixtureDeep:
-		if name == FixtureDeep {
-			layers = f.Layers
-		}
 		for i := range f.Flat {
 			w.file(filepath.Join(layer(i%layers), flatDir, fmt.Sprintf("file%05d", i)), 16)
 		}
@@ -102,18 +145,16 @@ func (f *Fixtures) Get(name string) (Fixture, error) {
 		}
 	case FixtureEmpty:
 		w.err = os.MkdirAll(layer(0), 0o755)
+	case FixtureGit, FixtureSource, FixturePackages:
+		w.err = f.application(name, layer(0))
 	default:
 		return x, fmt.Errorf("no fixture %q", name)
 	}
-	if w.err != nil {
-		return x, fmt.Errorf("make fixture %s: %w", name, w.err)
-	}
 	for i := range layers {
 		x.Lowers = append(x.Lowers, layer(i))
+		w.err = errors.Join(w.err, os.MkdirAll(layer(i), 0o755))
 	}
-	unix.Sync()
-	f.made[name] = x
-	return x, nil
+	return x, w.err
 }
 
 // Archive makes the tar of small files, a hundred a directory, and gives its path.
@@ -154,8 +195,18 @@ const (
 	untarDir = "untar"
 )
 
+const (
+	smallSize = 4 << 10
+	midSize   = 1 << 20
+)
+
+func smallName(i int) string  { return fmt.Sprintf("big/small%02d", i) }
+func midName(i int) string    { return fmt.Sprintf("big/mid%02d", i) }
 func bigName(i int) string    { return fmt.Sprintf("big/data%d", i) }
 func sparseName(i int) string { return fmt.Sprintf("big/sparse%02d", i) }
+
+// smalls is how many files of 4 KiB there are beside those of 1 MiB.
+func (s Sizes) smalls() int { return 8 * s.Mids }
 
 // fixtureWriter writes files until the first error.
 type fixtureWriter struct {

@@ -126,12 +126,29 @@ func (g *Ground) Close() error {
 	return errors.Join(append(errs, os.Remove(g.base))...)
 }
 
-// DropCaches writes everything out and drops the kernel's page, dentry and
-// inode caches.
-func DropCaches() error {
-	unix.Sync()
+// DropCaches writes out what the filesystems of directories hold, and drops the kernel's
+// page, dentry and inode caches of everything.
+func DropCaches(dirs ...string) error {
+	if err := writeOut(dirs...); err != nil {
+		return err
+	}
 	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3\n"), 0); err != nil {
 		return fmt.Errorf("drop caches: %w", err)
+	}
+	return nil
+}
+
+// writeOut writes out what the filesystems of directories hold, and no others: on a
+// busy host those may take long.
+func writeOut(dirs ...string) error {
+	for _, d := range dirs {
+		fd, err := unix.Open(d, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			err = errors.Join(unix.Syncfs(fd), unix.Close(fd))
+		}
+		if err != nil {
+			return fmt.Errorf("write out the filesystem of %s: %w", d, err)
+		}
 	}
 	return nil
 }

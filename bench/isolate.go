@@ -33,6 +33,17 @@ func Isolate() (context.Context, context.CancelFunc, error) {
 	return ctx, stop, nil
 }
 
+// HideSecondHierarchy takes cgroups' v2 hierarchy away where there is a v1 one beside
+// it, which crun and runc refuse. It is for a process whose mount namespace is its own,
+// in which mounts don't reach anybody else.
+func HideSecondHierarchy() error {
+	err := unix.Unmount("/sys/fs/cgroup/unified", unix.MNT_DETACH)
+	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("hide the second cgroup hierarchy: %w", err)
+	}
+	return nil
+}
+
 func outer() int {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]

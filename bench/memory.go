@@ -37,16 +37,18 @@ const (
 // MeasureMemory walks many files in a new mount of a contestant, once and ten
 // times more, and reports its server's memory. The kernel has no server.
 func (b *Bench) MeasureMemory(ctx context.Context, c Contestant, judged bool) (err error) {
-	f, err := b.Fixtures.Get(FixtureWalk)
+	f, err := b.Fixtures.Get(ctx, FixtureWalk)
 	if err != nil {
 		return err
 	}
-	b.Stacks[c.Name()].Lowers = f.Lowers
+	if err := c.Over(f, false); err != nil {
+		return err
+	}
 	root, err := c.Mount(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.Unmount(), b.Stacks[c.Name()].discard()) }()
+	defer func() { err = errors.Join(err, c.Unmount(), c.Discard()) }()
 	pid := c.Server()
 	if pid == 0 {
 		return nil

@@ -10,14 +10,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Podman is podman with a storage of its own, on the overlay driver.
+// A Podman is podman with a storage of its own.
 type Podman struct {
-	Dir string // holds storage and state; made when needed
+	Dir    string // holds storage and state; made when needed
+	Run    string // holds the state instead; may be empty
+	Driver string // of its storage; empty: overlay
 }
 
 // Args are the command line of one of its commands.
 func (p Podman) Args(command ...string) []string {
-	return append([]string{"--root", filepath.Join(p.Dir, "root"), "--runroot", filepath.Join(p.Dir, "run"), "--storage-driver", "overlay", "--cgroup-manager", "cgroupfs"}, command...)
+	driver := p.Driver
+	if driver == "" {
+		driver = "overlay"
+	}
+	run := p.Run
+	if run == "" {
+		run = filepath.Join(p.Dir, "run")
+	}
+	return append([]string{"--root", filepath.Join(p.Dir, "root"), "--runroot", run, "--storage-driver", driver, "--cgroup-manager", "cgroupfs"}, command...)
 }
 
 // Timed runs one of its commands.
@@ -31,5 +41,5 @@ func (p Podman) Remove() error {
 	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		return err // and remove nothing below it
 	}
-	return os.RemoveAll(p.Dir)
+	return errors.Join(os.RemoveAll(p.Dir), os.RemoveAll(p.Run))
 }

@@ -9,16 +9,24 @@ import (
 	"time"
 )
 
+// Schema is the version of a report's JSON form, which schema.json describes.
+const Schema = "cfs-bench/1"
+
 // A Report is what a benchmark found. Its JSON form is stable.
 type Report struct {
-	Name       string         `json:"name"`
-	Conditions Conditions     `json:"conditions"`
-	Results    []Result       `json:"results"`
-	Counts     []Count        `json:"counts,omitempty"`
-	Requests   []RequestCount `json:"requests,omitempty"`
-	Targets    []Target       `json:"targets"`
-	Notes      []string       `json:"notes,omitempty"`
-	index      map[key]int    // into Results
+	Schema      string         `json:"schema"`
+	Name        string         `json:"name"`
+	Conditions  Conditions     `json:"conditions"`
+	Contestants []Entrant      `json:"contestants,omitempty"` // in the order of the columns
+	Workloads   []Line         `json:"workloads,omitempty"`   // in the order of the lines
+	Results     []Result       `json:"results"`
+	Skipped     []Skip         `json:"skipped,omitempty"`
+	Verdicts    []Verdict      `json:"verdicts,omitempty"`
+	Counts      []Count        `json:"counts,omitempty"`
+	Requests    []RequestCount `json:"requests,omitempty"`
+	Targets     []Target       `json:"targets,omitempty"`
+	Notes       []string       `json:"notes,omitempty"`
+	index       map[key]int    // into Results
 }
 
 type key struct{ workload, contestant string }
@@ -27,11 +35,26 @@ type key struct{ workload, contestant string }
 type Result struct {
 	Workload   string  `json:"workload"`
 	Contestant string  `json:"contestant"`
-	Ops        int     `json:"ops"` // what one sample did, in operations; 0: one
-	Samples    Samples `json:"samples_ns"`
-	Median     int64   `json:"median_ns"`
-	Low        int64   `json:"low_ns"`
-	High       int64   `json:"high_ns"`
+	Ops        int     `json:"ops"`            // what one sample did, in operations; 0: one
+	Unit       string  `json:"unit,omitempty"` // of the samples; none: nanoseconds
+	Samples    Samples `json:"samples"`
+	Median     int64   `json:"median"`
+	Low        int64   `json:"low"` // the smallest sample
+	High       int64   `json:"high"`
+	// Interval is that of [Samples.Interval], and Confidence how likely it holds the true median.
+	Interval   [2]int64 `json:"interval"`
+	Confidence float64  `json:"confidence"`
+}
+
+// UnitBytes is the unit of what is not a time.
+const UnitBytes = "bytes"
+
+// A Skip is a result that there is not, and why.
+type Skip struct {
+	Workload   string `json:"workload"`
+	Contestant string `json:"contestant"`
+	Reason     string `json:"reason"`
+	ByNature   bool   `json:"by_nature,omitempty"` // it can't be, anywhere
 }
 
 // A Count is a number that is not a time.
@@ -64,10 +87,15 @@ type Target struct {
 	Met        bool          `json:"met"`
 }
 
-// Add puts samples into the report.
+// Add puts durations into the report.
 func (r *Report) Add(workload string, ops int, samples map[string]Samples, order ...string) {
+	r.AddUnit(workload, "", ops, samples, order...)
+}
+
+// AddUnit puts samples in a unit into the report.
+func (r *Report) AddUnit(workload, unit string, ops int, samples map[string]Samples, order ...string) {
 	if r.index == nil {
-		r.index = map[key]int{}
+		r.reindex()
 	}
 	for _, c := range order {
 		s, ok := samples[c]
@@ -75,9 +103,41 @@ func (r *Report) Add(workload string, ops int, samples map[string]Samples, order
 			continue
 		}
 		low, high := s.Spread()
+		from, to, sure := s.Interval()
 		r.index[key{workload, c}] = len(r.Results)
-		r.Results = append(r.Results, Result{workload, c, ops, s, int64(s.Median()), int64(low), int64(high)})
+		r.Results = append(r.Results, Result{
+			Workload: workload, Contestant: c, Ops: ops, Unit: unit, Samples: s, Median: int64(s.Median()), Low: int64(low), High: int64(high),
+			Interval: [2]int64{int64(from), int64(to)}, Confidence: sure,
+		})
 	}
+}
+
+// Result is what a workload came to on a contestant.
+func (r *Report) Result(workload, contestant string) (Result, bool) {
+	if r.index == nil { // it was read
+		r.reindex()
+	}
+	i, ok := r.index[key{workload, contestant}]
+	if !ok {
+		return Result{}, false
+	}
+	return r.Results[i], true
+}
+
+// reindex makes the index.
+func (r *Report) reindex() {
+	r.index = map[key]int{}
+	for i, x := range r.Results {
+		r.index[key{x.Workload, x.Contestant}] = i
+	}
+}
+
+// Append takes the results of another report in.
+func (r *Report) Append(o *Report) {
+	r.Results = append(r.Results, o.Results...)
+	r.Skipped = append(r.Skipped, o.Skipped...)
+	r.Notes = append(r.Notes, o.Notes...)
+	r.index = nil
 }
 
 // Judge adds a target with what was measured. A target whose contestants were
@@ -177,16 +237,42 @@ func verdict(judged, met bool, bound func() string) string {
 	return fmt.Sprintf(" (%s): MISSED", bound())
 }
 
+// JSON is the report's JSON form.
+func (r *Report) JSON() ([]byte, error) {
+	r.Schema = Schema
+	if r.Results == nil {
+		r.Results = []Result{}
+	}
+	b, err := json.MarshalIndent(r, "", "  ")
+	return append(b, '\n'), err
+}
+
 // WriteJSON writes the report to a file.
 func (r *Report) WriteJSON(path string) error {
-	b, err := json.MarshalIndent(r, "", "  ")
+	b, err := r.JSON()
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(path, append(b, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(path, b, 0o644); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil
+}
+
+// ReadReport reads what WriteJSON wrote.
+func ReadReport(path string) (*Report, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := new(Report)
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, fmt.Errorf("%s is no benchmark's report: %w", path, err)
+	}
+	if r.Schema != Schema {
+		return nil, fmt.Errorf("%s is no benchmark's report of the form %s (\"schema\" is %q)", path, Schema, r.Schema)
+	}
+	return r, nil
 }
 
 // short is a duration with about four digits.

@@ -2,13 +2,8 @@ package bench
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"runtime"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A State is what a row's samples begin with.
@@ -21,17 +16,51 @@ const (
 	Cold               // the same with the kernel's caches dropped before mounting
 )
 
+func (s State) String() string { return [...]string{"warm", "new mount", "cold"}[s] }
+
 // A Row is measured as a whole: its steps follow each other on one mount.
 type Row struct {
+	Group   string // of lines that belong together; may be empty
+	Quick   bool   // in the shortest choice of rows
+	Depth   int    // layers, where that is what rows differ in
 	Fixture string
 	State   State
+	Writes  bool                // something is changed
 	Prepare func(s *Site) error // outside of the time; may be nil
 	Steps   []Step
+	// Life is the name of a line of its own, for what making, mounting, unmounting
+	// and removing takes; may be empty. Only what is not warm has it.
+	Life string
+	// Drivers tells that only cfs's drivers that keep changes can do it.
+	Drivers bool
+}
+
+// Lines are what the row puts into a report.
+func (r Row) Lines() []Line {
+	var all []Line
+	for _, st := range r.Steps {
+		l := Line{Name: st.Name, Group: r.Group, About: st.About, State: r.State.String(), Unit: st.Unit, Series: st.Series}
+		if st.Series != "" {
+			l.Depth = r.Depth
+		}
+		all = append(all, l)
+	}
+	if r.Life != "" {
+		all = append(all, Line{Name: r.Life, Group: "start", State: r.State.String(),
+			About: "making a writable container on the image, mounting, unmounting and removing it, with a driver's process started for each"})
+	}
+	return all
 }
 
 // A Step is one line of the report.
 type Step struct {
 	Name string
+	// About is what is done, in a sentence; may be empty.
+	About string
+	// Series is of steps that differ in their row's depth only.
+	Series string
+	// Unit is what samples are in; empty: nanoseconds.
+	Unit string
 	// Max is what the median may be of that of the kernel's overlay; 0: no target.
 	Max float64
 	// Base is the step of the same contestant that is compared with instead.
@@ -47,46 +76,69 @@ type Sample struct {
 
 // A Site is where a step runs.
 type Site struct {
-	Root    string // where the contestant is mounted
-	Paths   Paths  // of the fixture
-	Archive string // tar of small files, outside of what is measured
-	Sizes   Sizes
+	Contestant Contestant
+	Root       string        // where the contestant is mounted
+	Mounted    time.Duration // what making and mounting it took, without the start of a process of cfs
+	Paths      Paths         // of the fixture
+	Fixtures   *Fixtures     // which have what lies outside of what is measured
+	Sizes      Sizes
+}
+
+// A Spacer is a contestant that knows what it takes on the disk. Found by type assertion.
+type Spacer interface {
+	// Used is that in bytes.
+	Used() (int64, error)
+}
+
+// A MountTimer is a contestant that knows better than its caller what mounting takes.
+// Found by type assertion.
+type MountTimer interface {
+	// MountTook is what making and mounting took last.
+	MountTook() time.Duration
 }
 
 // Bench measures rows.
 type Bench struct {
 	Contestants []Contestant // the kernel's overlay among them
-	Stacks      map[string]*Stack
 	Fixtures    *Fixtures
-	Rounds      int
-	// Budget is the time that the rounds of a row may take before they end early,
-	// after minRounds; 0: no limit.
-	Budget time.Duration
-	Report *Report
+	Rounds      Rounds
+	Report      *Report
+	// Skip tells why a contestant doesn't take part in a row; empty: it does. Nil:
+	// all take part.
+	Skip func(c Contestant, row Row) string
+	// Lenient has a contestant that fails in a row left out of it, and the report say
+	// so. Otherwise it ends the benchmark.
+	Lenient bool
 	// Counted tells which contestant's requests are counted; empty: nobody's.
 	Counted string
 }
 
-// minRounds are measured whatever they take.
-const minRounds = 3
-
 // Measure adds a row to the report.
 func (b *Bench) Measure(ctx context.Context, row Row) (err error) {
-	fixture, err := b.Fixtures.Get(row.Fixture)
+	fixture, err := b.Fixtures.Get(ctx, row.Fixture)
 	if err != nil {
 		return err
 	}
-	site := &Site{Sizes: b.Fixtures.Sizes}
-	if site.Archive, err = b.Fixtures.Archive(); err != nil {
+	site := &Site{Sizes: b.Fixtures.Sizes, Fixtures: b.Fixtures}
+	m := &rowRun{Bench: b, row: row, site: site, samples: map[string]map[string]Samples{}, ops: map[string]int{}, out: map[string]bool{}}
+	for _, c := range b.Contestants {
+		if b.Skip != nil {
+			if why := b.Skip(c, row); why != "" {
+				m.leaveOut(c, why, true)
+				continue
+			}
+		}
+		m.contestants = append(m.contestants, c)
+		if err := c.Over(fixture, row.Writes); err != nil {
+			return err
+		}
+	}
+	if len(m.contestants) == 0 {
+		return nil
+	}
+	if err := m.listPaths(ctx, fixture); err != nil {
 		return err
 	}
-	for _, s := range b.Stacks {
-		s.Lowers = fixture.Lowers
-	}
-	if err := b.listPaths(ctx, fixture, site); err != nil {
-		return err
-	}
-	m := &rowRun{Bench: b, row: row, site: site, samples: map[string]map[string]Samples{}, ops: map[string]int{}}
 	if row.State == Warm {
 		err = m.warm(ctx)
 	} else {
@@ -95,175 +147,7 @@ func (b *Bench) Measure(ctx context.Context, row Row) (err error) {
 	if err != nil {
 		return err
 	}
-	var order []string
-	for _, c := range b.Contestants {
-		order = append(order, c.Name())
-	}
-	for _, st := range row.Steps {
-		b.Report.Add(st.Name, m.ops[st.Name], m.samples[st.Name], order...)
-	}
-	return nil
-}
-
-// listPaths walks the merged tree, once a fixture, as the first contestant shows it.
-func (b *Bench) listPaths(ctx context.Context, f Fixture, site *Site) (err error) {
-	if f.Paths.All == nil && f.Name != FixtureBig && f.Name != FixtureEmpty {
-		root, err := b.Contestants[0].Mount(ctx)
-		if err != nil {
-			return err
-		}
-		f.Paths, err = ListPaths(root)
-		if err := errors.Join(err, b.Contestants[0].Unmount(), b.Stacks[b.Contestants[0].Name()].discard()); err != nil {
-			return err
-		}
-		b.Fixtures.made[f.Name] = f
-	}
-	site.Paths = f.Paths
-	return nil
-}
-
-type rowRun struct {
-	*Bench
-	row     Row
-	site    *Site
-	samples map[string]map[string]Samples // by step and contestant
-	ops     map[string]int
-	began   time.Time // of the rounds
-}
-
-// more tells whether round r is to be measured.
-func (m *rowRun) more(r int) bool {
-	if r <= 0 {
-		m.began = time.Now()
-	}
-	return r < m.Rounds && (r < minRounds || m.Budget == 0 || time.Since(m.began) < m.Budget)
-}
-
-// steps runs every step on a mounted contestant.
-func (m *rowRun) steps(c Contestant, root string, keep bool) error {
-	m.site.Root = root
-	if m.row.Prepare != nil {
-		if err := m.row.Prepare(m.site); err != nil {
-			return fmt.Errorf("%s: prepare %s: %w", c.Name(), m.row.Steps[0].Name, err)
-		}
-	}
-	for _, st := range m.row.Steps {
-		if m.row.State != Warm {
-			unix.Sync() // what was written before is not this step's cost
-		}
-		runtime.GC()
-		s, err := st.Run(m.site)
-		if err != nil {
-			return fmt.Errorf("%s: %s: %w", c.Name(), st.Name, err)
-		}
-		if !keep {
-			continue
-		}
-		if m.samples[st.Name] == nil {
-			m.samples[st.Name] = map[string]Samples{}
-		}
-		m.samples[st.Name][c.Name()] = append(m.samples[st.Name][c.Name()], s.Took)
-		m.ops[st.Name] = s.Ops
-	}
-	return nil
-}
-
-func (m *rowRun) warm(ctx context.Context) (err error) {
-	roots := make([]string, len(m.Contestants))
-	for i, c := range m.Contestants {
-		if roots[i], err = c.Mount(ctx); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, c.Unmount(), m.Stacks[c.Name()].discard()) }()
-		if err := m.steps(c, roots[i], false); err != nil {
-			return err
-		}
-	}
-	for r := 0; m.more(r); r++ {
-		for i := range m.Contestants {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			j := (i + r) % len(m.Contestants)
-			if err := m.steps(m.Contestants[j], roots[j], true); err != nil {
-				return err
-			}
-		}
-	}
-	for i, c := range m.Contestants {
-		if err := m.count(c, roots[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (m *rowRun) fresh(ctx context.Context) error {
-	first := 0 // the unmeasured round
-	if m.row.State == Fresh {
-		first = -1
-	}
-	for r := first; m.more(r); r++ {
-		for i := range m.Contestants {
-			c := m.Contestants[(i+r+1)%len(m.Contestants)]
-			if err := m.once(ctx, c, func(root string) error { return m.steps(c, root, r >= 0) }); err != nil {
-				return err
-			}
-		}
-	}
-	for _, c := range m.Contestants {
-		if c.Name() != m.Counted {
-			continue
-		}
-		if err := m.once(ctx, c, func(root string) error { return m.count(c, root) }); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// once does something to a new mount of a contestant.
-func (m *rowRun) once(ctx context.Context, c Contestant, do func(root string) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if m.row.State == Cold {
-		if err := DropCaches(); err != nil {
-			return err
-		}
-	}
-	root, err := c.Mount(ctx)
-	if err != nil {
-		return err
-	}
-	return errors.Join(do(root), c.Unmount(), m.Stacks[c.Name()].discard())
-}
-
-// count runs the steps once more, untimed, and records the server's requests.
-func (m *rowRun) count(c Contestant, root string) error {
-	if c.Name() != m.Counted {
-		return nil
-	}
-	m.site.Root = root
-	if m.row.Prepare != nil {
-		if err := m.row.Prepare(m.site); err != nil {
-			return err
-		}
-	}
-	for _, st := range m.row.Steps {
-		r, err := CountRequests(root)
-		if err != nil {
-			m.Report.Notes = append(m.Report.Notes, "requests can't be counted here: "+err.Error())
-			m.Counted = ""
-			return nil
-		}
-		s, err := st.Run(m.site)
-		by, err2 := r.Stop()
-		if err := errors.Join(err, err2); err != nil {
-			return fmt.Errorf("%s: count requests of %s: %w", c.Name(), st.Name, err)
-		}
-		m.Report.Requests = append(m.Report.Requests, RequestCount{st.Name, c.Name(), s.Ops, by})
-	}
+	m.report()
 	return nil
 }
 

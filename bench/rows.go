@@ -38,20 +38,24 @@ func warmRows() []Row {
 
 func changeRows() []Row {
 	return []Row{
-		{Fixture: FixtureEmpty, State: Fresh, Steps: []Step{
+		{Fixture: FixtureEmpty, State: Fresh, Writes: true, Steps: []Step{
 			step("create small files by tar", 3, func(s *Site) (Sample, error) {
-				return program(s.Sizes.Many, "tar", "--extract", "--file", s.Archive, "--directory", s.Root)
+				archive, err := s.Fixtures.Archive()
+				if err != nil {
+					return Sample{}, err
+				}
+				return program(s.Sizes.Many, "tar", "--extract", "--file", archive, "--directory", s.Root)
 			}),
 			step("rm -rf of them in the upper", 4, func(s *Site) (Sample, error) {
 				return program(s.Sizes.Many, "rm", "-rf", filepath.Join(s.Root, untarDir))
 			}),
 		}},
-		{Fixture: FixtureMany, State: Fresh, Steps: []Step{
+		{Fixture: FixtureMany, State: Fresh, Writes: true, Steps: []Step{
 			step("rm -rf of lower files", 3, func(s *Site) (Sample, error) {
 				return program(s.Sizes.Many, "rm", "-rf", filepath.Join(s.Root, manyDir))
 			}),
 		}},
-		{Fixture: FixtureDir, State: Fresh, Steps: []Step{
+		{Fixture: FixtureDir, State: Fresh, Writes: true, Steps: []Step{
 			step("mv of a lower directory", 0.02, func(s *Site) (Sample, error) {
 				return program(1, "mv", filepath.Join(s.Root, movedDir), filepath.Join(s.Root, "other"))
 			}),
@@ -63,7 +67,7 @@ func deepRows() []Row {
 	const one, hundred = "look-ups in 1 layer", "look-ups in 100 layers"
 	return []Row{
 		{Fixture: FixtureFlat, State: Fresh, Prepare: lookedInto, Steps: []Step{step(one, 0, lookUps)}},
-		{Fixture: FixtureDeep, State: Fresh, Prepare: lookedInto, Steps: []Step{{Name: hundred, Max: 1.1, Base: one, Run: lookUps}}},
+		{Fixture: Deep(100), State: Fresh, Prepare: lookedInto, Steps: []Step{{Name: hundred, Max: 1.1, Base: one, Run: lookUps}}},
 	}
 }
 

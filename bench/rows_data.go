@@ -13,7 +13,9 @@ import (
 // largeFileRows change large files of a lower, or write one. What takes less than
 // a millisecond is done to several; the sample is their median.
 func largeFileRows() []Row {
-	fresh := func(fixture string, s Step) Row { return Row{Fixture: fixture, State: Fresh, Steps: []Step{s}} }
+	fresh := func(fixture string, s Step) Row {
+		return Row{Fixture: fixture, State: Fresh, Writes: true, Steps: []Step{s}}
+	}
 	return []Row{
 		fresh(FixtureBig, step("first write to a large lower file", 0.02, onBigs(func(name string) error {
 			f, err := os.OpenFile(name, os.O_WRONLY, 0)
@@ -33,7 +35,7 @@ func largeFileRows() []Row {
 			return unix.Close(fd)
 		}))),
 		fresh(FixtureEmpty, step("sequential write + fsync", 1.1, sequentialWrite)),
-		{Fixture: FixtureEmpty, State: Fresh, Prepare: prepareRandomWrite, Steps: []Step{step("random write 4 KiB", 1.5, randomWrite)}},
+		{Fixture: FixtureEmpty, State: Fresh, Writes: true, Prepare: prepareRandomWrite, Steps: []Step{step("random write 4 KiB", 1.5, randomWrite)}},
 	}
 }
 
@@ -87,13 +89,18 @@ const page = 4096
 // randomRegion is which part of a large file is read or written at random, in bytes.
 func randomRegion(s *Site) int64 { return min(s.Sizes.Big, 256<<20) }
 
-func randomRead(s *Site) (Sample, error) {
-	f, err := os.Open(filepath.Join(s.Root, bigName(0)))
-	if err != nil {
-		return Sample{}, err
+func randomRead(s *Site) (Sample, error) { return randomReadOf(0)(s) }
+
+// randomReadOf reads the i-th large file.
+func randomReadOf(i int) func(*Site) (Sample, error) {
+	return func(s *Site) (Sample, error) {
+		f, err := os.Open(filepath.Join(s.Root, bigName(i)))
+		if err != nil {
+			return Sample{}, err
+		}
+		defer f.Close()
+		return randomPages(s, func(buf []byte, off int64) error { _, err := f.ReadAt(buf, off); return err })
 	}
-	defer f.Close()
-	return randomPages(s, func(buf []byte, off int64) error { _, err := f.ReadAt(buf, off); return err })
 }
 
 // prepareRandomWrite makes the file, and lets the kernel and the server get to know it.

@@ -10,7 +10,7 @@ import (
 )
 
 // smallSizes have every row done in moments.
-var smallSizes = Sizes{Tree: 120, Many: 200, Big: 1 << 20, Bigs: 2, Sparse: 4, Dir: 100, Layers: 10, Flat: 50, Walk: 200, Random: 64}
+var smallSizes = Sizes{Tree: 120, Many: 200, Big: 1 << 20, Bigs: 2, Sparse: 4, Dir: 100, Flat: 50, Walk: 200, Random: 64}
 
 // TestUnionRows runs every row once on the kernel's overlay and on the real program.
 func TestUnionRows(t *testing.T) {
@@ -40,13 +40,12 @@ func TestUnionRows(t *testing.T) {
 		}
 		return Stack{Upper: filepath.Join(g.Dir, name, "upper"), Work: filepath.Join(g.Dir, name, "work"), Target: target}
 	}
-	kernel := &Overlay{stack("overlay")}
+	kernel := &Overlay{Stack: stack("overlay")}
 	program := &MountProgram{Label: "cfs", Argv: []string{cfs, "union"}, Stack: stack("cfs")}
 	r := &Report{Name: "rows"}
 	b := &Bench{
 		Contestants: []Contestant{kernel, program},
-		Stacks:      map[string]*Stack{"overlay": &kernel.Stack, "cfs": &program.Stack},
-		Fixtures:    NewFixtures(filepath.Join(g.Dir, "fixtures"), smallSizes), Rounds: 1, Report: r,
+		Fixtures:    NewFixtures(filepath.Join(g.Dir, "fixtures"), smallSizes), Rounds: Rounds{Most: 1}, Report: r,
 	}
 	steps := 0
 	for _, row := range UnionRows() {

@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -36,8 +37,14 @@ func (s *Stack) options() string {
 	return o
 }
 
-// discard removes what was written, for a fresh start. Nothing may be mounted.
-func (s *Stack) discard() error {
+// Over implements [Contestant].
+func (s *Stack) Over(f Fixture, _ bool) error {
+	s.Lowers = f.Lowers
+	return nil
+}
+
+// Discard implements [Contestant].
+func (s *Stack) Discard() error {
 	for _, d := range []string{s.Upper, s.Work} {
 		if err := os.RemoveAll(d); err != nil {
 			return fmt.Errorf("discard an upper: %w", err)
@@ -45,3 +52,6 @@ func (s *Stack) discard() error {
 	}
 	return nil
 }
+
+// Used implements [Spacer]: what all uppers take that lie beside this one.
+func (s *Stack) Used() (int64, error) { return DiskUsage(filepath.Dir(filepath.Dir(s.Upper))) }

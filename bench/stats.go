@@ -1,11 +1,13 @@
 package bench
 
 import (
+	"math"
 	"slices"
 	"time"
 )
 
-// Samples are the durations of one workload on one contestant, a round each.
+// Samples are the durations of one workload on one contestant, a round each; or as
+// many numbers of another unit.
 type Samples []time.Duration
 
 // Median is the middle one, or the mean of the two middle ones; 0 for none.
@@ -41,4 +43,84 @@ func (s Samples) Ratio(base Samples) float64 {
 		return 0
 	}
 	return float64(s.Median()) / float64(b)
+}
+
+// wanted is the confidence that an interval is to have.
+const wanted = 0.95
+
+// Interval is where the true median lies, between two of the samples, with at least
+// 95 % confidence, whatever their distribution: the k-th smallest and the k-th
+// largest, as the number of samples below the median is binomial (Conover, Practical
+// Nonparametric Statistics, 3.2). Fewer than six are too few for that, and it is from
+// the smallest to the largest, with the confidence that has.
+func (s Samples) Interval() (low, high time.Duration, confidence float64) {
+	n := len(s)
+	if n == 0 {
+		return 0, 0, 0
+	}
+	o := s.sorted()
+	// outside is how likely fewer than k+1 samples are on one side.
+	outside, term := 0.0, math.Pow(0.5, float64(n))
+	k, sure := 0, 1-2*term
+	for i := 0; i < n/2; i++ {
+		outside += term
+		if i > 0 && 1-2*outside < wanted {
+			break
+		}
+		k, sure = i, 1-2*outside
+		term *= float64(n-i) / float64(i+1)
+	}
+	return o[k], o[n-1-k], max(sure, 0)
+}
+
+// Differ is how likely two sets of samples are to differ as they do, or more, when
+// there is no difference: the two-sided Mann–Whitney test, exact, with ties at the mean
+// of their ranks.
+func Differ(a, b Samples) float64 {
+	all := append(slices.Clone(a), b...)
+	slices.Sort(all)
+	// Twice the ranks, so that those of ties are whole numbers.
+	rank := map[time.Duration]int{}
+	for i := 0; i < len(all); {
+		j := i
+		for j < len(all) && all[j] == all[i] {
+			j++
+		}
+		rank[all[i]] = i + 1 + j
+		i = j
+	}
+	sum, got := 0, 0
+	for _, x := range all {
+		sum += rank[x]
+	}
+	for _, x := range a {
+		got += rank[x]
+	}
+	// ways[m][r]: in how many ways m of the samples have the ranks' sum r.
+	ways := make([][]float64, len(a)+1)
+	for m := range ways {
+		ways[m] = make([]float64, sum+1)
+	}
+	ways[0][0] = 1
+	for _, x := range all {
+		for m := len(a); m > 0; m-- {
+			for r := sum; r >= rank[x]; r-- {
+				ways[m][r] += ways[m-1][r-rank[x]]
+			}
+		}
+	}
+	// Sums are compared by their distance from the mean, which is symmetric.
+	n := len(all)
+	distance := func(r int) int { d := r*n - len(a)*sum; return max(d, -d) }
+	var as, total float64
+	for r, w := range ways[len(a)] {
+		total += w
+		if distance(r) >= distance(got) {
+			as += w
+		}
+	}
+	if total == 0 {
+		return 1
+	}
+	return as / total
 }

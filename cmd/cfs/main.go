@@ -2,9 +2,14 @@ package main
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 
+	"github.com/spf13/cobra"
+
+	"github.com/cfs-project/cfs/bench"
+	"github.com/cfs-project/cfs/bench/contest"
 	"github.com/cfs-project/cfs/imagecmd"
 	"github.com/cfs-project/cfs/imagecmd/hello"
 	"github.com/cfs-project/cfs/internal/background"
@@ -17,10 +22,19 @@ var version = "unknown"
 func main() {
 	// A container's processes are this binary again, started as a stage.
 	// So are the servers of mounts.
-	runtime.Main(imagecmd.Stages())
+	becomeStage()
+	os.Exit(run(os.Args, &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
+}
+
+// becomeStage is what a process does that this program started itself as: it does not
+// return from it.
+func becomeStage() {
+	stages := imagecmd.Stages()
+	maps.Copy(stages, contest.Stages())
+	runtime.Main(stages)
 	background.Main(imagecmd.Servers())
 	background.Main(unionServers())
-	os.Exit(run(os.Args, &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
+	bench.Serve()
 }
 
 // run is the program: what it is depends on the name it was called by.
@@ -29,15 +43,17 @@ func run(args []string, t *terminal) int {
 	if name == hello.Name {
 		return hello.Main(t.out)
 	}
-	cmd := newRoot(t)
-	if _, is := mountPrograms[name]; is {
+	var cmd *cobra.Command
+	_, mounts := mountPrograms[name]
+	switch {
+	case mounts:
 		cmd = newUnion(t, name)
-		cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	}
-	if runtimeNames[name] {
+	case runtimeNames[name]:
 		cmd = newRuntime(t, name)
-		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	default:
+		cmd = called(t, args[1:])
 	}
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetArgs(args[1:])
 	cmd.SetOut(t.out)
 	cmd.SetErr(t.err)

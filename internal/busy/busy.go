@@ -5,6 +5,7 @@
 package busy
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,11 +23,7 @@ const (
 // Unmount detaches the mount at dir, never lazily. If it stays in use for ten
 // seconds the error is EBUSY and names the processes that use it.
 func Unmount(dir string) error {
-	err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW)
-	for end := time.Now().Add(patience); err == unix.EBUSY && time.Now().Before(end); {
-		time.Sleep(interval)
-		err = unix.Unmount(dir, unix.UMOUNT_NOFOLLOW)
-	}
+	err := Retry(func() error { return unix.Unmount(dir, unix.UMOUNT_NOFOLLOW) })
 	switch err {
 	case nil:
 		return nil
@@ -34,6 +31,17 @@ func Unmount(dir string) error {
 		return fmt.Errorf("unmount %s: %w; used by %q", dir, err, users(dir))
 	}
 	return fmt.Errorf("unmount %s: %w", dir, err)
+}
+
+// Retry unmounts by a function, again and again as long as that says EBUSY, for at
+// most ten seconds.
+func Retry(unmount func() error) error {
+	err := unmount()
+	for end := time.Now().Add(patience); errors.Is(err, unix.EBUSY) && time.Now().Before(end); {
+		time.Sleep(interval)
+		err = unmount()
+	}
+	return err
 }
 
 // users are the links and files of /proc that lead below dir, and what is mounted

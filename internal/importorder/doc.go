@@ -3,7 +3,7 @@
 //
 //	whiteout ◄ cow ◄ layerpack ◄ unionfs, kernel-drivers/* ◄ imagecmd/{store,remote,build,registry} ◄ imagecmd ◄ cmd/cfs
 //	runtime/* ◄ imagecmd/build, imagecmd, cmd/cfs
-//	bench/* imports all, and nobody imports bench
+//	bench/* imports all, and only cmd/cfs imports bench
 //	internal/* is imported by anyone, and imports no room
 //
 // A room is one of these names; a package belongs to the longest that its path

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cfs-project/cfs/bench"
 	"github.com/cfs-project/cfs/internal/debianroot"
+	"github.com/cfs-project/cfs/unionfs"
 )
 
 type options struct {
@@ -61,7 +62,7 @@ func (o options) run(ctx context.Context) (err error) {
 	if err := o.warm(ctx, r, cs, paths); err != nil {
 		return err
 	}
-	if err := o.cold(ctx, r, cs, paths); err != nil {
+	if err := o.cold(ctx, g, r, cs, paths); err != nil {
 		return err
 	}
 	for _, t := range []bench.Target{
@@ -116,10 +117,14 @@ func (o options) contestants(ctx context.Context, g *bench.Ground) ([]bench.Cont
 		}
 		return s
 	}
+	union := &bench.Served{Label: "cfs", Driver: unionfs.DriverName, Home: dirs["store"], Dir: filepath.Join(dirs["cfs"], "changes"), Target: points["cfs"], ReadOnly: o.readOnly}
+	if err := union.Over(bench.Fixture{Chain: chain}, false); err != nil {
+		return fail(err)
+	}
 	cs := []bench.Contestant{
 		&bench.Native{Tree: dirs["tree"]},
 		&bench.Overlay{Stack: stack("overlay")},
-		&bench.Union{Chain: chain, Dir: dirs["cfs"], Target: points["cfs"], ReadOnly: o.readOnly},
+		union,
 	}
 	if p, err := exec.LookPath("fuse-overlayfs"); err == nil && o.only == "" {
 		cs = append(cs, &bench.MountProgram{Label: "fuse-overlayfs", Argv: []string{p}, Stack: stack("fuse-overlayfs")})
@@ -174,7 +179,7 @@ func count(r *bench.Report, c bench.Contestant, w bench.Workload, root string, p
 	var named []string
 	calls := func() (int64, error) { return bench.ServerCalls(pid) }
 	what, limit := "reads and writes by "+c.Name()+"'s server", (*int64)(nil)
-	if u, ok := c.(*bench.Union); ok {
+	if u, ok := c.(*bench.Served); ok {
 		what, limit = "FUSE requests to "+c.Name(), new(int64)
 		last := map[string]uint64{}
 		calls = func() (sum int64, err error) {
@@ -227,7 +232,7 @@ func count(r *bench.Report, c bench.Contestant, w bench.Workload, root string, p
 }
 
 // cold measures with a fresh mount and empty caches for every sample.
-func (o options) cold(ctx context.Context, r *bench.Report, cs []bench.Contestant, p bench.Paths) error {
+func (o options) cold(ctx context.Context, g *bench.Ground, r *bench.Report, cs []bench.Contestant, p bench.Paths) error {
 	var order []string
 	for _, c := range cs {
 		order = append(order, c.Name())
@@ -240,7 +245,7 @@ func (o options) cold(ctx context.Context, r *bench.Report, cs []bench.Contestan
 		ops := 0
 		for _, c := range cs {
 			jobs = append(jobs, bench.Job{Contestant: c.Name(), Run: func(ctx context.Context) (d time.Duration, err error) {
-				if err := bench.DropCaches(); err != nil {
+				if err := bench.DropCaches(g.Dir); err != nil {
 					return 0, err
 				}
 				root, err := c.Mount(ctx)

@@ -107,7 +107,7 @@ func (o options) bench(g *bench.Ground, r *bench.Report) (*bench.Bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench.Bench{Stacks: map[string]*bench.Stack{}, Fixtures: bench.NewFixtures(fixtures, bench.DefaultSizes), Rounds: o.Runs, Budget: o.budget, Report: r, Counted: judged}
+	b := &bench.Bench{Fixtures: bench.NewFixtures(fixtures, bench.DefaultSizes), Rounds: bench.Rounds{Most: o.Runs, Least: 3, Budget: o.budget}, Report: r, Counted: judged}
 	stack := func(name string) (bench.Stack, error) {
 		dir, err := g.Sub(name)
 		if err != nil {
@@ -120,8 +120,7 @@ func (o options) bench(g *bench.Ground, r *bench.Report) (*bench.Bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	kernel := &bench.Overlay{Stack: s}
-	b.Contestants, b.Stacks[reference] = []bench.Contestant{kernel}, &kernel.Stack
+	b.Contestants = []bench.Contestant{&bench.Overlay{Stack: s}}
 	programs := [][]string{{judged, o.cfs, "union"}}
 	if o.passthrough {
 		programs = append(programs, []string{"passthrough", o.cfs, "union", "-o", "passthrough"})
@@ -138,8 +137,7 @@ func (o options) bench(g *bench.Ground, r *bench.Report) (*bench.Bench, error) {
 		if err != nil {
 			return nil, err
 		}
-		m := &bench.MountProgram{Label: p[0], Argv: append([]string{path}, p[2:]...), Stack: s}
-		b.Contestants, b.Stacks[p[0]] = append(b.Contestants, m), &m.Stack
+		b.Contestants = append(b.Contestants, &bench.MountProgram{Label: p[0], Argv: append([]string{path}, p[2:]...), Stack: s})
 	}
 	return b, nil
 }

@@ -1,0 +1,161 @@
+package contest
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	units "github.com/docker/go-units"
+
+	"github.com/cfs-project/cfs/bench"
+)
+
+// Value is a median for people: a time or a size.
+func Value(v int64, unit string) string {
+	if unit == bench.UnitBytes {
+		return units.BytesSize(float64(v))
+	}
+	d := time.Duration(v)
+	for _, u := range []struct {
+		unit time.Duration
+		name string
+	}{{time.Second, "s"}, {time.Millisecond, "ms"}, {time.Microsecond, "µs"}} {
+		if d >= u.unit {
+			x := float64(d) / float64(u.unit)
+			switch {
+			case x < 10:
+				return fmt.Sprintf("%.2f%s", x, u.name)
+			case x < 100:
+				return fmt.Sprintf("%.1f%s", x, u.name)
+			}
+			return fmt.Sprintf("%.0f%s", x, u.name)
+		}
+	}
+	return fmt.Sprintf("%dns", v)
+}
+
+// Spread is how far a result's interval reaches from the median, in per cent.
+func Spread(x bench.Result) float64 {
+	if x.Median == 0 {
+		return 0
+	}
+	return 100 * float64(max(x.Interval[1]-x.Median, x.Median-x.Interval[0])) / float64(x.Median)
+}
+
+// Columns are the contestants that have results, in a report's order.
+func Columns(r *bench.Report) []string {
+	has := map[string]bool{}
+	for _, x := range r.Results {
+		has[x.Contestant] = true
+	}
+	var all []string
+	for _, e := range r.Contestants {
+		if has[e.Name] {
+			all = append(all, e.Name)
+		}
+	}
+	return all
+}
+
+// Print prints a report for people: a line for each workload, with the median and its
+// spread for each contestant, the verdicts, and the conditions. Width is that of the
+// terminal in columns; 0 is no bound.
+func Print(w io.Writer, r *bench.Report, width int) error {
+	columns := Columns(r)
+	// As many contestants at once as fit.
+	const first, cell = 34, 17
+	at := len(columns)
+	if width > 0 {
+		at = max(2, (width-first)/cell)
+	}
+	for len(columns) > 0 {
+		n := min(at, len(columns))
+		if err := printTable(w, r, columns[:n]); err != nil {
+			return err
+		}
+		columns = columns[n:]
+	}
+	for _, e := range r.Contestants {
+		switch {
+		case !e.Usable:
+			fmt.Fprintf(w, "%s is not measured: %s\n", e.Name, e.Reason)
+			if e.Hint != "" {
+				fmt.Fprintf(w, "  → %s\n", e.Hint)
+			}
+		case e.Note != "":
+			fmt.Fprintf(w, "%s: %s\n", e.Name, e.Note)
+		}
+	}
+	for _, s := range Failures(r) {
+		fmt.Fprintf(w, "%s: no “%s”: %s\n", s.Contestant, s.Workload, s.Reason)
+	}
+	fmt.Fprintf(w, "\n")
+	for _, v := range r.Verdicts {
+		fmt.Fprintf(w, "%s: %s\n", strings.ToUpper(v.Use), v.Text)
+	}
+	fmt.Fprintf(w, "\n%s\n", strings.Join(Conditions(r), "\n"))
+	for _, n := range r.Notes {
+		fmt.Fprintf(w, "note: %s\n", n)
+	}
+	return nil
+}
+
+func printTable(w io.Writer, r *bench.Report, columns []string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	group := ""
+	for _, l := range r.Workloads {
+		if l.Group != group {
+			group = l.Group
+			fmt.Fprintf(t, "%s\t%s\t\n", strings.ToUpper(group), strings.Join(columns, "\t"))
+		}
+		fmt.Fprintf(t, "  %s\t", l.Name)
+		for _, c := range columns {
+			x, ok := r.Result(l.Name, c)
+			switch {
+			case !ok:
+				fmt.Fprintf(t, "-\t")
+			case len(x.Samples) > 1:
+				fmt.Fprintf(t, "%s ±%.0f%%\t", Value(x.Median, x.Unit), Spread(x))
+			default:
+				fmt.Fprintf(t, "%s\t", Value(x.Median, x.Unit))
+			}
+		}
+		fmt.Fprintln(t)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w)
+	return err
+}
+
+// Failures are the results that there might have been.
+func Failures(r *bench.Report) []bench.Skip {
+	var all []bench.Skip
+	for _, s := range r.Skipped {
+		if !s.ByNature {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// Conditions are a report's, in sentences.
+func Conditions(r *bench.Report) []string {
+	c := r.Conditions
+	all := []string{
+		fmt.Sprintf("cfs %s, kernel %s, %d × %s, %s of memory", c.Version, c.Kernel, c.CPUs, c.CPU, units.BytesSize(float64(c.MemoryMiB<<20))),
+		fmt.Sprintf("store on %s; %s; as %s", c.Filesystem, c.Tree, c.User),
+		"caches: " + c.Cache,
+		fmt.Sprintf("medians of up to %d rounds, contestants taking turns; ± is how far the median's interval of 95 %% reaches (of all samples, where they are fewer than 6)", c.Rounds),
+	}
+	if c.Noise != nil {
+		all = append(all, c.Noise.String())
+	}
+	if c.Started != nil {
+		all = append(all, fmt.Sprintf("begun %s, took %v", c.Started.Format("2006-01-02 15:04:05 UTC"), time.Duration(c.Seconds)*time.Second))
+	}
+	return all
+}
