@@ -38,7 +38,8 @@ unit: build
 
 vm: ## tests on Debian's kernel in QEMU: project quotas, devicemapper, overlayfs before 6.5, cgroup v2 (minutes; needs qemu-system-x86)
 	@./.ci/vm './kernel-drivers/overlay2:^TestConformance$$|Limit|OldWay' './kernel-drivers/btrfs:^TestConformance$$|Limit|Chang' \
-	  './kernel-drivers/vfs:^TestConformance$$' './kernel-drivers/erofs:.' './kernel-drivers/devicemapper:.' './runtime/cgroup:.'
+	  './kernel-drivers/vfs:^TestConformance$$' './kernel-drivers/erofs:.' './kernel-drivers/devicemapper:.' './runtime/cgroup:.' \
+	  './cmd/cfs:^TestScripts$$/^driver_devicemapper$$'
 
 lint: ## gofmt, vet, staticcheck, import order
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not gofmt-ed:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
