@@ -11,7 +11,7 @@ FUZZTIME    ?= 20s
 RUNS        ?= 7
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test unit vm lint fuzz bench-union bench-packed bench-index bench-run bench-layers bench-images bench-drivers bench-vm man install clean
+.PHONY: help deps build demo test unit vm lint fuzz bench-union bench-packed bench-index bench-run bench-build bench-layers bench-images bench-drivers bench-vm man install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,18 +32,19 @@ test: lint unit ## lint, then every test; ends with passed, failed and skipped c
 unit: build
 	CFS_TRANSPORT=gofuse $(GO) test -count=1 ./unionfs  # on the reference transport
 	CFS_TEST_PASSTHROUGH=1 $(GO) test -count=1 -run 'Conformance|Partial|Metacopy|ACL' ./unionfs  # files passed through
+	$(GO) test -count=1 -tags man -run '^TestManPages$$' ./cmd/cfs
 	$(GO) run ./internal/testcount -- $(GO) test -json -timeout 15m ./...
 	$(GO) run ./internal/testcount -- $(GO) -C internal/suites test -json -timeout 15m ./...  # others' suites, of the drivers
 
-vm: ## drivers' tests on Debian's kernel in QEMU: project quotas, overlayfs before 6.5 (minutes; needs qemu-system-x86)
+vm: ## tests on Debian's kernel in QEMU: project quotas, devicemapper, overlayfs before 6.5, cgroup v2 (minutes; needs qemu-system-x86)
 	@./.ci/vm './kernel-drivers/overlay2:^TestConformance$$|Limit|OldWay' './kernel-drivers/btrfs:^TestConformance$$|Limit|Chang' \
-	  './kernel-drivers/vfs:^TestConformance$$' './kernel-drivers/erofs:.'
+	  './kernel-drivers/vfs:^TestConformance$$' './kernel-drivers/erofs:.' './kernel-drivers/devicemapper:.' './runtime/cgroup:.'
 
 lint: ## gofmt, vet, staticcheck, import order
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not gofmt-ed:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
-	$(GO) vet ./...
+	$(GO) vet -tags man ./...
 	$(GO) -C internal/suites vet ./...
-	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(STATICCHECK) -tags man ./...
 	$(GO) test ./internal/importorder
 
 fuzz: ## run every fuzz target for FUZZTIME (default 20s)
@@ -72,11 +73,14 @@ bench-drivers: build ## cfs bench: every driver that works here, with a page in 
 bench-vm: ## cfs bench on Debian's kernel in QEMU, for what this one lacks: devicemapper (minutes; needs qemu-system-x86)
 	@./.ci/vm 'cfs:--root /mnt/cfs bench --workload quick --size tiny --runs 5 --out /tmp/report'
 
-bench-run: build ## cfs run against crun on the same bundle
+bench-build: build ## builds anew and cached against buildah (root)
+	$(GO) run ./bench/cmd/bench-build -runs $(RUNS)
+
+bench-run: build ## run, exec, ps and memory of containers against podman, crun and runc (root)
 	$(GO) run ./bench/cmd/bench-run -runs $(RUNS)
 
-man: build ## man pages into out/man
-	bin/cfs man out/man
+man: ## man pages into out/man
+	$(GO) run -tags man -ldflags '$(LDFLAGS)' ./cmd/cfs man out/man
 
 install: build man ## install the binary and the man pages below PREFIX
 	install -D -m 755 bin/cfs $(DESTDIR)$(PREFIX)/bin/cfs

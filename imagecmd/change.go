@@ -59,6 +59,7 @@ type changer struct {
 	cmdSet bool // by an instruction before
 }
 
+// apply puts the configuration's variables into an instruction, and does it.
 func (c *changer) apply(cmd instructions.Command) error {
 	env := shell.EnvsFromSlice(c.cfg.Env)
 	if x, ok := cmd.(instructions.SupportsSingleWordExpansion); ok {
@@ -69,6 +70,12 @@ func (c *changer) apply(cmd instructions.Command) error {
 			return err
 		}
 	}
+	return c.set(cmd, env)
+}
+
+// set does an instruction whose words are expanded; the ports of EXPOSE, which may
+// become several, are with env.
+func (c *changer) set(cmd instructions.Command, env shell.EnvGetter) error {
 	switch x := cmd.(type) {
 	case *instructions.CmdCommand:
 		c.cfg.Cmd = c.commandLine(x.ShellDependantCmdLine)
@@ -84,7 +91,7 @@ func (c *changer) apply(cmd instructions.Command) error {
 			c.cfg.Env = setEnv(c.cfg.Env, kv.Key, kv.Value)
 		}
 	case *instructions.ExposeCommand:
-		return c.expose(x.Ports, env)
+		return c.expose(x, env)
 	case *instructions.HealthCheckCommand:
 		c.cfg.Healthcheck = x.Health
 	case *instructions.LabelCommand:
@@ -134,22 +141,26 @@ func (c *changer) commandLine(x instructions.ShellDependantCmdLine) []string {
 	return slices.Concat(sh, x.CmdLine)
 }
 
-func (c *changer) expose(specs []string, env shell.EnvGetter) error {
-	for _, spec := range specs {
+// expose takes the ports in, and leaves them expanded.
+func (c *changer) expose(x *instructions.ExposeCommand, env shell.EnvGetter) error {
+	var all []string
+	for _, spec := range x.Ports {
 		words, err := c.lex.ProcessWords(spec, env)
 		if err != nil {
 			return err
 		}
-		for _, w := range words {
-			ports, err := parsePorts(w)
-			if err != nil {
-				return err
-			}
-			for _, p := range ports {
-				put(&c.cfg.ExposedPorts, p, struct{}{})
-			}
+		all = append(all, words...)
+	}
+	for _, w := range all {
+		ports, err := parsePorts(w)
+		if err != nil {
+			return err
+		}
+		for _, p := range ports {
+			put(&c.cfg.ExposedPorts, p, struct{}{})
 		}
 	}
+	x.Ports = all
 	return nil
 }
 

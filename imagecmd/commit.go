@@ -1,8 +1,6 @@
 package imagecmd
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -169,12 +167,5 @@ func (r *reading) layer(ctx context.Context, in *store.Ingest, epoch *time.Time,
 		return nil, err
 	}
 	defer done()
-	b := bufio.NewReaderSize(tar, 256<<10)
-	// A tar of nothing is blocks of zeros.
-	if head, err := b.Peek(512); err == nil && len(bytes.Trim(head, "\x00")) == 0 {
-		_, err := io.Copy(io.Discard, b)
-		return nil, err
-	}
-	layer, err := newLayer(ctx, in, b, o.Compression)
-	return &layer, err
+	return newLayerOrNone(ctx, in, tar, o.Compression)
 }

@@ -60,10 +60,13 @@ type Container struct {
 	Entrypoint *string          `json:"entrypoint,omitempty"` // what the person said in place of the image's
 	Created    time.Time        `json:"created"`              //
 	AutoRemove bool             `json:"autoRemove,omitempty"` // goes with its process or mount
+	CIDFile    string           `json:"cidFile,omitempty"`    // got its ID
 	MountedAt  string           `json:"mountedAt,omitempty"`  // target of `cfs mount`, else empty
 	ReadOnly   bool             `json:"readOnly,omitempty"`   // mounted without an upper
 	Process    process          `json:"process,omitzero"`     // what it runs; the command is its argv
 	Options    ContainerOptions `json:"options,omitzero"`     // how it runs
+	Places     mountPlaces      `json:"places,omitzero"`      // of a step of a build: what of its change is no part of it
+	Views      []view           `json:"views,omitempty"`      // of a step of a build: trees that it sees
 
 	dir  string
 	lock *os.File // held by this process, or nil
@@ -72,13 +75,21 @@ type Container struct {
 // A State is what changes in a container's life.
 type State struct {
 	Driver   string    `json:"driver,omitempty"` // the driver in use
+	Filled   bool      `json:"filled,omitempty"` // its volumes got what the image has
 	Pid      int       `json:"pid,omitempty"`    // of its process 1, as its monitor sees it, while it runs
 	Paused   bool      `json:"paused,omitempty"`
 	Started  time.Time `json:"started,omitzero"`
 	Finished time.Time `json:"finished,omitzero"`
 	Status   int       `json:"status"`          // exit status of its process once Finished
 	Error    string    `json:"error,omitempty"` // why cfs could not run it
+
+	OOMKilled  bool `json:"oomKilled,omitempty"`  // the kernel killed something of it for want of memory
+	Restarting bool `json:"restarting,omitempty"` // it has ended, and its monitor is about to start it again
+	Restarts   int  `json:"restarts,omitempty"`   // how often that was, since it was started
 }
+
+// root is that of the store.
+func (c *Container) root() string { return filepath.Dir(filepath.Dir(c.dir)) }
 
 // Dir is the container's directory.
 func (c *Container) Dir() string { return c.dir }
@@ -150,14 +161,18 @@ func (c *Container) take(how int) error {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+	if errors.Is(err, fs.ErrNotExist) { // it has just gone
+		return &noContainer{c.Label()}
+	}
 	if err != nil {
 		return fmt.Errorf("container %s: %w", c.ShortID(), err)
 	}
 	return nil
 }
 
-// remove deletes the container, which this process holds. The configuration
-// goes last: until then the container is there to be removed again.
+// remove deletes the container, which this process holds, and with one that was to go
+// with its process its anonymous volumes. The configuration goes last: until then the
+// container is there to be removed again.
 func (c *Container) remove(ctx context.Context, drivers []cow.Driver) error {
 	// Whoever reads the change, for a commit perhaps, gets all of it.
 	if lock, err := c.lockReading(unix.LOCK_EX); err == nil {
@@ -170,12 +185,18 @@ func (c *Container) remove(ctx context.Context, drivers []cow.Driver) error {
 			return fmt.Errorf("removing container %s: %w", c.ShortID(), err)
 		}
 	}
+	if err := c.removeGroup(); err != nil {
+		return err
+	}
 	gone := filepath.Join(filepath.Dir(c.dir), ".gone-"+c.ID)
 	if err := os.Rename(c.dir, gone); err != nil {
 		return err
 	}
 	err := os.RemoveAll(gone)
 	c.close()
+	if c.AutoRemove {
+		err = errors.Join(err, OpenVolumes(c.root()).removeVolumes(c.anonymous()))
+	}
 	return err
 }
 

@@ -28,6 +28,14 @@ func (cs Containers) lockNames() (*os.File, error) {
 	return flock(f, unix.LOCK_EX)
 }
 
+// makeAndLockNames is lockNames where there may never have been a container.
+func (cs Containers) makeAndLockNames() (*os.File, error) {
+	if err := os.MkdirAll(cs.dir(), 0o711); err != nil {
+		return nil, err
+	}
+	return cs.lockNames()
+}
+
 // flock locks f, which it closes on failure.
 func flock(f *os.File, how int) (*os.File, error) {
 	for {

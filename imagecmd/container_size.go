@@ -24,7 +24,16 @@ const sizeStage = "cfs-size"
 // Docker's SIZE: every inode once, no directories. A file that was copied up in
 // part counts with the part.
 func containerSize(root string, c *Container) (int64, error) {
-	n, err := treeSize(filepath.Join(c.dir, upperDir))
+	n, err := ownedSize(filepath.Join(c.dir, upperDir))
+	if err != nil {
+		err = fmt.Errorf("size of container %s: %w", c.ShortID(), err)
+	}
+	return n, err
+}
+
+// ownedSize is treeSize, of a directory in which others may belong to sub-uids.
+func ownedSize(dir string) (int64, error) {
+	n, err := treeSize(dir)
 	if !errors.Is(err, fs.ErrPermission) {
 		return n, err
 	}
@@ -32,7 +41,7 @@ func containerSize(root string, c *Container) (int64, error) {
 	if mapping.Privileged() {
 		return 0, err
 	}
-	payload, err := json.Marshal(filepath.Join(c.dir, upperDir))
+	payload, err := json.Marshal(dir)
 	if err != nil {
 		return 0, err
 	}
@@ -40,10 +49,7 @@ func containerSize(root string, c *Container) (int64, error) {
 	if err == nil {
 		err = json.Unmarshal(out, &n)
 	}
-	if err != nil {
-		return 0, fmt.Errorf("size of container %s: %w", c.ShortID(), err)
-	}
-	return n, nil
+	return n, err
 }
 
 func sizeMain(_ *stage.Link, payload []byte) int {

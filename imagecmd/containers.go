@@ -5,13 +5,13 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,7 +27,7 @@ func OpenContainers(root string) Containers { return Containers{root: root} }
 
 func (cs Containers) dir() string { return filepath.Join(cs.root, "containers") }
 
-var nameRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
+var nameRule = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`) })
 
 // Create makes the directory of a new container, held by this process. It
 // appears whole or not at all: it is made under a name that no reader looks at.
@@ -38,35 +38,50 @@ func (cs Containers) Create(c Container) (*Container, error) {
 	}
 	c.ID = hex.EncodeToString(id[:])
 	c.Created = time.Now().UTC()
-	if err := os.MkdirAll(cs.dir(), 0o711); err != nil {
-		return nil, err
-	}
-	names, err := cs.lockNames()
+	names, err := cs.makeAndLockNames()
 	if err != nil {
 		return nil, err
 	}
 	defer names.Close()
-	if c.Name != "" {
-		if err := cs.freeName(c.Name); err != nil {
-			return nil, err
-		}
+	switch {
+	case c.Name != "":
+		err = cs.freeName(c.Name)
+	case c.MountedAt == "":
+		c.Name, err = cs.newName()
+	}
+	if err != nil {
+		return nil, err
+	}
+	undo, err := cs.makeVolumes(c.Options.Mounts)
+	if err != nil {
+		return nil, err
 	}
 	tmp := filepath.Join(cs.dir(), ".new-"+c.ID)
 	if err := os.Mkdir(tmp, 0o700); err != nil {
-		return nil, err
+		return nil, errors.Join(err, undo())
 	}
 	made, err := c.fill(tmp, filepath.Join(cs.dir(), c.ID))
 	if err != nil {
 		os.RemoveAll(tmp)
-		return nil, err
+		return nil, errors.Join(err, undo())
 	}
 	return made, nil
 }
 
+// newName is a name that no container has. The names are locked.
+func (cs Containers) newName() (string, error) {
+	all, err := cs.List()
+	taken := map[string]bool{}
+	for _, c := range all {
+		taken[c.Name] = true
+	}
+	return containerName(taken), err
+}
+
 // freeName refuses a name that is none, or that a container has. The names are locked.
 func (cs Containers) freeName(name string) error {
-	if !nameRule.MatchString(name) {
-		return fmt.Errorf("invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name)
+	if !nameRule().MatchString(name) {
+		return sentencef(nil, "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name)
 	}
 	all, err := cs.List()
 	if err != nil {
@@ -74,7 +89,7 @@ func (cs Containers) freeName(name string) error {
 	}
 	for _, other := range all {
 		if other.Name == name {
-			return fmt.Errorf("%w: %q is %s", ErrNameInUse, name, other.ShortID())
+			return sentencef(ErrNameInUse, "Conflict. The container name \"/%s\" is already in use by container \"%s\". You have to remove (or rename) that container to be able to reuse that name.", name, other.ID)
 		}
 	}
 	return nil
@@ -178,12 +193,15 @@ func (cs Containers) sweep(ctx context.Context, drivers []cow.Driver) error {
 			}
 		}
 	}
+	errs = append(errs, OpenVolumes(cs.root).sweep())
 	all, err := cs.List()
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
+	names.Close() // who removes a volume takes it
 	for _, c := range all {
 		if !c.AutoRemove {
+			errs = append(errs, c.sweepGroup())
 			continue
 		}
 		// Not hold, which waits a little: nearly all of these live.

@@ -26,6 +26,8 @@ type controlRequest struct {
 	Signal int            `json:",omitempty"`
 	Attach *attachRequest `json:",omitempty"`
 	Exec   *execRequest   `json:",omitempty"`
+	Copy   *copyRequest   `json:",omitempty"`
+	Limits *Limits        `json:",omitempty"`
 	// Rows and Cols are the size of the terminal of who asks, where it has one.
 	Rows, Cols uint16 `json:",omitempty"`
 }
@@ -38,6 +40,10 @@ const (
 	opPause   = "pause"   // stop all processes
 	opUnpause = "unpause" // let them go on
 	opTop     = "top"     // the container's processes
+	opCopy    = "copy"    // the descriptor is of a tar; answered when it was read or written
+	opEnd     = "end"     // let it not be started again, once it has ended
+	opUpdate  = "update"  // set Limits
+	opStats   = "stats"   // what it uses
 	opFlush   = "flush"   // write what programs have changed in memory that they map from files
 )
 
@@ -56,6 +62,12 @@ type controlReply struct {
 	Status  int   `json:",omitempty"` // exit status of what was waited for
 	Pids    []int `json:",omitempty"`
 	Ended   bool  `json:",omitempty"` // with the status, the container has
+
+	Copied  *copyAnswer `json:",omitempty"`
+	Again   bool        `json:",omitempty"` // it will be started again
+	Resting bool        `json:",omitempty"` // it waits to be started again, and has no process now
+
+	Usage *resourceUse `json:",omitempty"`
 }
 
 // maxControl bounds a message, in bytes: the arguments and environment of a process.
@@ -213,6 +225,9 @@ func (c *controlConn) answer(of *Container) (controlReply, error) {
 	closeFiles(files)
 	if err != nil {
 		return r, of.lost(err)
+	}
+	if r.Error != "" && r.Error == (&notRunning{of}).Error() {
+		return r, &notRunning{of}
 	}
 	return r, r.failed()
 }

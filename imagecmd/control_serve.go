@@ -9,12 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/internal/hint"
 	"github.com/cfs-project/cfs/runtime"
+	"github.com/cfs-project/cfs/runtime/cgroup"
 )
 
 // A controller is the monitor's end of a container's control socket: it serves from
@@ -30,26 +33,41 @@ type controller struct {
 	mu      sync.Mutex // protects what follows
 	pid     int        // of the container's PID 1, 0 before it runs
 	spec    *specs.Spec
-	paused  *runtime.Paused
-	onState func(paused bool)
+	group   *cgroup.Group // nil: it has none of its own
+	late    bool          // which it got only while it ran
+	gone    bool          // it has ended, and nothing is changed any more
+	init    bool          // PID 1 is cfs's own
+	outside bool          // and not in the group
+	// starting is how many inits of ours are about to execute a command in it.
+	starting int
+	paused   *runtime.Paused
+	onState  func(paused bool)
+	onEnd    func() // somebody wants it to end for good
+
+	resting bool // it has ended, and is about to be started again
+	again   bool // so is it once it has ended
+
+	settling atomic.Pointer[time.Timer] // gives memory back when nothing was asked for a while
 
 	ended   chan struct{} // closed with the container's end
 	status  int           // then
 	serving sync.WaitGroup
 }
 
-// listen begins to serve. Nothing is answered but that it doesn't run yet until
+// serveControl begins to serve. Nothing is answered but that it doesn't run yet until
 // started is called. Without a socket, which not every filesystem has, the container
 // runs all the same.
-func (c *Container) listen(log *slog.Logger, s *streams, rootfs string) *controller {
-	ct := &controller{c: c, log: log, signals: make(chan os.Signal, 64), streams: s, rootfs: rootfs, ended: make(chan struct{})}
+func (ct *controller) serveControl() {
 	var err error
-	if ct.l, err = c.listenControl(); err != nil {
-		log.Warn("other commands can't reach the container", "error", err)
-		return ct
+	if ct.l, err = ct.c.listenControl(); err != nil {
+		ct.log.Warn("other commands can't reach the container", "error", err)
+		return
 	}
 	go ct.accept()
-	return ct
+}
+
+func (c *Container) newController(log *slog.Logger, s *streams, rootfs string) *controller {
+	return &controller{c: c, log: log, signals: make(chan os.Signal, 64), streams: s, rootfs: rootfs, ended: make(chan struct{})}
 }
 
 func (c *Container) listenControl() (*net.UnixListener, error) {
@@ -75,11 +93,14 @@ func (ct *controller) started(pid int, spec *specs.Spec) {
 	ct.mu.Lock()
 	defer ct.mu.Unlock()
 	ct.pid, ct.spec = pid, spec
+	ct.releaseInit()
+	ct.settle()
 }
 
-// close tells all who wait how the container ended, and serves no more.
-func (ct *controller) close(status int) {
-	ct.status = status
+// close tells all who wait how the container ended, and whether it will be started again,
+// and serves no more.
+func (ct *controller) close(status int, again bool) {
+	ct.status, ct.again = status, again
 	close(ct.ended)
 	if ct.l != nil {
 		ct.l.Close()
@@ -147,6 +168,9 @@ func (ct *controller) running() (int, *specs.Spec, error) {
 		return 0, nil, &notRunning{ct.c}
 	default:
 	}
+	if ct.resting {
+		return 0, nil, sentencef(nil, "Container %s is restarting, wait until the container is running", ct.c.ID)
+	}
 	if ct.pid == 0 {
 		return 0, nil, &notRunning{ct.c}
 	}
@@ -163,13 +187,30 @@ func (ct *controller) do(conn *controlConn, req controlRequest, files []*os.File
 		return controlReply{}, ct.signal(unix.Signal(req.Signal))
 	case opWait:
 		<-ct.ended
-		return controlReply{Status: ct.status}, nil
+		return controlReply{Status: ct.status, Again: ct.again || ct.resting, Resting: ct.resting}, nil
+	case opEnd:
+		ct.onEnd()
+		return controlReply{Resting: ct.resting}, nil
+	case opUpdate:
+		if req.Limits != nil {
+			return controlReply{}, ct.update(*req.Limits)
+		}
+	case opStats:
+		u, err := ct.usage()
+		return controlReply{Usage: u}, err
 	case opPause, opUnpause:
 		return controlReply{}, ct.pause(req.Op == opPause)
 	case opTop:
 		return ct.top()
 	case opFlush: // only who shares the monitor's namespaces may open the root that it has mounted
 		return controlReply{}, syncfs(ct.rootfs)
+	case opCopy:
+		root, err := ct.root()
+		if err != nil {
+			return controlReply{}, err
+		}
+		defer root.Close()
+		return answerCopy(root, req, files), nil
 	case opAttach:
 		if req.Attach != nil {
 			return ct.attach(conn, req, files)
@@ -180,6 +221,34 @@ func (ct *controller) do(conn *controlConn, req controlRequest, files []*os.File
 		}
 	}
 	return controlReply{}, fmt.Errorf("the monitor of this container doesn't know how to %q", req.Op)
+}
+
+// root opens the container's root directory, O_PATH, with all that is mounted there. Of
+// who may have got the process's number meanwhile the root is another.
+func (ct *controller) root() (*os.File, error) {
+	pid, _, err := ct.running()
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	// Not asking who serves the mount, which may be this process.
+	const flags = unix.AT_STATX_DONT_SYNC
+	var is, want unix.Statx_t
+	err = unix.Statx(int(f.Fd()), "", flags|unix.AT_EMPTY_PATH, unix.STATX_INO, &is)
+	if err == nil {
+		err = unix.Statx(unix.AT_FDCWD, ct.rootfs, flags, unix.STATX_INO, &want)
+	}
+	if err == nil && (is.Ino != want.Ino || is.Dev_major != want.Dev_major || is.Dev_minor != want.Dev_minor) {
+		err = &notRunning{ct.c}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // signal sends the container's process a signal. A paused one is let go on by SIGKILL.
@@ -261,7 +330,7 @@ func (ct *controller) attach(conn *controlConn, req controlRequest, files []*os.
 	case <-gone:
 		return controlReply{}, nil
 	case <-ct.ended:
-		return controlReply{Status: ct.status, Ended: true}, nil
+		return controlReply{Status: ct.status, Ended: !ct.again}, nil
 	}
 }
 

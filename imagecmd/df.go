@@ -16,8 +16,8 @@ import (
 
 // DiskUsageOptions says how disk usage is shown.
 type DiskUsageOptions struct {
-	Verbose bool   // every image and container
-	Format  string // as in [ImagesOptions]; with Verbose on {{.Images}} and {{.Containers}}
+	Verbose bool   // every image, container and volume
+	Format  string // as in [ImagesOptions]; with Verbose on {{.Images}}, {{.Containers}} and {{.Volumes}}
 	Now     time.Time
 }
 
@@ -33,9 +33,17 @@ type usage struct {
 	of         []imageUsage // by the index of the image
 	layers     int64        // bytes of the files in all layers, each counted once
 	containers []containerUsage
+	volumes    []volumeUsage
 }
 
-// DiskUsage shows what images and containers take, in the sizes that the lists
+// volumeUsage is what disk usage counts of a volume.
+type volumeUsage struct {
+	*Volume
+	links int   // containers that have it
+	size  int64 // bytes of its files
+}
+
+// DiskUsage shows what images, containers and volumes take, in the sizes that the lists
 // show, and how much of it a prune would give back.
 func DiskUsage(ctx context.Context, st *store.Store, o DiskUsageOptions, out io.Writer) error {
 	if o.Now.IsZero() {
@@ -87,7 +95,35 @@ func countUsage(ctx context.Context, st *store.Store) (*usage, error) {
 	for i, img := range u.images {
 		u.of[i].containers = made[img.ID]
 	}
-	return u, nil
+	return u, u.countVolumes(st.Root())
+}
+
+func (u *usage) countVolumes(root string) error {
+	all, err := OpenVolumes(root).List()
+	if err != nil {
+		return err
+	}
+	links, err := volumeLinks(root)
+	if err != nil {
+		return err
+	}
+	for _, v := range all {
+		size, err := v.size()
+		if err != nil {
+			return err
+		}
+		u.volumes = append(u.volumes, volumeUsage{v, links[v.Name], size})
+	}
+	return nil
+}
+
+// volumeRows are the volumes of the long form.
+func (u *usage) volumeRows() []*volumeRow {
+	rows := make([]*volumeRow, len(u.volumes))
+	for i, v := range u.volumes {
+		rows[i] = newVolumeRow(v.Volume).counted(v.links, v.size)
+	}
+	return rows
 }
 
 // countLayers counts layers as Docker does: by the chains that end with them, so
@@ -140,8 +176,8 @@ func (u *usage) containerRows(whole bool, now time.Time) []*containerRow {
 	return rows
 }
 
-// rows are the kinds of things that take space. cfs has neither volumes nor a
-// build cache: these are none, for those that look for their rows.
+// rows are the kinds of things that take space. cfs has no build cache: it is none,
+// for those that look for its row.
 func (u *usage) rows() []*usageRow {
 	var active int
 	free := u.layers
@@ -163,7 +199,17 @@ func (u *usage) rows() []*usageRow {
 		}
 	}
 	containers := newUsageRow("Containers", len(u.containers), active, size, free)
-	return []*usageRow{images, containers, newUsageRow("Local Volumes", 0, 0, 0, 0), newUsageRow("Build Cache", 0, 0, 0, 0)}
+	active, free, size = 0, 0, 0
+	for _, v := range u.volumes {
+		size += v.size
+		if v.links > 0 {
+			active++
+		} else {
+			free += v.size
+		}
+	}
+	volumes := newUsageRow("Local Volumes", len(u.volumes), active, size, free)
+	return []*usageRow{images, containers, volumes, newUsageRow("Build Cache", 0, 0, 0, 0)}
 }
 
 // writeEach is the long form: a table of each kind.
@@ -179,7 +225,7 @@ func (u *usage) writeEach(out io.Writer, o DiskUsageOptions) error {
 		images = append(images, newImageRow(img, repo, tag, none, !table, o.Now, &u.of[i]))
 	}
 	if !table {
-		all := []any{usageLists{Images: images, Containers: u.containerRows(true, o.Now), Volumes: []any{}, BuildCache: []any{}}}
+		all := []any{usageLists{Images: images, Containers: u.containerRows(true, o.Now), Volumes: u.volumeRows(), BuildCache: []any{}}}
 		return format.Write(out, format.Table{}, o.Format, all)
 	}
 	fmt.Fprint(out, "Images space usage:\n\n")
@@ -191,7 +237,7 @@ func (u *usage) writeEach(out io.Writer, o DiskUsageOptions) error {
 		return err
 	}
 	fmt.Fprint(out, "\nLocal Volumes space usage:\n\n")
-	if err := format.Write(out, format.Table{Columns: usageVolumeColumns, Titles: usageVolumeTitles}, "table", []any{}); err != nil {
+	if err := format.Write(out, format.Table{Columns: usageVolumeColumns, Titles: volumeTitles}, "table", u.volumeRows()); err != nil {
 		return err
 	}
 	fmt.Fprint(out, "\nBuild cache usage: 0B\n\n")
@@ -202,6 +248,6 @@ func (u *usage) writeEach(out io.Writer, o DiskUsageOptions) error {
 type usageLists struct {
 	Images     []*imageRow
 	Containers []*containerRow
-	Volumes    []any
+	Volumes    []*volumeRow
 	BuildCache []any
 }

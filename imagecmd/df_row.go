@@ -28,14 +28,11 @@ var containerTitles = map[string]string{
 	"RunningFor": "CREATED", "Status": "STATUS", "Names": "NAMES",
 }
 
-// Titles of the tables that are empty.
-var (
-	usageVolumeTitles = map[string]string{"Name": "VOLUME NAME", "Links": "LINKS", "Size": "SIZE"}
-	usageCacheTitles  = map[string]string{
-		"ID": "CACHE ID", "CacheType": "CACHE TYPE", "Size": "SIZE", "CreatedSince": "CREATED",
-		"LastUsedSince": "LAST USED", "UsageCount": "USAGE", "Shared": "SHARED",
-	}
-)
+// usageCacheTitles are of a table that is empty.
+var usageCacheTitles = map[string]string{
+	"ID": "CACHE ID", "CacheType": "CACHE TYPE", "Size": "SIZE", "CreatedSince": "CREATED",
+	"LastUsedSince": "LAST USED", "UsageCount": "USAGE", "Shared": "SHARED",
+}
 
 // usageRow is a line of system df, with Docker's fields.
 type usageRow struct {
@@ -77,7 +74,7 @@ type containerRow struct {
 	Command      string
 	ID           string
 	Image        string // as it was asked for
-	LocalVolumes string // how many; cfs has none
+	LocalVolumes string // how many
 	Names        string
 	RunningFor   string // its age
 	Size         string // of what it has changed
@@ -95,7 +92,7 @@ const commandWidth = 20
 
 func newContainerRow(c containerUsage, whole bool, now time.Time) *containerRow {
 	r := &containerRow{
-		ID: c.ID, Image: c.Image, Command: strings.Join(c.Command, " "), LocalVolumes: "0", Names: c.Name,
+		ID: c.ID, Image: c.Image, Command: strings.Join(c.Command, " "), LocalVolumes: strconv.Itoa(c.volumes()), Names: c.Name,
 		RunningFor: age(c.Created, now), Size: units.HumanSizeWithPrecision(float64(c.size), 3),
 		Status: c.describe(c.state, c.running, now),
 	}

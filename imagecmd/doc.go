@@ -17,6 +17,14 @@
 // stream, which for ordinary users a stage in a user namespace writes, with what
 // runs in the container paused. Diff, Commit and Export are its readers.
 //
+// A build (build*.go) is the stages of a plan of package dockerfile. Each step is an image
+// whose line in the store's index has the step's key, so that it is found by it; COPY and ADD
+// are layers written of what package buildcontext selects, RUN is a container:
+//
+//	Dockerfile ─► dockerfile.Plan ─► stageBuild ─► buildStep: key ─► found, or
+//	                                                  claimed ─► adopted of another image's history, or
+//	                                                             made: selection or container ─► layer ─► image
+//
 // Everything that is known of archives is in archive, of names, locks and
 // removal in store, and of the built-in image's own process in hello.
 package imagecmd

@@ -81,8 +81,17 @@ func pickDriver(ctx context.Context, all []cow.Driver, name string) (cow.Driver,
 	if name == "" || name == autoDriver {
 		return firstDriver(ctx, all)
 	}
+	d, err := knownDriver(all, name)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.Probe(ctx)
+}
+
+// knownDriver is the driver of all with a name, whether or not it works here.
+func knownDriver(all []cow.Driver, name string) (cow.Driver, error) {
 	if d := driverNamed(all, name); d != nil {
-		return d, d.Probe(ctx)
+		return d, nil
 	}
 	if u := drivers.Retired(name); u != nil {
 		return nil, u

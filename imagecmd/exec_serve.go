@@ -9,6 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/cfs-project/cfs/internal/background"
 	"github.com/cfs-project/cfs/runtime"
 	"github.com/cfs-project/cfs/runtime/stage"
 )
@@ -38,11 +39,15 @@ func (ct *controller) exec(conn *controlConn, req controlRequest, files []*os.Fi
 	own := *spec
 	own.Process = process
 	signals := make(chan os.Signal, 64)
+	begun := ct.makeRoom()
+	defer begun()
 	o := runtime.Options{
+		Placed:  ct.place,
 		Stdio:   stage.Stdio{In: files[0], Out: files[1], Err: files[2]},
 		Signals: signals,
 		ID:      ct.c.ID,
 		Started: func(int) {
+			begun()
 			if !req.Exec.TTY {
 				_ = conn.send(controlReply{Running: true})
 			}
@@ -63,6 +68,9 @@ func (ct *controller) exec(conn *controlConn, req controlRequest, files []*os.Fi
 		}
 	}, resize)
 	status, err := runtime.Exec(context.Background(), pid, &own, o)
+	if t := ct.settling.Load(); t != nil {
+		t.Reset(background.SettleAfter)
+	}
 	return controlReply{Status: status}, err
 }
 

@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-
-	"github.com/cfs-project/cfs/runtime"
 )
 
 // hostFiles are the files of the host's network that a container sees instead
@@ -22,34 +20,22 @@ type hostFiles struct {
 	stubs  []string // targets the root lacks; made to be mounted on
 }
 
-// writeHostFiles writes the files into dir and looks which targets root lacks.
-func writeHostFiles(dir string, root *os.Root, hostname string, o ContainerOptions) (hostFiles, error) {
-	hosts := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-	resolv := ""
-	if o.Network == string(runtime.NetworkHost) {
-		if b, err := os.ReadFile("/etc/hosts"); err == nil {
-			hosts = strings.TrimRight(string(b), "\n") + "\n"
-		}
-		if b, err := os.ReadFile("/etc/resolv.conf"); err == nil {
-			resolv = string(b)
-		}
-	}
-	if !strings.Contains(hosts, "\t"+hostname+"\n") && !strings.Contains(hosts, " "+hostname+"\n") {
-		hosts += "127.0.1.1\t" + hostname + "\n"
-	}
-	for _, extra := range o.ExtraHosts {
-		name, address, _ := strings.Cut(extra, ":")
-		hosts += address + "\t" + name + "\n"
-	}
-	resolv = resolvConf(resolv, o)
+// writeHostFiles writes the files into dir and looks which targets root lacks. Who is in
+// another container's network has links to that one's files, the same for both.
+func writeHostFiles(dir string, root *os.Root, n *connection, hostname string) (hostFiles, error) {
 	var h hostFiles
 	_, err := root.Lstat("etc")
 	bare := errors.Is(err, fs.ErrNotExist)
 	for _, f := range []struct{ name, content string }{
-		{"hostname", hostname + "\n"}, {"hosts", hosts}, {"resolv.conf", resolv},
+		{"hostname", hostname + "\n"}, {"hosts", n.hosts(hostname)}, {"resolv.conf", n.resolvConf()},
 	} {
 		path := filepath.Join(dir, f.name)
-		if err := os.WriteFile(path, []byte(f.content), 0o644); err != nil {
+		if n.joined != nil {
+			err = errors.Join(removeIfThere(path), os.Link(n.joined.path(f.name), path))
+		} else {
+			err = os.WriteFile(path, []byte(f.content), 0o644)
+		}
+		if err != nil {
 			return h, err
 		}
 		target := "/etc/" + f.name
@@ -66,32 +52,12 @@ func writeHostFiles(dir string, root *os.Root, hostname string, o ContainerOptio
 	return h, nil
 }
 
-// resolvConf is resolv.conf(5) with what a person wants of it in the place of the host's.
-func resolvConf(host string, o ContainerOptions) string {
-	if len(o.DNS)+len(o.DNSSearch)+len(o.DNSOptions) == 0 {
-		return host
+func removeIfThere(path string) error {
+	err := os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	var b strings.Builder
-	for line := range strings.Lines(host) {
-		key, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-		switch {
-		case key == "nameserver" && len(o.DNS) > 0,
-			(key == "search" || key == "domain") && len(o.DNSSearch) > 0,
-			key == "options" && len(o.DNSOptions) > 0:
-			continue
-		}
-		b.WriteString(strings.TrimRight(line, "\n") + "\n")
-	}
-	for _, a := range o.DNS {
-		b.WriteString("nameserver " + a + "\n")
-	}
-	if search := slices.DeleteFunc(slices.Clone(o.DNSSearch), func(s string) bool { return s == "." }); len(search) > 0 {
-		b.WriteString("search " + strings.Join(search, " ") + "\n")
-	}
-	if len(o.DNSOptions) > 0 {
-		b.WriteString("options " + strings.Join(o.DNSOptions, " ") + "\n")
-	}
-	return b.String()
+	return err
 }
 
 // covered tells whether something a person asked for is mounted at a path, or above it.

@@ -19,8 +19,8 @@ type TemplateError = format.SyntaxError
 // InspectOptions says what is inspected, and how it is printed.
 type InspectOptions struct {
 	Names []string
-	// Type is "image" or "container"; empty is whatever has the name, a
-	// container first.
+	// Type is "image", "container" or "volume"; empty is whatever has the name,
+	// first a container, then an image.
 	Type string
 	// Size counts what containers have changed. ImageSize is called, if not nil,
 	// when an image is inspected so, whose size is there anyway.
@@ -33,7 +33,7 @@ type InspectOptions struct {
 // is not there does not keep the others from being printed; the error then joins
 // one of each. A template that can't be parsed is a [*TemplateError].
 func Inspect(ctx context.Context, st *store.Store, o InspectOptions, out io.Writer) error {
-	if o.Type != "" && o.Type != "image" && o.Type != "container" {
+	if o.Type != "" && o.Type != "image" && o.Type != "container" && o.Type != "volume" {
 		return fmt.Errorf("%q is not a valid value for --type", o.Type)
 	}
 	objects, err := format.NewObjects(o.Format)
@@ -55,6 +55,9 @@ func Inspect(ctx context.Context, st *store.Store, o InspectOptions, out io.Writ
 }
 
 func inspect(ctx context.Context, st *store.Store, name string, o InspectOptions) (any, error) {
+	if o.Type == "volume" {
+		return inspectVolume(st.Root(), name)
+	}
 	if o.Type != "image" {
 		c, err := inspectContainer(st, name, o.Size)
 		switch {
@@ -71,6 +74,10 @@ func inspect(ctx context.Context, st *store.Store, name string, o InspectOptions
 	case err == nil && o.Size && o.ImageSize != nil:
 		o.ImageSize()
 	case o.Type == "" && (errors.Is(err, store.ErrNotFound) || invalidName(err)):
+		v, verr := inspectVolume(st.Root(), name)
+		if verr == nil || !errors.Is(verr, ErrNoVolume) {
+			return v, verr
+		}
 		return nil, sentencef(err, "No such object: %s", name)
 	}
 	return img, err

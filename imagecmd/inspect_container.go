@@ -2,33 +2,49 @@ package imagecmd
 
 import (
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/docker/go-connections/nat"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/cfs-project/cfs/imagecmd/store"
 )
 
-// ContainerObject is a container as `docker container inspect` shows it: those
-// of Docker's fields of which something is known.
+// ContainerObject is a container as `docker container inspect` shows it, with its
+// fields in its order. Those that mean nothing here have the values of a container
+// that doesn't use them.
 type ContainerObject struct {
-	ID          string `json:"Id"`
-	Created     time.Time
-	Path        string
-	Args        []string
-	State       ContainerState
-	Image       digest.Digest
-	Name        string // with a slash before it
-	Driver      string
-	Platform    string
-	HostConfig  HostConfig
-	GraphDriver GraphDriver
-	SizeRw      *int64 `json:",omitempty"` // bytes of the files it has changed
-	SizeRootFs  *int64 `json:",omitempty"` // the same with its image's
-	MountedAt   string `json:",omitempty"` // where on the host `cfs mount` shows it
-	Config      ContainerConfig
+	ID      string `json:"Id"`
+	Created time.Time
+	Path    string
+	Args    []string
+	State   ContainerState
+	Image   digest.Digest
+	ContainerPaths
+	Name            string // with a slash before it
+	RestartCount    int
+	Driver          string
+	Platform        string
+	MountLabel      string // of SELinux, as the next
+	ProcessLabel    string
+	AppArmorProfile string
+	ExecIDs         []string
+	HostConfig      HostConfig
+	GraphDriver     GraphDriver
+	SizeRw          *int64 `json:",omitempty"` // bytes of the files it has changed
+	SizeRootFs      *int64 `json:",omitempty"` // the same with its image's
+	MountedAt       string `json:",omitempty"` // where on the host `cfs mount` shows it
+	Mounts          []MountPoint
+	Config          ContainerConfig
+	NetworkSettings NetworkSettings
+}
+
+// ContainerPaths are files of the host that belong to a container.
+type ContainerPaths struct {
+	ResolvConfPath string
+	HostnamePath   string
+	HostsPath      string
+	LogPath        string // empty: its output is not kept
 }
 
 // ContainerState is where a container is in its life.
@@ -36,52 +52,40 @@ type ContainerState struct {
 	Status     string // created, running, paused, exited
 	Running    bool
 	Paused     bool
+	Restarting bool
+	OOMKilled  bool
+	Dead       bool
 	Pid        int // of its process 1, as its monitor sees it; 0 if it doesn't run
 	ExitCode   int
 	Error      string
 	StartedAt  time.Time
 	FinishedAt time.Time
-}
-
-// HostConfig is how a container was asked to meet its host.
-type HostConfig struct {
-	AutoRemove     bool
-	ReadonlyRootfs bool
-	NetworkMode    string            `json:",omitempty"`
-	LogConfig      *LogConfig        `json:",omitempty"`
-	Binds          []string          `json:",omitempty"` // SOURCE:TARGET:OPTIONS
-	Tmpfs          map[string]string `json:",omitempty"`
-	CapAdd         []string          `json:",omitempty"`
-	CapDrop        []string          `json:",omitempty"`
-	Privileged     bool
-	ShmSize        int64             `json:",omitempty"` // bytes
-	Sysctls        map[string]string `json:",omitempty"`
-	GroupAdd       []string          `json:",omitempty"`
-	ExtraHosts     []string          `json:",omitempty"`
-	DNS            []string          `json:"Dns,omitempty"`
-	OomScoreAdj    int
-}
-
-// LogConfig is how a container's output is kept.
-type LogConfig struct {
-	Type   string
-	Config map[string]string
+	Health     *Health `json:",omitempty"`
 }
 
 // ContainerConfig is what a container runs.
 type ContainerConfig struct {
-	Hostname    string `json:",omitempty"`
-	Domainname  string `json:",omitempty"`
-	User        string
-	Tty         bool
-	OpenStdin   bool
-	Env         []string `json:",omitempty"`
-	Cmd         []string // the whole command, with the image's entrypoint
-	Image       string   // as it was asked for
-	WorkingDir  string
-	Labels      map[string]string `json:",omitempty"`
-	StopSignal  string            `json:",omitempty"`
-	StopTimeout *int              `json:",omitempty"` // seconds
+	Hostname     string
+	Domainname   string
+	User         string
+	AttachStdin  bool // to the command that made it, as the next
+	AttachStdout bool
+	AttachStderr bool
+	ExposedPorts nat.PortSet `json:",omitempty"` // those that the image or a person says there are
+	Tty          bool
+	OpenStdin    bool
+	StdinOnce    bool
+	Env          []string
+	Cmd          []string
+	Healthcheck  *Healthcheck        `json:",omitempty"`
+	Image        string              // as it was asked for
+	Volumes      map[string]struct{} // places of anonymous volumes
+	WorkingDir   string
+	Entrypoint   []string
+	OnBuild      []string
+	Labels       map[string]string
+	StopSignal   string `json:",omitempty"`
+	StopTimeout  *int   `json:",omitempty"` // seconds
 }
 
 // inspectContainer fails with ErrNoContainer where there is none of that name.
@@ -96,14 +100,23 @@ func inspectContainer(st *store.Store, name string, size bool) (*ContainerObject
 	}
 	o := &ContainerObject{
 		ID: c.ID, Created: c.Created, Args: []string{}, State: c.objectState(state), Image: c.ImageID,
-		Name: "/" + c.Label(), Driver: state.Driver, Platform: "linux",
-		HostConfig: c.hostConfig(), Config: c.objectConfig(),
+		Name: "/" + c.Label(), RestartCount: state.Restarts, Driver: state.Driver, Platform: "linux",
+		HostConfig: c.hostConfig(), Config: c.objectConfig(), Mounts: c.mountPoints(), NetworkSettings: c.networkSettings(false),
+	}
+	if c.MountedAt == "" {
+		o.ContainerPaths = c.paths()
 	}
 	if len(c.Command) > 0 {
 		o.Path, o.Args = c.Command[0], c.Command[1:]
 	}
 	if c.MountedAt != "" && o.State.Running {
 		o.MountedAt = c.MountedAt
+	}
+	if o.State.Health, err = c.health(o.State.Running); err != nil {
+		return nil, err
+	}
+	if c.MountedAt == "" {
+		o.NetworkSettings = c.networkSettings(o.State.Running)
 	}
 	o.GraphDriver = packed(st.ChainPaths(c.Layers))
 	if state.Driver != "" {
@@ -119,8 +132,10 @@ func inspectContainer(st *store.Store, name string, size bool) (*ContainerObject
 }
 
 func (c *Container) objectState(s State) ContainerState {
-	o := ContainerState{Running: c.Running(), ExitCode: s.Status, Error: s.Error, StartedAt: s.Started, FinishedAt: s.Finished}
+	o := ContainerState{Running: c.Running(), ExitCode: s.Status, Error: s.Error, StartedAt: s.Started, FinishedAt: s.Finished, OOMKilled: s.OOMKilled}
 	switch {
+	case o.Running && s.Restarting:
+		o.Status, o.Restarting = "restarting", true
 	case o.Running && s.Paused:
 		o.Status, o.Paused, o.Pid = "paused", true, s.Pid
 	case o.Running:
@@ -135,51 +150,42 @@ func (c *Container) objectState(s State) ContainerState {
 	return o
 }
 
-// hostConfig is how the container was asked to meet its host.
-func (c *Container) hostConfig() HostConfig {
-	o := c.Options
-	h := HostConfig{
-		AutoRemove: c.AutoRemove, ReadonlyRootfs: c.ReadOnly || o.ReadOnly, NetworkMode: o.Network, CapAdd: o.CapAdd, CapDrop: o.CapDrop,
-		Privileged: o.Privileged, ShmSize: o.ShmSize, Sysctls: o.Sysctls, GroupAdd: o.GroupAdd, ExtraHosts: o.ExtraHosts, DNS: o.DNS,
-	}
-	if c.MountedAt != "" {
-		return h
-	}
-	if o.OOMScoreAdj != nil {
-		h.OomScoreAdj = *o.OOMScoreAdj
-	}
-	h.LogConfig = &LogConfig{Type: "json-file", Config: map[string]string{}}
-	if o.Log.None {
-		h.LogConfig.Type = "none"
-	}
-	if o.Log.MaxSize > 0 {
-		h.LogConfig.Config["max-size"] = strconv.FormatInt(o.Log.MaxSize, 10)
-	}
-	if o.Log.MaxFiles > 0 {
-		h.LogConfig.Config["max-file"] = strconv.Itoa(o.Log.MaxFiles)
-	}
-	for _, m := range o.Mounts {
-		options := strings.Join(m.Options, ",")
-		if m.Type != "tmpfs" {
-			h.Binds = append(h.Binds, m.Source+":"+m.Target+":"+options)
-			continue
-		}
-		if h.Tmpfs == nil {
-			h.Tmpfs = map[string]string{}
-		}
-		h.Tmpfs[m.Target] = options
-	}
-	return h
-}
-
 // objectConfig is what the container runs.
 func (c *Container) objectConfig() ContainerConfig {
 	o := c.Options
-	return ContainerConfig{
-		Hostname: o.Hostname, Domainname: o.Domainname, User: c.Process.User, Tty: o.TTY, OpenStdin: o.Interactive,
-		Env: c.Process.Env, Cmd: c.Command, Image: c.Image, WorkingDir: c.Process.Cwd,
-		Labels: o.Labels, StopSignal: o.StopSignal, StopTimeout: o.StopTimeout,
+	x := ContainerConfig{
+		Hostname: c.hostname(nil), Domainname: o.Domainname, User: c.Process.User, Tty: o.TTY, OpenStdin: o.Interactive, ExposedPorts: o.exposedPorts(),
+		AttachStdin: o.Attached && o.Interactive, AttachStdout: o.Attached, AttachStderr: o.Attached, StdinOnce: o.Attached && o.Interactive,
+		Env: c.Process.Env, Image: c.Image, WorkingDir: c.Process.Cwd, Entrypoint: c.Process.Entrypoint,
+		Healthcheck: o.Health, Labels: o.Labels, StopSignal: o.StopSignal, StopTimeout: o.StopTimeout,
 	}
+	if rest := c.Command[min(len(c.Process.Entrypoint), len(c.Command)):]; len(rest) > 0 {
+		x.Cmd = rest
+	}
+	if x.Env == nil {
+		x.Env = []string{}
+	}
+	if x.Labels == nil {
+		x.Labels = map[string]string{}
+	}
+	for _, m := range o.Mounts {
+		if m.Anonymous {
+			if x.Volumes == nil {
+				x.Volumes = map[string]struct{}{}
+			}
+			x.Volumes[m.Target] = struct{}{}
+		}
+	}
+	return x
+}
+
+// paths are the container's files on the host.
+func (c *Container) paths() ContainerPaths {
+	p := ContainerPaths{ResolvConfPath: c.path("resolv.conf"), HostnamePath: c.path("hostname"), HostsPath: c.path("hosts")}
+	if !c.Options.Log.None {
+		p.LogPath = c.path(containerLog)
+	}
+	return p
 }
 
 // count fills in the sizes.

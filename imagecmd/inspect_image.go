@@ -44,7 +44,9 @@ type RootFS struct {
 }
 
 // Metadata is what Docker knows of an image that the image itself does not say.
-type Metadata struct{ LastTagTime time.Time }
+type Metadata struct {
+	LastTagTime time.Time // zero: nobody has named it here, it came with its name
+}
 
 // DockerConfig is how a container is started, in the fields of Docker's image
 // configs, which the OCI's are some of.
@@ -118,6 +120,7 @@ func inspectImage(ctx context.Context, st *store.Store, name string) (*ImageObje
 		Size: img.Size, VirtualSize: img.Size,
 		GraphDriver: packed(st.ChainPaths(c.RootFS.DiffIDs)),
 		RootFS:      RootFS{Type: "layers", Layers: c.RootFS.DiffIDs},
+		Metadata:    Metadata{LastTagTime: img.Tagged},
 	}, nil
 }
 

@@ -14,6 +14,8 @@ const containerLive = "live.json"
 type live struct {
 	Driver string // that has its root mounted
 	Init   int    // process id of its process 1, as the monitor's pid namespace has it
+	// Network is nil where the container's network is not its own, or only a loopback interface.
+	Network *liveNetwork `json:",omitempty"`
 }
 
 // writeLive says what runs. That nobody can pause or read a container whose file

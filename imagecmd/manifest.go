@@ -18,13 +18,18 @@ import (
 
 // ManifestOptions says which manifest is shown, and how.
 type ManifestOptions struct {
+	List     string // a list that is here, of which Name is an image; empty: none
 	Name     string // REPOSITORY[:TAG][@DIGEST]
 	Verbose  bool   // every manifest, with its descriptor and platform
 	Registry RegistryOptions
 }
 
-// InspectManifest prints a manifest, or an index, as a registry has it.
-func InspectManifest(ctx context.Context, o ManifestOptions, out io.Writer) error {
+// InspectManifest prints a list of manifests that was made below root, or else a
+// manifest, or an index, as a registry has it.
+func InspectManifest(ctx context.Context, root string, o ManifestOptions, out io.Writer) error {
+	if found, err := inspectManifestList(root, o, out); found {
+		return err
+	}
 	client, err := o.Registry.client()
 	if err != nil {
 		return err
@@ -61,12 +66,17 @@ func inspectManifest(ctx context.Context, client *remote.Client, ref reference.N
 	} else {
 		text = raw
 	}
+	return printManifest(out, text)
+}
+
+// printManifest prints JSON as Docker does here.
+func printManifest(out io.Writer, text []byte) error {
 	var b bytes.Buffer
 	if err := json.Indent(&b, text, "", "\t"); err != nil {
 		return fmt.Errorf("%w: %w", remote.ErrInvalid, err)
 	}
 	b.WriteByte('\n')
-	_, err = b.WriteTo(out)
+	_, err := b.WriteTo(out)
 	return err
 }
 

@@ -8,7 +8,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/internal/background"
@@ -26,9 +29,11 @@ type monitorRequest struct {
 	Root        string // of the store
 	ID          string // of the container
 	Chain       cow.Chain
-	Detach      bool // go on without P once the process runs
-	Attach      bool // P's files get the container's output
-	Interactive bool // P's standard input is the container's
+	Detach      bool        // go on without P once the process runs
+	Attach      bool        // P's files get the container's output
+	Interactive bool        // P's standard input is the container's
+	Keep        bool        // P removes the container, which would go with its process
+	Files       []shownFile // that the container sees, from memory
 	Debug       bool
 }
 
@@ -77,8 +82,11 @@ type monitor struct {
 	req monitorRequest
 	log *slog.Logger
 	all []cow.Driver
+	net *connection
 
-	state State // written by this process alone
+	state   State         // written by this process alone
+	stopped atomic.Bool   // by somebody, so that it isn't started again
+	views   []specs.Mount // of the container's views
 }
 
 // saveState tells others how it is. That a disk is full must not end the container.
@@ -98,14 +106,15 @@ func (m *monitor) run() (status int, err error) {
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	m.state = State{Driver: before.Driver, Started: time.Now().UTC()}
+	m.state = State{Driver: before.Driver, Filled: before.Filled, Started: time.Now().UTC()}
 	// What is done below must be done although P is gone, so not under its context.
 	defer func() {
 		m.state.Finished, m.state.Status, m.state.Pid, m.state.Paused = time.Now().UTC(), status, 0, false
+		m.state.Restarting = false
 		if err != nil {
 			m.state.Error = err.Error()
 		}
-		if c.AutoRemove {
+		if c.AutoRemove && !m.req.Keep {
 			err = errors.Join(err, c.remove(context.Background(), m.all))
 		} else {
 			err = errors.Join(err, c.setState(m.state))
@@ -116,14 +125,17 @@ func (m *monitor) run() (status int, err error) {
 		return runtime.StatusFailed, err
 	}
 	m.log.Debug("driver", "name", d.Name())
-	return m.inRoot(d, before)
+	return m.lives(d, before)
 }
 
 // inRoot mounts the container's root, runs its process and unmounts again. The
 // container's first process comes up while the root is being mounted.
 func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 	c, ctx := m.c, m.l.Context()
-	spec, err := c.spec(runtime.User{})
+	if m.net, err = m.openNetwork(); err != nil {
+		return runtime.StatusFailed, err
+	}
+	spec, err := m.spec(runtime.User{})
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
@@ -137,36 +149,41 @@ func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 		return runtime.StatusFailed, err
 	}
 	defer first.Kill()
-	snap := c.snapshot(m.req.Chain)
-	if before.Driver == "" {
-		err = d.Create(ctx, snap)
-	} else {
-		err = c.handOver(ctx, m.all, d, before, snap)
+	if err := m.connect(first.Pid()); err != nil {
+		return runtime.StatusFailed, errors.Join(err, m.net.close())
 	}
-	if err != nil {
+	defer func() { err = errors.Join(err, m.net.close()) }()
+	snap := c.snapshot(m.req.Chain)
+	if err := c.prepareRoot(ctx, m.all, d, before, snap); err != nil {
 		return runtime.StatusFailed, err
 	}
 	m.state.Driver = d.Name()
-	if err := c.limit(ctx, d, snap); err != nil {
-		return runtime.StatusFailed, err
-	}
-	rootfs := filepath.Join(c.dir, containerRootfs)
-	mount, err := d.Mount(ctx, snap, rootfs, cow.MountOptions{AllowOther: true, Suid: true, Source: c.Image})
+	rootfs, unmount, err := c.mountRoot(ctx, d, snap)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	defer func() { err = errors.Join(err, mount.Unmount()) }()
-	if !c.AutoRemove {
+	defer func() { err = errors.Join(err, unmount()) }()
+	if !c.AutoRemove || m.req.Keep {
 		if err := c.setState(m.state); err != nil {
 			return runtime.StatusFailed, err
 		}
 	}
+	views, err := c.mountViews(ctx, m.all, m.req.Files)
+	if err != nil {
+		return runtime.StatusFailed, err
+	}
+	defer func() { err = errors.Join(err, views.unmount()) }()
+	m.views = views.mounts
 	return m.process(files, rootfs, runtime.Options{Stdio: files.stdio, Prestarted: first})
 }
 
 // process runs the container's process in the mounted root.
 func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options) (status int, err error) {
 	c := m.c
+	if err := c.fillVolumes(m.req.Root, rootfs, !m.state.Filled); err != nil {
+		return runtime.StatusFailed, err
+	}
+	m.state.Filled = true
 	user, err := runtime.LookupUser(rootfs, c.Process.User)
 	if err != nil {
 		return runtime.StatusFailed, err
@@ -176,16 +193,25 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 	} else {
 		user.Groups = append(user.Groups, more...)
 	}
-	spec, err := c.spec(user)
+	spec, err := m.spec(user)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
+	release, err := c.pinSubpaths(spec.Mounts)
+	if err != nil {
+		return runtime.StatusFailed, err
+	}
+	defer release()
+	if err := m.net.ready(); err != nil {
+		return runtime.StatusFailed, err
+	}
+	spec.Mounts = append(spec.Mounts, m.views...)
 	root, err := os.OpenRoot(rootfs)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
 	defer root.Close()
-	hosts, err := writeHostFiles(c.dir, root, spec.Hostname, c.Options)
+	hosts, err := writeHostFiles(c.dir, root, m.net, spec.Hostname)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
@@ -196,12 +222,26 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		}
 	}
 
-	ct := c.listen(m.log, files.streams, rootfs)
-	defer func() { ct.close(status) }()
+	o.Init = c.Options.Init
+	if !c.Options.InitSet {
+		o.Init = wantsInit(spec.Process.Args)
+	}
+	ct := c.newController(m.log, files.streams, rootfs)
+	ct.init = o.Init
+	ct.onEnd = func() { m.stopped.Store(true) }
 	ct.onState = func(paused bool) {
 		m.state.Paused = paused
 		m.saveState()
 	}
+	ct.serveControl()
+	defer func() { ct.close(status, err == nil && m.again(status)) }()
+	if o.Placed, err = ct.makeGroup(); err != nil {
+		return runtime.StatusFailed, err
+	}
+	defer func() {
+		oom, e := ct.endGroup()
+		m.state.OOMKilled, err = oom, errors.Join(err, e)
+	}()
 	go m.passOn(ct, files)
 	if m.req.Attach && files.streams != nil {
 		if err := files.attach(m.req.Interactive); err != nil {
@@ -209,10 +249,6 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		}
 	}
 
-	o.Init = c.Options.Init
-	if !c.Options.InitSet {
-		o.Init = wantsInit(spec.Process.Args)
-	}
 	o.MakeCwd = true
 	o.ID = c.ID
 	o.Signals = ct.signals
@@ -222,14 +258,17 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 	o.Started = func(pid int) {
 		m.state.Pid = pid
 		m.saveState()
-		c.writeLive(live{Driver: m.state.Driver, Init: pid})
+		c.writeLive(live{Driver: m.state.Driver, Init: pid, Network: m.net.live()})
 		files.begin()
 		ct.started(pid, spec)
+		ct.watchHealth()
+		ct.settling.Store(background.Settle())
 		if m.req.Detach {
 			m.detach()
 		}
 	}
 	status, err = runtime.Run(m.l.Context(), runtime.Bundle{Dir: c.dir, Root: rootfs, Spec: spec}, o)
+	go m.net.close()
 	if files.streams != nil && err == nil {
 		files.streams.finish()
 	}

@@ -119,6 +119,11 @@ func (m *monitor) passOn(ct *controller, f *monitorFiles) {
 // detach lets P go, with its files.
 func (m *monitor) detach() {
 	m.l.Ready()
+	m.quiet()
+}
+
+// quiet gives up the files of who started the container.
+func (m *monitor) quiet() {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return

@@ -1,7 +1,6 @@
 package imagecmd
 
 import (
-	"os"
 	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -13,7 +12,8 @@ import (
 
 // spec is the container's configuration for a user: the zero user as long as
 // the root is not mounted, which tells what names mean.
-func (c *Container) spec(user runtime.User) (*specs.Spec, error) {
+func (m *monitor) spec(user runtime.User) (*specs.Spec, error) {
+	c := m.c
 	mapping, err := userns.Current()
 	if err != nil {
 		return nil, err
@@ -21,19 +21,35 @@ func (c *Container) spec(user runtime.User) (*specs.Spec, error) {
 	o := c.Options
 	spec := runtime.DefaultSpec(runtime.SpecOptions{
 		Args: c.Process.Args, Env: c.Process.Env, Cwd: c.Process.Cwd, User: user,
-		Hostname: c.hostname(o), Network: runtime.Network(o.Network),
+		Hostname: c.hostname(m.net.joined), Network: m.net.kind(),
 		Terminal: o.TTY, NoNewPrivileges: !o.Privileges, Mapping: mapping,
 	})
+	if o.ShapeOptions, err = c.withVolumes(o.ShapeOptions); err != nil {
+		return nil, err
+	}
 	if err := o.shape(spec); err != nil {
 		return nil, err
+	}
+	m.net.join(spec)
+	if o.CgroupNS == "host" {
+		spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.CgroupNamespace })
 	}
 	chosen := o.Seccomp
 	if chosen == "" && o.Privileged {
 		chosen = Unconfined
 	}
 	// It depends on the capabilities.
-	spec.Linux.Seccomp, err = seccompProfile(spec, chosen, mapping)
-	return spec, err
+	if spec.Linux.Seccomp, err = seccompProfile(spec, chosen, mapping); err != nil {
+		return nil, err
+	}
+	if mapping.Privileged() && !o.Privileged {
+		group, err := c.group()
+		if err == nil && !group.options.Devices {
+			confineNodes(spec)
+		}
+		return spec, err
+	}
+	return spec, nil
 }
 
 // seccompProfile is the profile that a person chose, for a container of this
@@ -65,18 +81,4 @@ func singleUser() specs.LinuxSyscall {
 		},
 		Action: specs.ActErrno, ErrnoRet: &done,
 	}
-}
-
-// hostname is what the container is called: as asked for, or as the host on the
-// host's network, or by its ID, as Docker does.
-func (c *Container) hostname(o ContainerOptions) string {
-	if o.Hostname != "" {
-		return o.Hostname
-	}
-	if o.Network == string(runtime.NetworkHost) {
-		if name, err := os.Hostname(); err == nil {
-			return name
-		}
-	}
-	return c.ShortID()
 }

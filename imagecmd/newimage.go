@@ -1,6 +1,8 @@
 package imagecmd
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,34 +48,46 @@ type newImage struct {
 	Config imageConfig
 	Layers []ocispec.Descriptor // the blobs of Config's diff IDs, held by the Ingest
 	Parent digest.Digest        // ID of the image it was made of; may be empty
+	Step   digest.Digest        // key of the step of a build that makes it; may be empty
 	Names  []reference.Named    // none: it stays nameless
 }
 
 // put makes the image one of the store, and returns its ID.
 func (n newImage) put(ctx context.Context, in *store.Ingest) (digest.Digest, error) {
+	_, id, err := n.putTarget(ctx, in)
+	return id, err
+}
+
+// putTarget is put, and returns the image's target, too.
+func (n newImage) putTarget(ctx context.Context, in *store.Ingest) (target ocispec.Descriptor, id digest.Digest, err error) {
 	if len(n.Layers) > store.MaxLayers {
-		return "", hint.With(errors.New("max depth exceeded"), "cfs squash makes one layer of many") // Docker's words
+		return target, "", hint.With(errors.New("max depth exceeded"), "cfs squash makes one layer of many") // Docker's words
 	}
 	raw, err := json.Marshal(n.Config)
 	if err != nil {
-		return "", err
+		return target, "", err
 	}
 	config, err := in.Bytes(ctx, ocispec.MediaTypeImageConfig, raw)
 	if err != nil {
-		return "", err
+		return target, "", err
 	}
-	target, err := putManifest(ctx, in, config, n.Layers)
-	if err != nil {
-		return "", err
+	if target, err = putManifest(ctx, in, config, n.Layers); err != nil {
+		return target, "", err
 	}
 	if _, err := in.Chain(ctx, n.Config.Image, n.Layers); err != nil {
-		return "", err
+		return target, "", err
 	}
 	if n.Parent != "" {
 		target = store.WithParent(target, n.Parent)
 	}
+	if len(n.Names) > 0 {
+		target = store.WithTagTime(target, time.Now())
+	}
+	if n.Step != "" {
+		target = store.WithStep(target, n.Step)
+	}
 	_, err = in.Commit(ctx, target, n.Names...)
-	return config.Digest, err
+	return target, config.Digest, err
 }
 
 // errDigestName is the refusal, in Docker's words, to give an image a name that
@@ -99,7 +113,10 @@ func newName(name string) ([]reference.Named, error) {
 // is made is later than: SOURCE_DATE_EPOCH, in seconds since 1970, of
 // reproducible-builds.org; nil if it is not set.
 func sourceDateEpoch() (*time.Time, error) {
-	s := os.Getenv("SOURCE_DATE_EPOCH")
+	return parseEpoch(os.Getenv("SOURCE_DATE_EPOCH"))
+}
+
+func parseEpoch(s string) (*time.Time, error) {
 	if s == "" {
 		return nil, nil
 	}
@@ -117,6 +134,18 @@ func timeOr(epoch *time.Time) time.Time {
 		return *epoch
 	}
 	return time.Now().UTC()
+}
+
+// newLayerOrNone is newLayer, or nil where the tar holds nothing.
+func newLayerOrNone(ctx context.Context, in *store.Ingest, tar io.Reader, c layerpack.Compression) (*store.Layer, error) {
+	b := bufio.NewReaderSize(tar, 256<<10)
+	// A tar of nothing is blocks of zeros.
+	if head, err := b.Peek(512); err == nil && len(bytes.Trim(head, "\x00")) == 0 {
+		_, err := io.Copy(io.Discard, b)
+		return nil, err
+	}
+	layer, err := newLayer(ctx, in, b, c)
+	return &layer, err
 }
 
 // newLayer stores the layer that a tar is, plain or compressed, in one pass.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"strconv"
@@ -36,6 +37,16 @@ func ParseLabels(files, labels []string) (map[string]string, error) {
 		out[key] = value
 	}
 	return out, nil
+}
+
+// withLabels are an image's labels, and a container's own, which win.
+func withLabels(image, own map[string]string) map[string]string {
+	if len(image) == 0 {
+		return own
+	}
+	all := maps.Clone(image)
+	maps.Copy(all, own)
+	return all
 }
 
 // ParseLog reads Docker's --log-driver and --log-opt as far as cfs has them.

@@ -19,10 +19,11 @@ var ErrNoCommand = errors.New("no command specified")
 // A process is what is to run in a container: the image's configuration with
 // what the person asked for laid over it.
 type process struct {
-	Args []string `json:"args,omitempty"`
-	Env  []string `json:"env,omitempty"`
-	Cwd  string   `json:"cwd,omitempty"`
-	User string   `json:"user,omitempty"` // as `-u` takes it; resolved against the root's passwd when mounted
+	Args       []string `json:"args,omitempty"` // the entry point, and what it gets
+	Entrypoint []string `json:"entrypoint,omitempty"`
+	Env        []string `json:"env,omitempty"`
+	Cwd        string   `json:"cwd,omitempty"`
+	User       string   `json:"user,omitempty"` // as `-u` takes it; resolved against the root's passwd when mounted
 }
 
 // newProcess lays a person's wishes over an image's configuration, as Docker
@@ -52,7 +53,7 @@ func newProcess(cfg ocispec.ImageConfig, o RunOptions, host func(string) (string
 	if len(o.Command) > 0 {
 		cmd = o.Command
 	}
-	p.Args = slices.Concat(entrypoint, cmd)
+	p.Args, p.Entrypoint = slices.Concat(entrypoint, cmd), entrypoint
 	if len(p.Args) == 0 || p.Args[0] == "" {
 		return p, ErrNoCommand
 	}

@@ -31,7 +31,7 @@ func TestNewProcess(t *testing.T) {
 			name: "arguments follow the entry point and replace the command",
 			cfg:  ocispec.ImageConfig{Entrypoint: []string{"/e", "-x"}, Cmd: []string{"gone"}},
 			o:    RunOptions{Command: []string{"a", "b"}},
-			want: process{Args: []string{"/e", "-x", "a", "b"}, Cwd: "/"},
+			want: process{Args: []string{"/e", "-x", "a", "b"}, Entrypoint: []string{"/e", "-x"}, Cwd: "/"},
 		},
 		{
 			name: "the person's word comes last",

@@ -18,6 +18,8 @@ import (
 type PruneOptions struct {
 	// Containers takes those that have ended, before the images.
 	Containers bool
+	// Volumes takes anonymous volumes that no container has.
+	Volumes bool
 	// All takes every image that no container uses; else only nameless ones.
 	All bool
 	// Filters are until, label and label!: what they don't match stays.
@@ -36,7 +38,11 @@ func (o *PruneOptions) Warning() string {
 	if !o.Containers {
 		fmt.Fprintf(&b, "WARNING! This will remove %s.\n", images)
 	} else {
-		fmt.Fprintf(&b, "WARNING! This will remove:\n  - all stopped containers, and what unmounted mounts have kept\n  - %s\n", images)
+		b.WriteString("WARNING! This will remove:\n  - all stopped containers, and what unmounted mounts have kept\n")
+		if o.Volumes {
+			b.WriteString("  - all anonymous volumes not used by at least one container\n")
+		}
+		fmt.Fprintf(&b, "  - %s\n", images)
 		if len(o.Filters.list) > 0 {
 			b.WriteString("\n  Items to be pruned will be filtered with:\n")
 			for _, f := range o.Filters.list {
@@ -64,7 +70,27 @@ func (o *PruneOptions) Check() error {
 	if o.Now.IsZero() {
 		o.Now = time.Now()
 	}
-	_, err = o.Filters.until(o.Now)
+	until, err := o.Filters.until(o.Now)
+	if err == nil && o.Volumes && !until.IsZero() {
+		err = errors.New(`the "until" filter is not supported with "--volumes"`)
+	}
+	return err
+}
+
+// PruneContainersWarning is what a person is asked before PruneContainers.
+const PruneContainersWarning = "WARNING! This will remove all stopped containers, and what unmounted mounts have kept.\nAre you sure you want to continue? [y/N] "
+
+// PruneContainers removes containers that have ended, and prints which, and how much
+// they had changed. Of the options the filters count: until, label and label!.
+func PruneContainers(ctx context.Context, st *store.Store, o PruneOptions, out io.Writer) error {
+	if err := o.Filters.check("until", "label", "label!"); err != nil {
+		return err
+	}
+	if err := o.Check(); err != nil {
+		return err
+	}
+	reclaimed, err := pruneContainers(ctx, st, o, out)
+	fmt.Fprintf(out, "Total reclaimed space: %s\n", units.HumanSize(float64(reclaimed)))
 	return err
 }
 
@@ -81,6 +107,11 @@ func Prune(ctx context.Context, st *store.Store, o PruneOptions, out io.Writer) 
 		reclaimed += n
 		errs = append(errs, err)
 	}
+	if o.Volumes {
+		n, err := pruneVolumes(st.Root(), PruneVolumesOptions{Filters: o.Filters}, out)
+		reclaimed += n
+		errs = append(errs, err)
+	}
 	n, err := pruneImages(ctx, st, o, out)
 	reclaimed += n
 	errs = append(errs, err)
@@ -89,9 +120,6 @@ func Prune(ctx context.Context, st *store.Store, o PruneOptions, out io.Writer) 
 }
 
 func pruneContainers(ctx context.Context, st *store.Store, o PruneOptions, out io.Writer) (reclaimed int64, err error) {
-	if len(o.Filters.of("label")) > 0 {
-		return 0, nil // containers have no labels
-	}
 	until, err := o.Filters.until(o.Now)
 	if err != nil {
 		return 0, err
@@ -103,7 +131,7 @@ func pruneContainers(ctx context.Context, st *store.Store, o PruneOptions, out i
 	var gone []string
 	var errs []error
 	for _, c := range all {
-		if c.Running() || !until.IsZero() && c.Created.After(until) {
+		if c.Running() || !until.IsZero() && c.Created.After(until) || !o.Filters.labels(c.Options.Labels) {
 			continue
 		}
 		n, err := containerSize(st.Root(), c)

@@ -23,6 +23,7 @@ type PullOptions struct {
 	// Platform is which image of several to pull; nil is the store's.
 	Platform *ocispec.Platform
 	Quiet    bool // print the name alone
+	Nameless bool // don't print the name
 	// MaxExpansion is as in [LoadOptions].
 	MaxExpansion int64
 	Registry     RegistryOptions
@@ -118,7 +119,9 @@ func (p *puller) candidate(ctx context.Context, c registries.Candidate) error {
 	default:
 		fmt.Fprintf(p.out, "Status: Image is up to date for %s\n", reference.FamiliarString(name))
 	}
-	fmt.Fprintln(p.out, name.String())
+	if !p.o.Nameless {
+		fmt.Fprintln(p.out, name.String())
+	}
 	return nil
 }
 

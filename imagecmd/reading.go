@@ -37,15 +37,31 @@ type changeRequest struct {
 	Driver   string // that has the change; empty: nothing has ever been written
 	Snapshot cow.Snapshot
 	Process  bool // something may have run in it: see withoutMountPoints
+	Places   mountPlaces
 }
 
 // openReading finds a container and makes sure of what its change lies on. The
 // caller closes it.
-func openReading(ctx context.Context, st *store.Store, name string) (r *reading, err error) {
+func openReading(ctx context.Context, st *store.Store, name string) (*reading, error) {
 	c, err := OpenContainers(st.Root()).Find(name)
 	if err != nil {
 		return nil, err
 	}
+	r, err := readingOf(ctx, st, c)
+	if err != nil {
+		return nil, err
+	}
+	// Of a container that ran and is mounted now, live.json is what is left of the run.
+	if r.running = c.Running(); r.running && c.MountedAt == "" {
+		if r.live = c.readLive(); r.live.Driver != "" && !c.ReadOnly {
+			r.change.Driver = r.live.Driver
+		}
+	}
+	return r, nil
+}
+
+// readingOf is the reading of a container of which nothing runs.
+func readingOf(ctx context.Context, st *store.Store, c *Container) (r *reading, err error) {
 	r = &reading{c: c, release: func() {}}
 	var problems []userns.Problem
 	r.mapping, problems = userns.Detect()
@@ -58,7 +74,7 @@ func openReading(ctx context.Context, st *store.Store, name string) (r *reading,
 		}
 	}()
 	if r.lock, err = c.lockReading(unix.LOCK_SH); errors.Is(err, fs.ErrNotExist) {
-		return nil, &noContainer{name} // removed meanwhile
+		return nil, &noContainer{c.Label()} // removed meanwhile
 	} else if err != nil {
 		return nil, err
 	}
@@ -71,17 +87,12 @@ func openReading(ctx context.Context, st *store.Store, name string) (r *reading,
 	if err != nil {
 		return nil, err
 	}
-	r.change = changeRequest{Root: st.Root(), Driver: state.Driver, Process: len(c.Command) > 0}
-	// Of a container that ran and is mounted now, live.json is what is left of the run.
-	if r.running = c.Running(); r.running && c.MountedAt == "" {
-		if r.live = c.readLive(); r.live.Driver != "" {
-			r.change.Driver = r.live.Driver
-		}
+	r.change = changeRequest{
+		Root: st.Root(), Driver: state.Driver, Snapshot: c.snapshot(chain), Process: len(c.Command) > 0, Places: c.Places,
 	}
 	if c.ReadOnly {
 		r.change.Driver = ""
 	}
-	r.change.Snapshot = c.snapshot(chain)
 	return r, nil
 }
 

@@ -94,7 +94,7 @@ func (q changeRequest) entries(ctx context.Context) iter.Seq2[cow.Entry, error] 
 	if !q.Process {
 		return d.Diff(ctx, q.Snapshot)
 	}
-	return withoutMountPoints(d.Diff(ctx, q.Snapshot))
+	return q.Places.leaveOut(withoutMountPoints(d.Diff(ctx, q.Snapshot)))
 }
 
 // changes lists what entries would, where names are all that is wanted: what may

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -18,23 +20,22 @@ import (
 // with those uids may delete.
 const removeStage = "cfs-remove"
 
-type removeRequest struct{ Root, Name string }
+// removeRequest names a container, or what else is to be removed in its place.
+type removeRequest struct {
+	Root    string   // of the store
+	Name    string   // of a container
+	Volumes bool     // and its anonymous volumes
+	Volume  string   // one by its name
+	Trees   []string `json:",omitempty"`
+}
 
-// RemoveContainer removes a container that has ended, with its changes. It fails
-// with ErrNoContainer or ErrRunning.
-func RemoveContainer(ctx context.Context, root, name string, log *slog.Logger) error {
-	mapping, _ := userns.Detect()
-	if mapping.Privileged() {
-		return removeContainer(ctx, root, name, log)
+// removeTrees removes trees below the store's root, whose files may belong to sub-uids.
+func removeTrees(root string, trees []string) error {
+	mapping, problems := userns.Detect()
+	if len(trees) == 0 || mapping.Privileged() || slices.ContainsFunc(problems, func(p userns.Problem) bool { return p.Fatal }) {
+		return removeAll(trees)
 	}
-	c, err := OpenContainers(root).Find(name)
-	if err != nil {
-		return err
-	}
-	if c.Running() {
-		return fmt.Errorf("%w: %s", ErrRunning, name)
-	}
-	payload, err := json.Marshal(removeRequest{Root: root, Name: c.ID})
+	payload, err := json.Marshal(removeRequest{Root: root, Trees: trees})
 	if err != nil {
 		return err
 	}
@@ -42,24 +43,74 @@ func RemoveContainer(ctx context.Context, root, name string, log *slog.Logger) e
 	return err
 }
 
-// KillAndRemove removes a container, which is killed first if it runs.
-func KillAndRemove(ctx context.Context, root, name string, log *slog.Logger) error {
+func removeAll(trees []string) error {
+	var errs []error
+	for _, t := range trees {
+		errs = append(errs, os.RemoveAll(t))
+	}
+	return errors.Join(errs...)
+}
+
+// RmOptions says how a container is removed.
+type RmOptions struct {
+	Force   bool // kill it first if it runs
+	Volumes bool // with its anonymous volumes
+}
+
+// Rm removes a container, with its changes. It fails with ErrNoContainer or, unless it is
+// forced, ErrRunning.
+func Rm(ctx context.Context, root, name string, o RmOptions, log *slog.Logger) error {
 	c, err := OpenContainers(root).Find(name)
 	if err != nil {
 		return err
 	}
-	if err := c.stop(ctx, unix.SIGKILL, -1); err != nil && !errors.Is(err, ErrNotRunning) {
-		return err
+	if o.Force {
+		if err := c.stop(ctx, unix.SIGKILL, -1); err != nil && !errors.Is(err, ErrNotRunning) {
+			return err
+		}
 	}
-	err = RemoveContainer(ctx, root, c.ID, log)
-	if errors.Is(err, ErrNoContainer) { // it was to go with its process
+	req := removeRequest{Root: root, Name: c.ID, Volumes: o.Volumes}
+	err = req.send(ctx, c, log)
+	switch {
+	case o.Force && errors.Is(err, ErrNoContainer): // it was to go with its process
 		return nil
+	case errors.Is(err, ErrRunning) && c.MountedAt == "":
+		return sentencef(err, "You cannot remove a running container %s. Stop the container before attempting removal or force remove", c.ID)
 	}
 	return err
 }
 
-func removeContainer(ctx context.Context, root, name string, log *slog.Logger) error {
-	c, err := OpenContainers(root).Find(name)
+// RemoveContainer removes a container that has ended, with its changes. It fails
+// with ErrNoContainer or ErrRunning.
+func RemoveContainer(ctx context.Context, root, name string, log *slog.Logger) error {
+	return Rm(ctx, root, name, RmOptions{}, log)
+}
+
+// send has the container removed by a process that may.
+func (r removeRequest) send(ctx context.Context, c *Container, log *slog.Logger) error {
+	mapping, _ := userns.Detect()
+	if mapping.Privileged() {
+		return r.do(ctx, log)
+	}
+	if c.Running() {
+		return fmt.Errorf("%w: %s", ErrRunning, c.Label())
+	}
+	payload, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	_, err = runStage(mapping, removeStage, payload)
+	return err
+}
+
+func (r removeRequest) do(ctx context.Context, log *slog.Logger) error {
+	switch {
+	case r.Volume != "":
+		return OpenVolumes(r.Root).remove(r.Volume)
+	case len(r.Trees) > 0:
+		return removeAll(r.Trees)
+	}
+	c, err := OpenContainers(r.Root).Find(r.Name)
 	if err != nil {
 		return err
 	}
@@ -67,14 +118,15 @@ func removeContainer(ctx context.Context, root, name string, log *slog.Logger) e
 		return err
 	}
 	defer c.close()
-	return c.remove(ctx, Drivers(root, log))
+	c.AutoRemove = c.AutoRemove || r.Volumes
+	return c.remove(ctx, Drivers(r.Root, log))
 }
 
 func removeMain(l *stage.Link, payload []byte) int {
 	var req removeRequest
 	err := json.Unmarshal(payload, &req)
 	if err == nil {
-		err = removeContainer(l.Context(), req.Root, req.Name, stageLog(false))
+		err = req.do(l.Context(), stageLog(false))
 	}
 	return stageStatus(err)
 }

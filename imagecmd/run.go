@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"slices"
 
 	"golang.org/x/term"
 
@@ -32,19 +31,29 @@ type RunOptions struct {
 	Name       string
 	Driver     string
 	MaxSize    int64  // --storage-opt size, in bytes
+	Pull       string // one of the Pull constants; empty: PullMissing
+	Quiet      bool   // don't show a pull
+	Registry   RegistryOptions
 	CIDFile    string // gets the container's ID; must not be there yet
 	Remove     bool   // --rm
 	Detach     bool   // -d
 	Debug      bool
 	ContainerOptions
+
+	places mountPlaces // of a step of a build
+	views  []view
 }
 
 // ContainerOptions are kept with a container, for every time that it starts.
 type ContainerOptions struct {
 	Interactive bool              `json:"interactive,omitempty"` // -i: there is a standard input
+	Attached    bool              `json:"attached,omitempty"`    // made by a command that stays with it, or without -d
 	TTY         bool              `json:"tty,omitempty"`         // -t
 	Hostname    string            `json:"hostname,omitempty"`
-	Network     string            `json:"network,omitempty"`    // none or host
+	Network     string            `json:"network,omitempty"` // as ParseNetwork has it
+	Publish     []PublishedPort   `json:"publish,omitempty"`
+	PublishAll  bool              `json:"publishAll,omitempty"` // every port of Expose
+	Expose      []string          `json:"expose,omitempty"`     // PORT/PROTOCOL
 	Init        bool              `json:"init,omitempty"`       // run cfs's init as process 1
 	InitSet     bool              `json:"initSet,omitempty"`    // Init was said by the person, not by default
 	Privileges  bool              `json:"privileges,omitempty"` // let setuid programs and file capabilities give privileges
@@ -54,6 +63,8 @@ type ContainerOptions struct {
 	StopTimeout *int              `json:"stopTimeout,omitempty"` // seconds; nil: DefaultStopTimeout
 	Log         LogOptions        `json:"log,omitzero"`
 	ShapeOptions
+	GroupOptions
+	LifeOptions
 }
 
 // ShapeOptions are what a person changes of the configuration that Docker would give a
@@ -61,7 +72,8 @@ type ContainerOptions struct {
 type ShapeOptions struct {
 	ReadOnly    bool              `json:"readOnlyRoot,omitempty"` // the root can't be written to
 	Mounts      []MountOption     `json:"mounts,omitempty"`
-	ShmSize     int64             `json:"shmSize,omitempty"` // bytes of /dev/shm; 0: Docker's 64 MiB
+	VolumesFrom []string          `json:"volumesFrom,omitempty"` // CONTAINER[:MODE], whose volumes are among the mounts
+	ShmSize     int64             `json:"shmSize,omitempty"`     // bytes of /dev/shm; 0: Docker's 64 MiB
 	CapAdd      []string          `json:"capAdd,omitempty"`
 	CapDrop     []string          `json:"capDrop,omitempty"`
 	Privileged  bool              `json:"privileged,omitempty"` // all capabilities and devices, nothing masked
@@ -117,10 +129,7 @@ func Run(ctx context.Context, st *store.Store, o RunOptions) (int, error) {
 
 // check refuses what can't be.
 func (o RunOptions) check() error {
-	if !slices.Contains([]string{"none", "host"}, o.Network) {
-		return fmt.Errorf("network %q is not supported: there are none and host", o.Network)
-	}
-	return nil
+	return o.checkNetwork()
 }
 
 // newContainer makes a container that is asked for, held by this process, with the chain
@@ -129,7 +138,7 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 	if o.Driver == "" {
 		o.Driver = os.Getenv("CFS_DRIVER")
 	}
-	image, err := resolveImage(ctx, st, o.Image)
+	image, err := o.image(ctx, st)
 	if err != nil {
 		return nil, chain, nil, err
 	}
@@ -147,6 +156,15 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 		return nil, chain, nil, err
 	}
 	opts := o.ContainerOptions
+	opts.Attached = !o.Detach
+	opts.Labels = withLabels(image.Config.Config.Labels, opts.Labels)
+	if opts.Mounts, err = OpenContainers(st.Root()).assemble(opts.Mounts, opts.VolumesFrom, image.Config.Config.Volumes); err != nil {
+		return nil, chain, nil, err
+	}
+	opts.Expose = exposedPorts(image.Config.Config.ExposedPorts, o.Expose)
+	if opts.Network, err = OpenContainers(st.Root()).networkOf(o.Network); err != nil {
+		return nil, chain, nil, err
+	}
 	if opts.StopSignal == "" {
 		opts.StopSignal = image.Config.Config.StopSignal
 	}
@@ -155,11 +173,22 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 			return nil, chain, nil, err
 		}
 	}
-	c, err = OpenContainers(st.Root()).Create(Container{
+	if opts.Network == string(runtime.NetworkHost) && len(opts.Publish) > 0 {
+		fmt.Fprintln(os.Stderr, "cfs: WARNING: Published ports are discarded when using host network mode") // Docker's words
+	}
+	opts.Limits = opts.Limits.filled()
+	if err := opts.fromImage(ctx, st, image); err != nil {
+		return nil, chain, nil, err
+	}
+	plan := Container{
 		Name: o.Name, Image: o.Image, ImageID: image.ID, Layers: image.Config.RootFS.DiffIDs,
-		Driver: o.Driver, MaxSize: o.MaxSize, Command: proc.Args, Cmd: o.Command, Entrypoint: o.Entrypoint, AutoRemove: o.Remove,
-		Process: proc, Options: opts,
-	})
+		Driver: o.Driver, MaxSize: o.MaxSize, Command: proc.Args, Cmd: o.Command, Entrypoint: o.Entrypoint, AutoRemove: o.Remove, CIDFile: o.CIDFile,
+		Process: proc, Options: opts, Places: o.places, Views: o.views,
+	}
+	if err := plan.checkGroup(); err != nil {
+		return nil, chain, nil, err
+	}
+	c, err = OpenContainers(st.Root()).Create(plan)
 	if err == nil && o.CIDFile != "" {
 		if err = writeCIDFile(o.CIDFile, c.ID); err != nil {
 			err = errors.Join(err, c.discard())
@@ -188,7 +217,7 @@ func (c *Container) run(req monitorRequest, out io.Writer) (int, error) {
 	if req.Interactive {
 		stdio.In = os.Stdin
 	}
-	p, err := stage.Start(mapping, monitorStage, payload, stdio)
+	p, err := c.startMonitor(mapping, req.Root, payload, stdio)
 	if err != nil {
 		return runtime.StatusFailed, errors.Join(err, c.discard())
 	}
@@ -214,6 +243,7 @@ func (c *Container) discard() error {
 	if s, err := c.State(); err != nil || s.Driver != "" {
 		return err
 	}
+	c.AutoRemove = true // and so do the volumes that were made for it
 	return c.remove(context.Background(), nil)
 }
 

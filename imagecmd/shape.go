@@ -31,7 +31,7 @@ func (o ShapeOptions) shape(s *specs.Spec) error {
 	if o.ShmSize > 0 {
 		setMountOption(s.Mounts, "/dev/shm", "size=", fmt.Sprintf("size=%d", o.ShmSize))
 	}
-	for _, m := range o.Mounts {
+	for _, m := range outermostFirst(o.Mounts) {
 		mounted, err := m.mount()
 		if err != nil {
 			return err
@@ -119,6 +119,20 @@ func parseUlimit(s string) (specs.POSIXRlimit, error) {
 type DeviceOption struct {
 	Host      string `json:"host"`
 	Container string `json:"container"`
+	Access    string `json:"access,omitempty"` // of r, w and m; empty: all
+}
+
+// access is what may be done with the device: read, write, and make nodes of it.
+func (d DeviceOption) access() string {
+	if d.Access == "" {
+		return "rwm"
+	}
+	return d.Access
+}
+
+// restricted tells that the container may not read and write it as it likes.
+func (d DeviceOption) restricted() bool {
+	return !strings.Contains(d.access(), "r") || !strings.Contains(d.access(), "w")
 }
 
 // ParseDevice reads HOST[:CONTAINER][:rwm].
@@ -127,9 +141,7 @@ func ParseDevice(s string) (DeviceOption, error) {
 	d := DeviceOption{Host: parts[0], Container: parts[0]}
 	rest := parts[1:]
 	if n := len(rest); n > 0 && rest[n-1] != "" && strings.Trim(rest[n-1], "rwm") == "" {
-		if perms := rest[n-1]; !strings.Contains(perms, "r") || !strings.Contains(perms, "w") {
-			return d, fmt.Errorf("device %s: its use can't be restricted to %q: there is no device cgroup", d.Host, perms)
-		}
+		d.Access = rest[n-1]
 		rest = rest[:n-1]
 	}
 	switch len(rest) {

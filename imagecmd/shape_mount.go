@@ -8,23 +8,44 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/docker/go-units"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Types of what is mounted in a container.
+const (
+	mountBind   = "bind"
+	mountTmpfs  = "tmpfs"
+	mountVolume = "volume"
 )
 
 // A MountOption is something that is to be mounted in a container.
 type MountOption struct {
-	Type    string   `json:"type"` // bind or tmpfs
-	Source  string   `json:"source,omitempty"`
+	Type    string   `json:"type"`             // bind, tmpfs or volume
+	Source  string   `json:"source,omitempty"` // a path of the host, or a volume's name; empty: an anonymous one
 	Target  string   `json:"target"`
 	Options []string `json:"options,omitempty"` // as the runtime specification has them
 	// MakeSource makes a directory where there is no source, as Docker's -v does.
 	MakeSource bool `json:"makeSource,omitempty"`
+	// Spec is what -v said, with an absolute source; empty for all else.
+	Spec string `json:"spec,omitempty"`
+	// Mode is the options that -v or --tmpfs said.
+	Mode string `json:"mode,omitempty"`
+	// Long tells that --mount said it, From that it is another container's.
+	Long bool   `json:"long,omitempty"`
+	From string `json:"from,omitempty"`
+
+	// What follows is of volumes.
+
+	Anonymous     bool              `json:"anonymous,omitempty"` // made for this container, with which it goes
+	NoCopy        bool              `json:"noCopy,omitempty"`    // don't fill it with what the image has
+	Subpath       string            `json:"subpath,omitempty"`   // a directory or file of it
+	Labels        map[string]string `json:"labels,omitempty"`    // of one that is made
+	DriverOptions map[string]string `json:"driverOptions,omitempty"`
 }
 
 func (m MountOption) mount() (specs.Mount, error) {
 	out := specs.Mount{Destination: m.Target, Type: m.Type, Source: m.Source, Options: m.Options}
-	if m.Type == "tmpfs" {
+	if m.Type == mountTmpfs {
 		out.Source = "tmpfs"
 		return out, nil
 	}
@@ -42,44 +63,57 @@ func (m MountOption) mount() (specs.Mount, error) {
 // propagations are those of a bind mount, as Docker names them.
 var propagations = []string{"private", "rprivate", "shared", "rshared", "slave", "rslave"}
 
-// ParseVolume reads SOURCE:TARGET[:OPTION[,OPTION…]].
+// ParseVolume reads [SOURCE:]TARGET[:OPTION[,OPTION…]]: a path of the host, a volume's
+// name, or nothing, which is an anonymous volume.
 func ParseVolume(s string) (MountOption, error) {
-	m := MountOption{Type: "bind", MakeSource: true}
 	parts := strings.Split(s, ":")
-	if len(parts) == 1 || len(parts) > 3 || parts[0] == "" || parts[1] == "" {
-		if len(parts) == 1 && path.IsAbs(s) {
-			return m, fmt.Errorf("volume %s: anonymous volumes are not supported: name a directory of the host, HOST:%s", s, s)
-		}
-		return m, fmt.Errorf("invalid volume specification: '%s'", s)
+	invalid := func(why string) (MountOption, error) {
+		return MountOption{}, fmt.Errorf("invalid volume specification: '%s'%s", s, why)
 	}
-	m.Source = parts[0]
-	if !strings.HasPrefix(m.Source, "/") && !strings.HasPrefix(m.Source, ".") {
-		return m, fmt.Errorf("volume %s: named volumes are not supported: name a directory of the host (/… or ./…)", s)
+	if slices.Contains(parts, "") || len(parts) > 3 {
+		return invalid("")
+	}
+	m := MountOption{Type: mountVolume, Spec: s}
+	target := parts[0]
+	if len(parts) > 1 {
+		m.Source, target = parts[0], parts[1]
+	} else {
+		m.Spec, m.Anonymous = "", true
 	}
 	var err error
-	if m.Source, err = filepath.Abs(m.Source); err != nil {
-		return m, err
+	if m.Target, err = mountTarget(target); err != nil {
+		return m, fmt.Errorf("invalid volume specification: '%s': %w", s, err)
 	}
-	if m.Target, err = mountTarget(parts[1]); err != nil {
-		return m, err
-	}
-	var opts []string
-	if len(parts) == 3 {
-		opts = strings.Split(parts[2], ",")
+	if strings.HasPrefix(m.Source, "/") || strings.HasPrefix(m.Source, ".") {
+		m.Type, m.MakeSource = mountBind, true
+		if m.Source, err = filepath.Abs(m.Source); err != nil {
+			return m, err
+		}
+		m.Spec = strings.Join(append([]string{m.Source}, parts[1:]...), ":")
+	} else if m.Source != "" {
+		if err := checkVolumeName(m.Source); err != nil {
+			return m, err
+		}
 	}
 	read, bind, spread := "rw", "rbind", "rprivate"
-	for _, o := range opts {
-		switch {
-		case o == "ro" || o == "readonly":
-			read = "rro"
-		case o == "rw":
-		case o == "z" || o == "Z": // labels for SELinux, which isn't used
-		case o == "bind" || o == "rbind":
-			bind = o
-		case slices.Contains(propagations, o):
-			spread = o
-		default:
-			return m, fmt.Errorf("invalid volume specification: '%s': unknown option %q", s, o)
+	if len(parts) == 3 {
+		m.Mode = parts[2]
+		for o := range strings.SplitSeq(m.Mode, ",") {
+			switch {
+			case o == "ro" || o == "readonly":
+				read = "rro"
+			case o == "rw":
+			case o == "z" || o == "Z": // labels for SELinux, which isn't used
+			case o == "consistent" || o == "cached" || o == "delegated": // a mount here is always consistent
+			case o == "nocopy" && m.Type == mountVolume:
+				m.NoCopy = true
+			case (o == "bind" || o == "rbind") && m.Type == mountBind:
+				bind = o
+			case slices.Contains(propagations, o) && m.Type == mountBind:
+				spread = o
+			default:
+				return invalid(fmt.Sprintf(": unknown option %q", o))
+			}
 		}
 	}
 	m.Options = []string{bind, read, spread}
@@ -102,7 +136,7 @@ var tmpfsDefaults = []string{"nosuid", "nodev", "noexec"}
 // ParseTmpfs reads TARGET[:OPTION[,OPTION…]], options of mount(8).
 func ParseTmpfs(s string) (MountOption, error) {
 	target, opts, _ := strings.Cut(s, ":")
-	m := MountOption{Type: "tmpfs"}
+	m := MountOption{Type: mountTmpfs, Mode: opts}
 	var err error
 	if m.Target, err = mountTarget(target); err != nil {
 		return m, err
@@ -114,78 +148,6 @@ func ParseTmpfs(s string) (MountOption, error) {
 		}
 		m.Options = slices.DeleteFunc(m.Options, func(d string) bool { return d == "no"+o })
 		m.Options = append(m.Options, o)
-	}
-	return m, nil
-}
-
-// ParseMount reads Docker's --mount: KEY[=VALUE],….
-func ParseMount(s string) (MountOption, error) {
-	m := MountOption{Type: "volume"}
-	read, spread, size, mode := "rw", "rprivate", "", "mode=1777"
-	bind := "rbind"
-	for field := range strings.SplitSeq(s, ",") {
-		key, value, given := strings.Cut(field, "=")
-		var err error
-		switch key = strings.ToLower(key); key {
-		case "type":
-			m.Type = value
-		case "source", "src":
-			m.Source = value
-		case "target", "dst", "destination":
-			m.Target, err = mountTarget(value)
-		case "readonly", "ro":
-			switch {
-			case !given || value == "true" || value == "1":
-				read = "rro"
-			case value != "false" && value != "0":
-				err = fmt.Errorf("invalid value for %s: %s", key, value)
-			}
-		case "bind-propagation":
-			if spread = value; !slices.Contains(propagations, value) {
-				err = fmt.Errorf("invalid propagation mode: %s", value)
-			}
-		case "bind-nonrecursive":
-			if value == "" || value == "true" || value == "1" {
-				bind = "bind"
-			}
-		case "tmpfs-size":
-			var n int64
-			n, err = units.RAMInBytes(value)
-			size = fmt.Sprintf("size=%d", n)
-		case "tmpfs-mode":
-			mode = "mode=" + value
-		default:
-			err = fmt.Errorf("unexpected key '%s' in '%s'", key, field)
-		}
-		if err != nil {
-			return m, fmt.Errorf("invalid mount %q: %w", s, err)
-		}
-	}
-	if m.Target == "" {
-		return m, fmt.Errorf("invalid mount %q: target is required", s)
-	}
-	switch m.Type {
-	case "bind":
-		if m.Source == "" {
-			return m, fmt.Errorf("invalid mount %q: source is required", s)
-		}
-		if !filepath.IsAbs(m.Source) {
-			return m, fmt.Errorf("invalid mount %q: source must be an absolute path", s)
-		}
-		m.Options = []string{bind, read, spread}
-	case "tmpfs":
-		if m.Source != "" {
-			return m, fmt.Errorf("invalid mount %q: tmpfs has no source", s)
-		}
-		m.Options = append(slices.Clone(tmpfsDefaults), mode)
-		if size != "" {
-			m.Options = append(m.Options, size)
-		}
-		if read == "rro" {
-			m.Options = append(m.Options, "ro")
-		}
-	default:
-		return m, fmt.Errorf("invalid mount %q: type %q is not supported: there are bind and tmpfs", s, m.Type)
 	}
 	return m, nil
 }

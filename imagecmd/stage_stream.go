@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
 	"sync"
 
@@ -97,7 +96,7 @@ func streamStage(ctx context.Context, m userns.Mapping, name string, payload []b
 	go func() {
 		status, err := p.Attend()
 		why := <-heard
-		signal.Reset() // what is still to be done here may be interrupted again
+		p.Uncatch() // what is still to be done here may be interrupted again
 		stop()
 		switch {
 		case ctx.Err() != nil:

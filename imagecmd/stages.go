@@ -26,6 +26,9 @@ func Stages() stage.Table {
 		readStage:    readMain,
 		migrateStage: migrateMain,
 		applyStage:   applyMain,
+		fillStage:    fillMain,
+		copyStage:    copyMain,
+		holdStage:    holdMain,
 	}
 }
 

@@ -121,6 +121,11 @@ func Stop(ctx context.Context, root, name string, o StopOptions) error {
 }
 
 func (c *Container) stop(ctx context.Context, n unix.Signal, limit time.Duration) error {
+	if !c.Options.Restart.none() {
+		if ended, err := c.endForGood(); err != nil || ended {
+			return errors.Join(err, c.waitEnd(ctx, 30*time.Second))
+		}
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.awaitEnd(ctx) }()
 	if _, err := c.ask(controlRequest{Op: opSignal, Signal: int(n)}); err != nil {
@@ -167,6 +172,13 @@ func Kill(root, name, signal string) error {
 			return err
 		}
 	}
+	if !c.Options.Restart.none() && c.endsBy(n) {
+		if ended, err := c.endForGood(); err != nil {
+			return cannotKill(name, err)
+		} else if ended {
+			return c.waitEnd(context.Background(), 30*time.Second)
+		}
+	}
 	if _, err := c.ask(controlRequest{Op: opSignal, Signal: int(n)}); err != nil {
 		return cannotKill(name, err)
 	}
@@ -174,6 +186,15 @@ func Kill(root, name, signal string) error {
 		return c.awaitEnd(context.Background())
 	}
 	return nil
+}
+
+// endsBy tells whether a signal is one by which a person ends the container.
+func (c *Container) endsBy(n unix.Signal) bool {
+	stop := unix.SIGTERM
+	if s, err := parseSignal(c.Options.StopSignal); err == nil {
+		stop = s
+	}
+	return n == unix.SIGKILL || n == stop
 }
 
 func cannotKill(name string, err error) error {
@@ -199,6 +220,13 @@ func Wait(ctx context.Context, root, name string) (int, error) {
 		return 0, err
 	}
 	r, err := c.ask(controlRequest{Op: opWait})
+	for r.Resting || errors.Is(err, ErrNotRunning) && !c.Options.Restart.none() && c.Running() {
+		time.Sleep(2 * time.Millisecond) // until it runs again, or doesn't
+		r, err = c.ask(controlRequest{Op: opWait})
+	}
+	if err == nil && r.Again {
+		return r.Status, nil
+	}
 	if err == nil {
 		return r.Status, c.waitEnd(ctx, 30*time.Second)
 	}

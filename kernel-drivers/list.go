@@ -6,6 +6,7 @@ import (
 
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/kernel-drivers/btrfs"
+	"github.com/cfs-project/cfs/kernel-drivers/devicemapper"
 	"github.com/cfs-project/cfs/kernel-drivers/erofs"
 	"github.com/cfs-project/cfs/kernel-drivers/overlay2"
 	"github.com/cfs-project/cfs/kernel-drivers/vfs"
@@ -18,6 +19,7 @@ func List(home string, log *slog.Logger) []cow.Driver {
 	return []cow.Driver{
 		overlay2.New(filepath.Join(home, overlay2.Name), log),
 		btrfs.New(filepath.Join(home, btrfs.Name), log),
+		devicemapper.New(filepath.Join(home, devicemapper.Name), log),
 		vfs.New(filepath.Join(home, vfs.Name), log),
 		erofs.New(home),
 	}

@@ -20,7 +20,5 @@ var retired = []cow.Unusable{
 		Hint: "use overlay2 or union; cfs union -o lowerdir=… mounts old branches, and reads their whiteouts"},
 	{Driver: "fuse-overlayfs", Reason: "it is a program of its own, which cfs does without",
 		Hint: "use union, which does the same in less time"},
-	{Driver: "devicemapper", Reason: "Docker has dropped it, and cfs has no driver for it",
-		Hint: "use btrfs for copy-on-write by blocks, or overlay2"},
 	{Driver: "zfs", Reason: "cfs has no driver for it", Hint: "use union, or overlay2 on ZFS 2.2 or newer"},
 }

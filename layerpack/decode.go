@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
@@ -76,11 +77,21 @@ func Detect(r *bufio.Reader) (Compression, error) {
 // bounds memory, not what comes out. A stream that ends early gives
 // io.ErrUnexpectedEOF, wrapped. Its Close frees memory and is not about the data.
 func Decompress(r *bufio.Reader, c Compression) (io.ReadCloser, error) {
+	return decompress(r, c, false)
+}
+
+// decompress is Decompress where a digest may vouch for what comes out, so that a
+// checksum within the stream need not be taken.
+func decompress(r *bufio.Reader, c Compression, vouched bool) (io.ReadCloser, error) {
 	switch c {
 	case Gzip:
 		return &gunzip{src: r}, nil
 	case Zstd:
-		z, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
+		o := []zstd.DOption{zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true), zstd.IgnoreChecksum(vouched)}
+		if runtime.GOMAXPROCS(0) <= fewCPUs {
+			o = append(o, zstd.WithDecoderConcurrency(1))
+		}
+		z, err := zstd.NewReader(r, o...)
 		if err != nil {
 			return nil, fmt.Errorf("zstd: %w", err)
 		}
@@ -93,7 +104,16 @@ func Decompress(r *bufio.Reader, c Compression) (io.ReadCloser, error) {
 	return io.NopCloser(r), nil
 }
 
+// fewCPUs are kept busy by what is done beside decoding: to decode zstd in several
+// goroutines, each with its part of it, only costs then (a tenth).
+const fewCPUs = 2
+
 type zstdReader struct{ *zstd.Decoder }
+
+func (z zstdReader) WriteTo(w io.Writer) (int64, error) {
+	n, err := z.Decoder.WriteTo(w)
+	return n, streamError("zstd", err)
+}
 
 func (z zstdReader) Read(p []byte) (int, error) {
 	n, err := z.Decoder.Read(p)

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
 	"sync"
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/durable"
 )
 
 // Sizes of the pipeline, in bytes and pieces. Together they bound its memory
@@ -23,7 +23,6 @@ const (
 	inputPieces = 4
 	tarSize     = 256 << 10
 	tarPieces   = 8
-	flushEvery  = 8 << 20 // start writing back after so much
 )
 
 // pipeline is one run of Pack:
@@ -32,7 +31,8 @@ const (
 //	(hash, sink)      └──► write, scan
 //
 // one goroutine each, the first being the caller's. Pieces go around between
-// a free list and their users. The first failure cancels all.
+// a free list and their users; a decoder that can lends its own buffer instead,
+// and waits for it. The first failure cancels all.
 type pipeline struct {
 	o      PackOptions
 	ctx    context.Context
@@ -56,6 +56,7 @@ type piece struct {
 	b    []byte
 	n    int
 	used atomic.Int32
+	home chan *piece // where it goes when both are done
 }
 
 func newPipeline(ctx context.Context, o PackOptions, f *files) *pipeline {
@@ -78,9 +79,6 @@ func newPipeline(ctx context.Context, o PackOptions, f *files) *pipeline {
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
 	for range inputPieces {
 		p.inputFree <- make([]byte, inputSize)
-	}
-	for range tarPieces {
-		p.free <- &piece{b: make([]byte, tarSize)}
 	}
 	return p
 }
@@ -171,26 +169,29 @@ func (p *pipeline) decodeFrom(src *bufio.Reader) error {
 		return err
 	}
 	p.out.Compression = c
-	d, err := Decompress(src, c)
+	d, err := decompress(src, c, p.o.DiffID != "")
 	if err != nil {
 		return err
 	}
 	defer d.Close()
+	if z, ok := d.(zstdReader); ok {
+		l := lender{p: p, piece: piece{home: make(chan *piece, 1)}}
+		if _, err := z.WriteTo(&l); err != nil && l.err == nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		return l.err
+	}
+	for range tarPieces {
+		p.free <- &piece{b: make([]byte, tarSize), home: p.free}
+	}
 	for {
 		b, err := take(p, p.free)
 		if err != nil {
 			return err
 		}
 		b.n, err = io.ReadFull(d, b.b)
-		p.out.TarSize += int64(b.n)
-		if err := p.bounded(); err != nil {
+		if err := p.pass(b); err != nil {
 			return err
-		}
-		if b.n > 0 {
-			b.used.Store(2)
-			if err := errors.Join(give(p, p.toHash, b), give(p, p.toWrite, b)); err != nil {
-				return err
-			}
 		}
 		// ErrUnexpectedEOF is ReadFull's own: a decoder wraps its.
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
@@ -200,6 +201,34 @@ func (p *pipeline) decodeFrom(src *bufio.Reader) error {
 			return fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 	}
+}
+
+// pass hands a piece to both its users.
+func (p *pipeline) pass(b *piece) error {
+	p.out.TarSize += int64(b.n)
+	if err := p.bounded(); err != nil || b.n == 0 {
+		return err
+	}
+	b.used.Store(2)
+	return errors.Join(give(p, p.toHash, b), give(p, p.toWrite, b))
+}
+
+// lender passes on what a decoder has in its own memory.
+type lender struct {
+	p     *pipeline
+	piece piece
+	err   error // that is not the decoder's
+}
+
+func (l *lender) Write(b []byte) (int, error) {
+	l.piece.b, l.piece.n = b, len(b)
+	if l.err = l.p.pass(&l.piece); l.err == nil && len(b) > 0 {
+		_, l.err = take(l.p, l.piece.home)
+	}
+	if l.err != nil {
+		return 0, l.err
+	}
+	return len(b), nil
 }
 
 // bounded refuses a tar that grows out of proportion.
@@ -225,19 +254,15 @@ func (p *pipeline) hash() error {
 // write writes the tar and its table of contents.
 func (p *pipeline) write() error {
 	s, t := newTOCScanner(p.files.toc)
-	flushed := int64(0)
+	tar := durable.Writer{File: p.files.tar}
 	for b := range p.toWrite {
-		if _, err := p.files.tar.Write(b.b[:b.n]); err != nil {
+		if _, err := tar.Write(b.b[:b.n]); err != nil {
 			return fmt.Errorf("write tar: %w", err)
 		}
 		if _, err := s.Write(b.b[:b.n]); err != nil {
 			return err
 		}
 		p.release(b)
-		if s.pos-flushed >= flushEvery {
-			startWriteback(p.files.tar, flushed, s.pos-flushed)
-			flushed = s.pos
-		}
 	}
 	if p.cut {
 		return nil // decode says why
@@ -249,15 +274,9 @@ func (p *pipeline) write() error {
 	return t.finish(s)
 }
 
-// startWriteback lets the disk work while the layer still arrives, so that the
-// sync at the end has little left. Where it isn't possible, nothing is lost.
-func startWriteback(f *os.File, off, n int64) {
-	_ = unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE)
-}
-
 func (p *pipeline) release(b *piece) {
 	if b.used.Add(-1) == 0 {
-		p.free <- b // never blocks: b came from there
+		b.home <- b // never blocks: there is room for all that come from there
 	}
 }
 

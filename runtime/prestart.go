@@ -15,6 +15,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/cfs-project/cfs/runtime/internal/launch"
 	"github.com/cfs-project/cfs/runtime/stage"
 	"github.com/cfs-project/cfs/runtime/userns"
 )
@@ -91,7 +92,7 @@ func (i *Init) launch(spec *specs.Spec, stdio stage.Stdio) (*Init, error) {
 // ends, so that thread is kept for as long as init lives, and then given up, as it
 // may have joined namespaces.
 func (i *Init) start(files []*os.File) error {
-	exe, closeExe := executable()
+	exe, closeExe := executable(files)
 	defer closeExe()
 	attr := &os.ProcAttr{
 		Dir:   "/",
@@ -182,30 +183,31 @@ func (i *Init) launchAlone(files []*os.File) (*os.Process, error) {
 		}
 	}()
 	above := func(fd int) (int, error) {
-		fd, err := aboveFiles(fd)
+		fd, err := launch.Above(fd)
 		if err == nil {
 			owned = append(owned, fd)
 		}
 		return fd, err
 	}
-	l := launch{
-		flags: i.namespaces.flags, newTime: i.namespaces.time, timeOffsets: i.namespaces.timeOffsets,
-		becomeRoot:  i.namespaces.joins(unix.CLONE_NEWUSER),
-		deathSignal: !i.outlives && i.join == nil,
+	l := launch.Launch{
+		Argv0: initStage,
+		Flags: i.namespaces.flags, NewTime: i.namespaces.time, TimeOffsets: i.namespaces.timeOffsets,
+		BecomeRoot:  i.namespaces.joins(unix.CLONE_NEWUSER),
+		DeathSignal: !i.outlives && i.join == nil,
 	}
-	path, done := executable()
+	path, done := executable(files)
 	defer done()
 	self, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
-	l.exe, err = above(self)
+	l.Exe, err = above(self)
 	unix.Close(self)
 	if err != nil {
 		return nil, err
 	}
 	for n, f := range files {
-		if l.files[n], err = above(int(f.Fd())); err != nil {
+		if l.Files[n], err = above(int(f.Fd())); err != nil {
 			return nil, err
 		}
 	}
@@ -215,20 +217,23 @@ func (i *Init) launchAlone(files []*os.File) (*os.Process, error) {
 			return nil, fmt.Errorf("join namespace %s: %w", j.path, err)
 		}
 		owned = append(owned, fd)
-		l.join, l.joinFlags = append(l.join, fd), append(l.joinFlags, j.flag)
+		l.Join, l.JoinFlags = append(l.Join, fd), append(l.JoinFlags, j.flag)
 	}
 	if i.join != nil {
-		l.join, l.joinFlags = append(l.join, i.join.pidfd), append(l.joinFlags, i.join.flags)
-		l.becomeRoot = l.becomeRoot || i.join.flags&unix.CLONE_NEWUSER != 0
+		l.Join, l.JoinFlags = append(l.Join, i.join.pidfd), append(l.JoinFlags, i.join.flags)
+		l.BecomeRoot = l.BecomeRoot || i.join.flags&unix.CLONE_NEWUSER != 0
 	}
-	return l.start()
+	return l.Start()
 }
 
 // executable is a path of this program for the next exec: a read-only mount of it, so
 // that no process in the container can overwrite the file by way of /proc/PID/exe
 // (CVE-2019-5736). Where such a mount can't be made it is the file itself, which then
 // only its permissions and undumpable processes protect.
-func executable() (path string, done func()) {
+//
+// Go's child moves descriptors to numbers above those of the files that it is given, before it
+// executes the path: the mount's descriptor is above these, too.
+func executable(files []*os.File) (path string, done func()) {
 	const self = "/proc/self/exe"
 	name, err := os.Readlink(self)
 	if err != nil {
@@ -246,7 +251,16 @@ func executable() (path string, done func()) {
 		unix.Close(fd)
 		return self, func() {}
 	}
-	return fmt.Sprintf("/proc/self/fd/%d", fd), func() { unix.Close(fd) }
+	above := 0
+	for _, f := range files {
+		above = max(above, int(f.Fd()))
+	}
+	moved, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, above+len(files)+2) // each of them, and a pipe
+	unix.Close(fd)
+	if err != nil {
+		return self, func() {}
+	}
+	return fmt.Sprintf("/proc/self/fd/%d", moved), func() { unix.Close(moved) }
 }
 
 // Pid is the process id as the caller sees it.

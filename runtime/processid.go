@@ -2,9 +2,7 @@ package runtime
 
 import (
 	"fmt"
-	"os"
 	"strconv"
-	"strings"
 )
 
 // A ProcessID names one process for ever: process ids are used again, but not with the same
@@ -19,13 +17,10 @@ type ProcessID struct {
 // IdentifyProcess looks a process up, as the caller sees it. One that has ended and is
 // not reaped yet is none.
 func IdentifyProcess(pid int) (ProcessID, error) {
-	b, err := os.ReadFile(procDir(pid) + "stat")
+	f, err := statFields(pid)
 	if err != nil {
 		return ProcessID{}, fmt.Errorf("%w: %w", ErrNotRunning, err)
 	}
-	// The name, in parentheses, may hold anything; the state is the first field after it.
-	_, rest, _ := strings.Cut(string(b[max(0, strings.LastIndexByte(string(b), ')')):]), " ")
-	f := strings.Fields(rest)
 	if len(f) < 20 {
 		return ProcessID{}, fmt.Errorf("process %d: its stat can't be read", pid)
 	}

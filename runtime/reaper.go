@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/background"
 )
 
 // reap stays PID 1 with the command as its child, and returns the command's
@@ -42,6 +44,7 @@ func (i *initProc) reap(path string) (int, error) {
 		unix.Close(fd)
 	}
 	unix.Close(i.sock.fd)
+	background.Settle()
 
 	var mu sync.Mutex // held while child may be signalled, and while it is reaped
 	gone := false

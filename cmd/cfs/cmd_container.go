@@ -21,16 +21,17 @@ func newContainerGroup(t *terminal, g *globals) *cobra.Command {
 	ls := newPs(t, g)
 	ls.Use, ls.Aliases = "ls [flags]", []string{"list", "ps"}
 	cmd.AddCommand(newRun(t, g), ls, newRm(t, g), newInspect(t, g, "container"))
-	cmd.AddCommand(containerCommands(t, g)...)
+	cmd.AddCommand(build(containerCommands(), t, g)...)
 	return cmd
 }
 
 // containerCommands are those that have one name at both places.
-func containerCommands(t *terminal, g *globals) []*cobra.Command {
-	return []*cobra.Command{
-		newCreate(t, g), newStart(t, g), newStop(t, g), newRestart(t, g), newKill(t, g), newWait(t, g),
-		newExec(t, g), newAttach(t, g), newLogs(t, g), newTop(t, g),
-		newPause(t, g, true), newPause(t, g, false), newRename(t, g), newDiff(t, g), newCommit(t, g), newExport(t, g),
+func containerCommands() []command {
+	return []command{
+		{"create", newCreate}, {"start", newStart}, {"stop", newStop}, {"restart", newRestart}, {"kill", newKill}, {"wait", newWait},
+		{"exec", newExec}, {"attach", newAttach}, {"logs", newLogs}, {"top", newTop}, {"pause", newPause}, {"unpause", newUnpause},
+		{"stats", newStats}, {"update", newUpdate},
+		{"rename", newRename}, {"port", newPort}, {"diff", newDiff}, {"commit", newCommit}, {"export", newExport}, {"cp", newCopy},
 	}
 }
 
@@ -45,11 +46,14 @@ func eachContainer(t *terminal, args []string, do func(name string) error) error
 	})
 }
 
+// errMissing is of what was to be removed and isn't there, which somebody was told.
+var errMissing = errors.New("no failure")
+
 // each does something with everything that is named, and goes on where it fails.
 func each(t *terminal, args []string, do func(name string) error) error {
 	failed := false
 	for _, name := range args {
-		if err := do(name); err != nil {
+		if err := do(name); err != nil && !errors.Is(err, errMissing) {
 			t.fail(err)
 			failed = true
 		}
@@ -208,11 +212,15 @@ func newWait(t *terminal, g *globals) *cobra.Command {
 	}
 }
 
-func newPause(t *terminal, g *globals, stop bool) *cobra.Command {
-	use, short := "pause CONTAINER...", "Stop all processes of containers where they are"
-	if !stop {
-		use, short = "unpause CONTAINER...", "Let the processes of paused containers go on"
-	}
+func newPause(t *terminal, g *globals) *cobra.Command {
+	return pauseCommand(t, g, true, "pause CONTAINER...", "Stop all processes of containers where they are")
+}
+
+func newUnpause(t *terminal, g *globals) *cobra.Command {
+	return pauseCommand(t, g, false, "unpause CONTAINER...", "Let the processes of paused containers go on")
+}
+
+func pauseCommand(t *terminal, g *globals, stop bool, use, short string) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Args: atLeast(1),
 		RunE: func(_ *cobra.Command, args []string) error {

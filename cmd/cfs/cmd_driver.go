@@ -17,7 +17,7 @@ func newDriver(t *terminal, g *globals) *cobra.Command {
 		Args:  groupArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newDriverList(t, g), newDriverMigrate(t, g), newDriverPrune(t, g))
+	cmd.AddCommand(newDriverList(t, g), newDriverMigrate(t, g), newDriverPrune(t, g), newDriverSet(t, g))
 	return cmd
 }
 
@@ -150,6 +150,42 @@ stays. Nothing is lost: whatever a driver misses it extracts again.`,
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also of images that no container stands on")
 	return cmd
+}
+
+func newDriverSet(t *terminal, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "set DRIVER [OPTION=VALUE...]",
+		Short: "List or change what a storage driver does for all containers of the store",
+		Long: `Change options of a storage driver, which hold for all containers of the store from their
+next start; a value of nothing (OPTION=) is the default again. Without options, list
+them: what each is set to, and what it can be.
+
+What a container may take is an option of cfs run and cfs mount: --storage-opt size.`,
+		Example: `  cfs driver set devicemapper
+  cfs driver set devicemapper dm.datadev=/dev/sdb dm.metadatadev=/dev/sdc
+  cfs driver set devicemapper dm.loopdatasize=200G`,
+		Args: atLeast(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := g.dir()
+			if err != nil {
+				return err
+			}
+			if len(args) > 1 {
+				return imagecmd.SetDriverOptions(cmd.Context(), dir, args[0], args[1:])
+			}
+			options, err := imagecmd.DriverOptions(dir, args[0])
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(t.out, 0, 0, 3, ' ', 0)
+			row := &terminal{out: w}
+			row.print("OPTION\tVALUE\tWHAT IT IS\n")
+			for _, o := range options {
+				row.print("%s\t%s\t%s\n", o.Name, o.Value, o.Usage)
+			}
+			return w.Flush()
+		},
+	}
 }
 
 // storageOptions is the flag --storage-opt.

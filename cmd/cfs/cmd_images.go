@@ -82,7 +82,7 @@ func newHistory(t *terminal, g *globals) *cobra.Command {
 }
 
 // newTag is `cfs tag` and `cfs image tag`.
-func newTag(g *globals) *cobra.Command {
+func newTag(_ *terminal, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "tag IMAGE[:TAG] NAME[:TAG]",
 		Short: "Give an image one more name",

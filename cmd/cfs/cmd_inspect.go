@@ -13,8 +13,8 @@ func newInspect(t *terminal, g *globals, only string) *cobra.Command {
 	o := imagecmd.InspectOptions{Type: only}
 	cmd := &cobra.Command{
 		Use:   "inspect NAME|ID...",
-		Short: "Show all that is known of images and containers, as JSON",
-		Long: `Show images and containers, as JSON or with a Go template on Docker's fields. Of
+		Short: "Show all that is known of images, containers and volumes, as JSON",
+		Long: `Show images, containers and volumes, as JSON or with a Go template on Docker's fields. Of
 what is not there an error tells, the rest is shown. A template that can't be
 understood is exit status 64.`,
 		Example: `  cfs inspect debian
@@ -39,17 +39,21 @@ understood is exit status 64.`,
 		cmd.Use, cmd.Short = "inspect IMAGE...", "Show all that is known of images, as JSON"
 		cmd.Example = "  cfs image inspect -f '{{.Id}} {{.Size}}' debian"
 	}
+	if only == "volume" {
+		cmd.Use, cmd.Short = "inspect VOLUME...", "Show all that is known of volumes, as JSON"
+		cmd.Example = "  cfs volume inspect -f '{{.Mountpoint}}' data"
+	}
 	if only == "container" {
 		cmd.Use, cmd.Short = "inspect CONTAINER...", "Show all that is known of containers, as JSON"
 		cmd.Example = "  cfs container inspect -f '{{.State.Status}}' web"
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.Format, "format", "f", "", "print with a Go `TEMPLATE`, or 'json' for one line")
-	if only != "image" {
+	if only == "" || only == "container" {
 		f.BoolVarP(&o.Size, "size", "s", false, "count the files of containers")
 	}
 	if only == "" {
-		f.StringVar(&o.Type, "type", "", "look only for this `TYPE`: image or container")
+		f.StringVar(&o.Type, "type", "", "look only for this `TYPE`: image, container or volume")
 	}
 	return cmd
 }

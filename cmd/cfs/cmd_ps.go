@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
-	"text/tabwriter"
-	"time"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -11,81 +9,73 @@ import (
 )
 
 func newPs(t *terminal, g *globals) *cobra.Command {
-	var all, quiet, asJSON, noTrunc bool
+	var o imagecmd.PsOptions
+	var latest, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "ps [flags]",
 		Short: "List containers",
-		Args:  exactly(0),
-		RunE: func(*cobra.Command, []string) error {
-			dir, err := g.dir()
+		Long: `List containers that run; with -a, all. Filters: ancestor=IMAGE, before=CONTAINER,
+exited=STATUS, id=ID, label=KEY[=VALUE], name=PATTERN, network=NAME, since=CONTAINER,
+status=created|running|paused|exited, volume=NAME|PATH.`,
+		Example: `  cfs ps -a
+  cfs ps -aq --filter status=exited
+  cfs ps --format '{{.Names}}: {{.Status}}'`,
+		Args: exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			st, err := g.open()
 			if err != nil {
 				return err
-			}
-			rows, err := imagecmd.ListContainers(imagecmd.OpenContainers(dir), all, time.Now())
-			if err != nil {
-				return err
-			}
-			short := func(id string) string {
-				if noTrunc {
-					return id
-				}
-				return id[:12]
 			}
 			switch {
-			case quiet:
-				for _, r := range rows {
-					t.print("%s\n", short(r.ID))
-				}
-			case asJSON:
-				enc := json.NewEncoder(t.out)
-				for _, r := range rows {
-					if err := enc.Encode(r); err != nil {
-						return err
-					}
-				}
-			default:
-				w := tabwriter.NewWriter(t.out, 0, 0, 3, ' ', 0)
-				row := &terminal{out: w}
-				row.print("CONTAINER ID\tIMAGE\tCOMMAND\tCREATED\tSTATUS\tNAMES\n")
-				for _, r := range rows {
-					command := r.Command
-					if !noTrunc && len(command) > 20 {
-						command = command[:19] + "…"
-					}
-					row.print("%s\t%s\t%q\t%s\t%s\t%s\n", short(r.ID), r.Image, command, r.Created, r.Status, r.Name)
-				}
-				return w.Flush()
+			case latest:
+				o.Last = 1
+			case cmd.Flags().Changed("last") && o.Last < 1:
+				o.Last = 0
 			}
-			return nil
+			if asJSON {
+				o.Format = "json"
+			}
+			o.Now = t.now
+			return imagecmd.ListContainers(cmd.Context(), st, o, t.out)
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVarP(&all, "all", "a", false, "show those that have ended too")
-	f.BoolVarP(&quiet, "quiet", "q", false, "print IDs only")
-	f.BoolVar(&noTrunc, "no-trunc", false, "don't shorten")
-	f.BoolVar(&asJSON, "json", false, "one JSON object a line")
+	f.BoolVarP(&o.All, "all", "a", false, "show those that have ended too")
+	f.VarP(&o.Filters, "filter", "f", "show only what a `KEY=VALUE` matches")
+	f.IntVarP(&o.Last, "last", "n", -1, "show the last `NUMBER` that were made, in any state")
+	f.BoolVarP(&latest, "latest", "l", false, "show the last one that was made, in any state")
+	f.BoolVarP(&o.Size, "size", "s", false, "show what they have changed takes")
+	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print IDs only")
+	f.BoolVar(&o.NoTrunc, "no-trunc", false, "don't shorten")
+	f.BoolVar(&asJSON, "json", false, "the same as --format json: one JSON object a line")
+	formatFlag(f, &o.Format)
 	return cmd
 }
 
 func newRm(t *terminal, g *globals) *cobra.Command {
-	var force bool
+	var o imagecmd.RmOptions
 	cmd := &cobra.Command{
 		Use:     "rm [flags] CONTAINER...",
 		Short:   "Remove containers that have ended, with their changes",
-		Example: "  cfs rm job\n  cfs rm -f web",
+		Example: "  cfs rm job\n  cfs rm -fv web",
 		Args:    atLeast(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := g.dir()
 			if err != nil {
 				return err
 			}
-			remove := imagecmd.RemoveContainer
-			if force {
-				remove = imagecmd.KillAndRemove
-			}
-			return eachContainer(t, args, func(name string) error { return remove(cmd.Context(), dir, name, g.log(t)) })
+			return eachContainer(t, args, func(name string) error {
+				err := imagecmd.Rm(cmd.Context(), dir, name, o, g.log(t))
+				if o.Force && errors.Is(err, imagecmd.ErrNoContainer) {
+					t.fail(err)
+					return errMissing
+				}
+				return err
+			})
 		},
 	}
-	cmd.Flags().BoolVarP(&force, "force", "f", false, "kill those that run")
+	f := cmd.Flags()
+	f.BoolVarP(&o.Force, "force", "f", false, "kill those that run; what is not there is no failure")
+	f.BoolVarP(&o.Volumes, "volumes", "v", false, "and the anonymous volumes that were made for them")
 	return cmd
 }

@@ -25,12 +25,13 @@ signals and reaps zombies, unless the command is an init itself (--init=false
 to make any command process 1).`,
 		Example: `  cfs run --rm -it debian bash
   cfs run --rm --network none -e GREETING=hi debian sh -c 'echo $GREETING'
-  cfs run -d --name web nginx; cfs logs -f web`,
+  cfs run -d --name web -p 8080:80 nginx; cfs port web; cfs logs -f web`,
 		Args: atLeast(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := more.read(cmd, args, &o); err != nil {
 				return &exitError{statusUsage, err}
 			}
+			registryDefaults(cmd, t, g, &o.Registry)
 			o.Debug = g.debug
 			st, err := g.open()
 			if err != nil {
@@ -56,6 +57,7 @@ func newCreate(t *terminal, g *globals) *cobra.Command {
 			if err := more.read(cmd, args, &o); err != nil {
 				return err
 			}
+			registryDefaults(cmd, t, g, &o.Registry)
 			st, err := g.open()
 			if err != nil {
 				return err
@@ -74,7 +76,10 @@ type runFlags struct {
 	stopTimeout, oomScoreAdj              int
 	volumes, mounts, tmpfs                []string
 	devices, sysctls, addHosts            []string
-	shmSize                               string
+	shmSize, network, pull                string
+	publish, expose                       []string
+	limits                                limitFlags
+	life                                  lifeFlags
 }
 
 func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
@@ -92,15 +97,16 @@ func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
 	f.StringVar(&r.cidFile, "cidfile", "", "write the container's ID to a new `FILE`")
 	f.StringArrayVarP(&r.labels, "label", "l", nil, "a label `KEY=VALUE` of the container")
 	f.StringArrayVar(&r.labelFiles, "label-file", nil, "read labels from a `FILE`, one a line")
-	f.StringArrayVarP(&r.volumes, "volume", "v", nil, "mount a directory or file of the host: `HOST:CONTAINER[:OPTIONS]`, options ro, rw, rshared, …")
-	f.StringArrayVar(&r.mounts, "mount", nil, "mount something: `type=bind,src=HOST,dst=CONTAINER[,ro]` or type=tmpfs,dst=CONTAINER[,tmpfs-size=SIZE]")
+	f.StringArrayVarP(&r.volumes, "volume", "v", nil, "mount a volume, or a directory or file of the host: `[VOLUME|HOST:]CONTAINER[:OPTIONS]`, options ro, rw, nocopy, rshared, …; without a source an anonymous volume")
+	f.StringArrayVar(&r.mounts, "mount", nil, "mount something: `type=volume,src=VOLUME,dst=CONTAINER[,ro]`, type=bind,src=HOST,… or type=tmpfs,dst=CONTAINER[,tmpfs-size=SIZE]")
+	f.StringArrayVar(&o.VolumesFrom, "volumes-from", nil, "mount what another container has: `CONTAINER[:ro]`")
 	f.StringArrayVar(&r.tmpfs, "tmpfs", nil, "mount a tmpfs: `CONTAINER[:OPTIONS]`")
 	f.BoolVar(&o.ReadOnly, "read-only", false, "keep the container's root from being written to")
 	f.StringVar(&r.shmSize, "shm-size", "", "`SIZE` of /dev/shm (default 64m)")
 	f.StringArrayVar(&o.CapAdd, "cap-add", nil, "give a `CAPABILITY`, or ALL")
 	f.StringArrayVar(&o.CapDrop, "cap-drop", nil, "take a `CAPABILITY`, or ALL")
 	f.BoolVar(&o.Privileged, "privileged", false, "all capabilities and devices, nothing masked or filtered, as far as you have them yourself")
-	f.StringArrayVar(&r.devices, "device", nil, "give a device of the host: `HOST[:CONTAINER]`")
+	f.StringArrayVar(&r.devices, "device", nil, "give a device of the host: `HOST[:CONTAINER][:ACCESS]`, access of r, w and m (default rwm)")
 	f.StringArrayVar(&o.Ulimits, "ulimit", nil, "a limit `NAME=SOFT[:HARD]`")
 	f.StringArrayVar(&r.sysctls, "sysctl", nil, "a kernel parameter `NAME=VALUE` of the container's own namespaces")
 	f.StringArrayVar(&o.GroupAdd, "group-add", nil, "one more `GROUP` for the process")
@@ -111,13 +117,24 @@ func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
 	f.StringArrayVar(&o.DNSSearch, "dns-search", nil, "`DOMAIN` to search names in; . for none")
 	f.StringArrayVar(&o.DNSOptions, "dns-option", nil, "an `OPTION` of resolv.conf")
 	f.StringVar(&o.Hostname, "hostname", "", "the container's host `NAME`")
-	f.StringVar(&o.Network, "network", "host", "network of the container: `none|host`")
+	f.StringVar(&r.network, "network", imagecmd.NetworkDefault, "network of the container: `none|host|bridge|container:NAME`")
+	f.StringVar(&r.network, "net", imagecmd.NetworkDefault, "the same as --network")
+	_ = f.MarkHidden("net") // it exists
+	f.StringArrayVarP(&r.publish, "publish", "p", nil, "publish a port on the host: `[[IP:]HOST:]CONTAINER[/udp]`, ports or ranges of them")
+	f.BoolVarP(&o.PublishAll, "publish-all", "P", false, "publish every exposed port, on ports that are free")
+	f.StringArrayVar(&r.expose, "expose", nil, "one more `PORT[/udp]`, or range, that the container exposes")
+	f.StringVar(&r.pull, "pull", imagecmd.PullMissing, "when to pull the image: `always|missing|never`")
+	f.BoolVarP(&o.Quiet, "quiet", "q", false, "don't show a pull")
+	registryFlags(cmd)
 	f.BoolVar(&o.Init, "init", true, "run a small init as process 1")
 	f.StringVar(&o.StopSignal, "stop-signal", "", "the `SIGNAL` that cfs stop sends first")
 	f.IntVar(&r.stopTimeout, "stop-timeout", imagecmd.DefaultStopTimeout, "`SECONDS` after which cfs stop kills (-1: never)")
 	f.StringVar(&r.logDriver, "log-driver", "json-file", "how output is kept: `json-file|none`")
 	f.StringArrayVar(&r.logOpts, "log-opt", nil, "`max-size=SIZE` of a log file and max-file=NUMBER of them")
 	f.StringArrayVar(&r.security, "security-opt", nil, "`no-new-privileges[=true|false]`: on by default, so that setuid programs give nothing; seccomp=unconfined|default|FILE: the system calls let through, by default those of Docker's profile")
+	r.limits.register(f, &o.Limits)
+	r.limits.registerMore(f, &o.GroupOptions)
+	r.life.register(f)
 	f.StringVar(&o.Driver, "driver", "", "storage driver `NAME` or auto (CFS_DRIVER); default: the first that works here (cfs driver ls)")
 	f.Var(storageOptions{&o.MaxSize}, "storage-opt", "bound what the container may change, where the driver can")
 }
@@ -143,10 +160,34 @@ func (r *runFlags) read(cmd *cobra.Command, args []string, o *imagecmd.RunOption
 	if f.Changed("oom-score-adj") {
 		o.OOMScoreAdj = &r.oomScoreAdj
 	}
+	if err := r.limits.read(f, &o.GroupOptions); err != nil {
+		return err
+	}
+	if err := r.life.read(f, o); err != nil {
+		return err
+	}
 	if err := r.shape(o); err != nil {
 		return err
 	}
+	if err := r.connect(o); err != nil {
+		return err
+	}
 	return parseSecurity(r.security, o)
+}
+
+// connect reads what the container's network is, and where its image may come from.
+func (r *runFlags) connect(o *imagecmd.RunOptions) (err error) {
+	if o.Pull, err = imagecmd.ParsePull(r.pull); err != nil {
+		return err
+	}
+	if o.Network, err = imagecmd.ParseNetwork(r.network); err != nil {
+		return err
+	}
+	if o.Expose, err = imagecmd.ParseExpose(r.expose); err != nil {
+		return err
+	}
+	o.Publish, err = imagecmd.ParsePublish(r.publish)
+	return err
 }
 
 // shape reads what changes the container's configuration.

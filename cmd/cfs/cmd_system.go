@@ -24,8 +24,8 @@ func newDiskUsage(t *terminal, g *globals) *cobra.Command {
 	var o imagecmd.DiskUsageOptions
 	cmd := &cobra.Command{
 		Use:   "df",
-		Short: "Show what images and containers take",
-		Long: `Show what images and containers take, and how much of it a prune would give back,
+		Short: "Show what images, containers and volumes take",
+		Long: `Show what images, containers and volumes take, and how much of it a prune would give back,
 in bytes of the files in them. Layers that images share count once.`,
 		Example: `  cfs system df -v
   cfs system df --format '{{.Type}}: {{.Reclaimable}}'`,
@@ -40,7 +40,7 @@ in bytes of the files in them. Layers that images share count once.`,
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVarP(&o.Verbose, "verbose", "v", false, "show every image and container")
+	f.BoolVarP(&o.Verbose, "verbose", "v", false, "show every image, container and volume")
 	formatFlag(f, &o.Format)
 	return cmd
 }
@@ -82,6 +82,9 @@ label, label!=KEY[=VALUE] what has it. TIME is a date, or an age such as 24h.`,
 	f := cmd.Flags()
 	f.BoolVarP(&o.All, "all", "a", false, "remove all unused images, not just nameless ones")
 	f.BoolVarP(&force, "force", "f", false, "don't ask")
+	if containers {
+		f.BoolVar(&o.Volumes, "volumes", false, "remove anonymous volumes too")
+	}
 	f.Var(&o.Filters, "filter", "remove only what a `KEY=VALUE` matches")
 	return cmd
 }

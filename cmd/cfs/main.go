@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/spf13/cobra"
+
 	"github.com/cfs-project/cfs/bench"
 	"github.com/cfs-project/cfs/bench/contest"
 	"github.com/cfs-project/cfs/imagecmd"
@@ -41,15 +43,17 @@ func run(args []string, t *terminal) int {
 	if name == hello.Name {
 		return hello.Main(t.out)
 	}
-	cmd := newRoot(t)
-	if _, is := mountPrograms[name]; is {
+	var cmd *cobra.Command
+	_, mounts := mountPrograms[name]
+	switch {
+	case mounts:
 		cmd = newUnion(t, name)
-		cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	}
-	if runtimeNames[name] {
+	case runtimeNames[name]:
 		cmd = newRuntime(t, name)
-		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	default:
+		cmd = called(t, args[1:])
 	}
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetArgs(args[1:])
 	cmd.SetOut(t.out)
 	cmd.SetErr(t.err)

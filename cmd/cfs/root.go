@@ -18,8 +18,8 @@ type globals struct {
 	debug bool
 }
 
-// newRoot builds the command tree.
-func newRoot(t *terminal) *cobra.Command {
+// newRoot builds the command tree, with those commands of the table that are wanted.
+func newRoot(t *terminal, wanted []command) *cobra.Command {
 	g := &globals{}
 	cmd := &cobra.Command{
 		Use:   "cfs COMMAND",
@@ -33,8 +33,6 @@ Start here:
   cfs mount IMAGE DIR              look into it; cfs umount DIR when done
   cfs info                         what this host allows, and what to do about the rest`,
 		Version:           version,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -52,25 +50,7 @@ Start here:
 	f.StringVar(&g.root, "root", "", "directory that holds images and containers `DIR` (CFS_ROOT)")
 	f.BoolVar(&g.debug, "debug", false, "tell on standard error what is being done")
 
-	image := &cobra.Command{
-		Use:   "image COMMAND",
-		Short: "Manage images",
-		Args:  groupArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	image.AddCommand(newImages(t, g, "ls"), newRemoveImages(t, g, "rm"), newLoad(t, g), newSave(t, g), newImport(t, g), newSquash(t, g))
-	image.AddCommand(newHistory(t, g), newInspect(t, g, "image"), newTag(g), newPrune(t, g, false))
-	cmd.AddCommand(
-		newRun(t, g), newPs(t, g), newRm(t, g), newContainerGroup(t, g),
-		newMount(t, g), newUmount(t, g), newUnion(t, "union"),
-		newLoad(t, g), newSave(t, g), newImport(t, g), newImages(t, g, "images"), newRemoveImages(t, g, "rmi"), image,
-		newHistory(t, g), newInspect(t, g, ""), newTag(g), newSystem(t, g),
-		newSquash(t, g),
-		newFsck(t, g), newDriver(t, g), newBench(t, g), newInfo(t, g), newMan(), newRuntime(t, "runtime"),
-	)
-	cmd.AddCommand(containerCommands(t, g)...)
-	image.AddCommand(newPull(t, g), newPush(t, g))
-	cmd.AddCommand(newPull(t, g), newPush(t, g), newLogin(t, g), newLogout(t, g), newSearch(t, g), newManifest(t, g))
+	cmd.AddCommand(build(wanted, t, g)...)
 	return cmd
 }
 

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +21,7 @@ import (
 
 	"github.com/cfs-project/cfs/imagecmd/hello"
 	"github.com/cfs-project/cfs/internal/testenv"
+	"github.com/cfs-project/cfs/runtime/cgroup"
 )
 
 // stranger is the uid and gid of an ordinary user with no name, no sub-uids and
@@ -28,9 +32,9 @@ const stranger = 54321
 const privateEnv = "CFS_TEST_PRIVATE"
 
 // TestMain makes the test binary be cfs when it is called so, and runs the tests
-// as root in a mount namespace of their own, where /dev/fuse is everyone's: what
-// a test leaves mounted can't outlive it, and ordinary users can be tried on
-// hosts that keep the device to root.
+// as root in mount and network namespaces of their own, where /dev/fuse and /dev/net/tun
+// are everyone's: what a test leaves mounted can't outlive it, and ordinary users can
+// be tried on hosts that keep the devices to root.
 func TestMain(m *testing.M) {
 	testenv.Main()
 	becomeStage()
@@ -40,7 +44,7 @@ func TestMain(m *testing.M) {
 	if testenv.Reexecuted() { // who may not read the test binary, which testscript would install
 		os.Exit(m.Run())
 	}
-	testscript.Main(m, map[string]func(){"cfs": main, hello.Name: main, "fuse-overlayfs": main, "mount.fuse.cfs": main, "docker": dockerMain, "cfs-runtime": main, "crun": main})
+	testscript.Main(m, map[string]func(){"cfs": main, hello.Name: main, "fuse-overlayfs": main, "mount.fuse.cfs": main, "docker": dockerMain, "cfs-runtime": main, "crun": main, "answer": answerMain})
 }
 
 func inPrivateNamespace() int {
@@ -48,7 +52,7 @@ func inPrivateNamespace() int {
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), privateEnv+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET}
 	if err := cmd.Run(); err != nil {
 		if cmd.ProcessState != nil && cmd.ProcessState.Exited() {
 			return cmd.ProcessState.ExitCode()
@@ -59,7 +63,7 @@ func inPrivateNamespace() int {
 	return 0
 }
 
-// welcomeStranger makes the host one that ordinary users can use: /dev/fuse has
+// welcomeStranger makes the host one that ordinary users can use: its devices have
 // mode 0666, and the stranger has a name, without which fusermount3 does nothing.
 func welcomeStranger(dir string) error {
 	passwd, err := os.ReadFile("/etc/passwd")
@@ -74,32 +78,53 @@ func welcomeStranger(dir string) error {
 	if err := unix.Mount(users, "/etc/passwd", "", unix.MS_BIND, ""); err != nil {
 		return err
 	}
-	node := filepath.Join(dir, "fuse")
-	if err := unix.Mknod(node, unix.S_IFCHR|0o666, int(unix.Mkdev(10, 229))); err != nil {
-		return err
+	for _, path := range everyones {
+		var st unix.Stat_t
+		if err := unix.Stat(path, &st); errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		node := filepath.Join(dir, filepath.Base(path))
+		if err := unix.Mknod(node, unix.S_IFCHR|0o666, int(st.Rdev)); err != nil {
+			return err
+		}
+		if err := os.Chmod(node, 0o666); err != nil {
+			return err
+		}
+		if err := unix.Mount(node, path, "", unix.MS_BIND, ""); err != nil {
+			return err
+		}
 	}
-	if err := os.Chmod(node, 0o666); err != nil {
-		return err
-	}
-	return unix.Mount(node, "/dev/fuse", "", unix.MS_BIND, "")
+	return nil
 }
 
-// TestScripts runs testdata/script/*.txtar. Conditions: [root] for scripts that
-// need it. Commands beside testscript's own:
+// everyones are devices that may be root's alone on this machine.
+var everyones = []string{"/dev/fuse", "/dev/net/tun"}
+
+// TestScripts runs testdata/script/*.txtar. Conditions: [root] and [devicemapper] for
+// scripts that need them, [cgroupfs] where systemd isn't asked for control groups. Commands
+// beside testscript's own:
 //
 //	asuser PROGRAM ARG...   run as an ordinary user (root needed; see stranger)
 //	status N PROGRAM ARG... run and expect exit status N
+//	until [!]REGEXP PROGRAM ARG...  run again and again, until its output matches (or doesn't)
 //	killservers             kill -9 the servers of this script's mounts
 //	registry NAME ...       start a registry, whose address is $NAME then; see startRegistry
-//	busyboxtar FILE         write a small root as a tar: busybox, users, a secret
+//	busyboxtar FILE [PROGRAM...]  write a small root as a tar: busybox, users, a secret, and programs
+//	dial PROTOCOL ADDRESS   send "ping" by tcp or udp until an answer comes, and print it
+//	nolink FILE             wait until the container with the address in FILE has no interface on the host
 func TestScripts(t *testing.T) {
 	if os.Geteuid() == 0 {
 		dir := t.TempDir()
 		if err := welcomeStranger(dir); err != nil {
 			t.Fatalf("welcoming ordinary users: %v", err)
 		}
+		if err := ownNetwork(); err != nil {
+			t.Fatal(err)
+		}
 		t.Cleanup(func() { // after the scripts, which run in parallel
-			for _, path := range []string{"/dev/fuse", "/etc/passwd"} {
+			for _, path := range append([]string{"/etc/passwd"}, everyones...) {
 				if err := unix.Unmount(path, 0); err != nil {
 					t.Errorf("unmounting %s: %v", path, err)
 				}
@@ -113,8 +138,15 @@ func TestScripts(t *testing.T) {
 		ContinueOnError: false,
 		Setup:           setupScript,
 		Condition: func(cond string) (bool, error) {
-			if cond == "root" {
+			switch cond {
+			case "root":
 				return os.Geteuid() == 0, nil
+			case "cgroupfs": // control groups are made by files, not by systemd
+				o, err := cgroup.Default("x", "", false)
+				return !o.Systemd, err
+			case "devicemapper":
+				_, err := os.Stat("/dev/mapper/control")
+				return err == nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
@@ -123,7 +155,10 @@ func TestScripts(t *testing.T) {
 			"status":      expectStatus,
 			"busyboxtar":  busyboxTar,
 			"killservers": killServers,
+			"until":       until,
 			"registry":    startRegistry,
+			"dial":        dial,
+			"nolink":      noLink,
 		},
 	})
 }
@@ -163,6 +198,7 @@ func setupScript(env *testscript.Env) error {
 	env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 	env.Setenv("CFS_ROOT", filepath.Join(env.WorkDir, "store"))
 	env.Setenv("USERHOME", home)
+	env.Setenv("UNIQUE", filepath.Base(filepath.Dir(env.WorkDir)))
 	env.Setenv("UID", strconv.Itoa(os.Geteuid()))
 	env.Defer(func() {
 		// What a script that failed has left.
@@ -192,7 +228,10 @@ func installSelf(dir string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "cfs"), b, 0o755)
+	if err := os.WriteFile(filepath.Join(dir, "cfs"), b, 0o755); err != nil {
+		return err
+	}
+	return os.Link(filepath.Join(dir, "cfs"), filepath.Join(dir, "answer"))
 }
 
 func asUser(ts *testscript.TestScript, neg bool, args []string) {
@@ -229,6 +268,30 @@ func expectStatus(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("%s: exit status %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+// until runs a program again and again.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 || neg {
+		ts.Fatalf("usage: until [!]REGEXP PROGRAM ARG...")
+	}
+	pattern, without := strings.CutPrefix(args[0], "!")
+	want, err := regexp.Compile("(?m)" + pattern)
+	ts.Check(err)
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		var err error
+		if args[1] == "asuser" {
+			asUser(ts, false, args[2:])
+		} else {
+			err = ts.Exec(args[1], args[2:]...)
+		}
+		if err == nil && want.MatchString(ts.ReadFile("stdout")) != without {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s: it stays so (%v)", strings.Join(args, " "), err)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"sync"
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
@@ -63,9 +64,14 @@ func parseDocker(raw []byte) ([]dockerImage, error) {
 }
 
 var (
-	hexConfig = regexp.MustCompile(`^(?:blobs/sha256/)?([0-9a-f]{64})(?:\.json)?$`)
-	blobName  = regexp.MustCompile(`^blobs/sha256/([0-9a-f]{64})$`)
+	hexConfig = onceCompiled(`^(?:blobs/sha256/)?([0-9a-f]{64})(?:\.json)?$`)
+	blobName  = onceCompiled(`^blobs/sha256/([0-9a-f]{64})$`)
 )
+
+// onceCompiled is an expression that costs the programs nothing which read no archive.
+func onceCompiled(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // config reads an image's config, whose name, where it is a digest, must be its own.
 func (d dockerImage) config(fsys Files) ([]byte, error) {
@@ -73,7 +79,7 @@ func (d dockerImage) config(fsys Files) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	if m := hexConfig.FindStringSubmatch(d.Config); m != nil && digest.FromBytes(raw).Encoded() != m[1] {
+	if m := hexConfig().FindStringSubmatch(d.Config); m != nil && digest.FromBytes(raw).Encoded() != m[1] {
 		return nil, fmt.Errorf("%w: config %s has another digest", ErrInvalid, path.Base(d.Config))
 	}
 	return raw, nil
@@ -81,7 +87,7 @@ func (d dockerImage) config(fsys Files) ([]byte, error) {
 
 // blobDigest is the digest that a layer's name gives its bytes; "" none.
 func blobDigest(name string) digest.Digest {
-	if m := blobName.FindStringSubmatch(name); m != nil {
+	if m := blobName().FindStringSubmatch(name); m != nil {
 		return digest.NewDigestFromEncoded(digest.SHA256, m[1])
 	}
 	return ""

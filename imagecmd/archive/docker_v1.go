@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +22,7 @@ import (
 // repositories gives tags to some. Source: Docker image specification v1.0.0
 // and v1.1.0.
 
-var v1ID = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var v1ID = onceCompiled(`^[0-9a-f]{64}$`)
 
 // A v1Image is what is read of <id>/json; the rest of raw goes into the config
 // as it is.
@@ -52,7 +51,7 @@ func v1Images(fsys Files) ([]Image, error) {
 		return nil, err
 	}
 	for _, id := range top {
-		if !v1ID.MatchString(id) {
+		if !v1ID().MatchString(id) {
 			continue
 		}
 		// Other files than images' may have such names.
@@ -105,7 +104,7 @@ func v1Names(fsys Files) (map[string][]reference.Named, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%w: %s: invalid name %.200q: %w", ErrInvalid, repositoriesName, repo+":"+tag, err)
 			}
-			if !v1ID.MatchString(id) {
+			if !v1ID().MatchString(id) {
 				return nil, fmt.Errorf("%w: %s: invalid ID %.100q", ErrInvalid, repositoriesName, id)
 			}
 			names[id] = append(names[id], named)

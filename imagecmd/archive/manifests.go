@@ -3,6 +3,7 @@ package archive
 import (
 	"encoding/json"
 	"path"
+	"time"
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
@@ -33,11 +34,12 @@ func LayoutFiles(images []Saved) ([]Member, error) {
 		Manifests: []ocispec.Descriptor{},
 	}
 	for _, img := range images {
+		target := store.WithTagTime(img.Target, time.Time{})
 		if len(img.Names) == 0 {
-			x.Manifests = append(x.Manifests, store.NamedDescriptor(img.Target, nil))
+			x.Manifests = append(x.Manifests, store.NamedDescriptor(target, nil))
 		}
 		for _, n := range img.Names {
-			x.Manifests = append(x.Manifests, store.NamedDescriptor(img.Target, n))
+			x.Manifests = append(x.Manifests, store.NamedDescriptor(target, n))
 		}
 	}
 	raw, err := json.Marshal(x)

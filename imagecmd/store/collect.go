@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/cfs-project/cfs/imagecmd/internal/parallel"
 	"github.com/cfs-project/cfs/internal/durable"
 )
 
@@ -193,12 +195,15 @@ func (b *trashBin) put(s *Store, f *os.File, path string) error {
 	return nil
 }
 
+// empty deletes, several objects at a time: to free a large file keeps a CPU busy.
 func (b *trashBin) empty() error {
-	var errs []error
-	for i, p := range b.paths {
-		errs = append(errs, os.RemoveAll(p))
+	errs := make([]error, len(b.paths))
+	// Not to be interrupted: what has no name any more is of no use.
+	err := parallel.Do(context.Background(), runtime.GOMAXPROCS(0), len(b.paths), func(_ context.Context, i int) error {
+		errs[i] = os.RemoveAll(b.paths[i])
 		b.files[i].Close()
-	}
+		return nil
+	})
 	b.files, b.paths = nil, nil
-	return errors.Join(errs...)
+	return errors.Join(append(errs, err)...)
 }

@@ -29,6 +29,8 @@
 //   - parent: the image that another was built on, as [AnnotationParent] tells.
 //     A nameless one is intermediate: no list shows it, it can't be removed while
 //     it has a child, and goes with the last.
+//   - step: what a build did to make an image of its parent. Its key, a digest of all
+//     that it depends on, is in the image's line, see [AnnotationStep].
 //   - object: a blob, a layer directory or a merged index.
 //   - lease: a shared flock(2) on an object, held by whoever relies on it.
 //

@@ -22,7 +22,9 @@ type Summary struct {
 	ID       digest.Digest     // of the config
 	Parent   digest.Digest     // ID of the image it was built on, see [AnnotationParent]; empty: none
 	Children []digest.Digest   // IDs of the images built on it
+	Built    bool              // a step of a build made it, see [AnnotationStep]
 	Created  time.Time         // zero when the config does not tell
+	Tagged   time.Time         // when it was last given a name, see [AnnotationTagged]; zero: never
 	Labels   map[string]string // of the config
 	Size     int64             // bytes of the files in all layers; of the blobs, for layers not yet packed
 

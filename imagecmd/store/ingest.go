@@ -13,6 +13,8 @@ import (
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/cfs-project/cfs/internal/durable"
 )
 
 // An Ingest brings an image into the store: its blobs and layers in any order
@@ -76,7 +78,7 @@ func (in *Ingest) Blob(ctx context.Context, d ocispec.Descriptor, r io.Reader) e
 	}
 	defer t.discard()
 	h := d.Digest.Algorithm().Digester()
-	n, err := io.Copy(io.MultiWriter(t.f, h.Hash()), io.LimitReader(&ctxReader{ctx, r}, d.Size+1))
+	n, err := io.Copy(io.MultiWriter(&durable.Writer{File: t.f}, h.Hash()), io.LimitReader(&ctxReader{ctx, r}, d.Size+1))
 	switch {
 	case err != nil:
 		return fmt.Errorf("blob %s: %w", d.Digest, err)

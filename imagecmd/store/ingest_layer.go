@@ -14,6 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/internal/durable"
 	"github.com/cfs-project/cfs/layerpack"
 )
 
@@ -197,7 +198,7 @@ func (in *Ingest) streamedLayer(ctx context.Context, src LayerSource) (Layer, er
 		return Layer{}, err
 	}
 	defer rc.Close()
-	r := bufio.NewReaderSize(rc, 256<<10)
+	r := bufio.NewReader(rc) // for the first bytes; whoever reads more reads it directly
 	c, err := layerpack.Detect(r)
 	if err != nil {
 		return Layer{}, err
@@ -215,7 +216,7 @@ func (in *Ingest) streamedLayer(ctx context.Context, src LayerSource) (Layer, er
 				return layerpack.Packed{}, err
 			}
 			defer t.discard()
-			o.BlobSink = t.f
+			o.BlobSink = &durable.Writer{File: t.f}
 		}
 		p, err := layerpack.Pack(ctx, r, dir, o)
 		if err != nil {

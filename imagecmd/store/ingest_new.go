@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -60,6 +61,33 @@ func (s *Store) ChainOf(ctx context.Context, diffIDs []digest.Digest) (chain cow
 		return cow.Chain{}, nil, err
 	}
 	return chain, sync.OnceFunc(in.Close), nil
+}
+
+// ScratchChain is the chain of one layer that no image will have, until discard. It closes tar.
+func (s *Store) ScratchChain(ctx context.Context, tar io.ReadCloser) (c cow.Chain, discard func(), err error) {
+	defer tar.Close()
+	l, discard, err := s.Scratch(ctx, tar)
+	if err != nil {
+		return c, nil, err
+	}
+	c = cow.Chain{ID: chainID([]digest.Digest{l.DiffID}), Layers: []cow.Layer{l}, Index: filepath.Join(l.Dir, "index")}
+	if err := layerpack.BuildIndex(ctx, c.Index, c.Layers); err != nil {
+		discard()
+		return c, nil, err
+	}
+	return c, discard, nil
+}
+
+// TempDir is a directory below tmp/ that goes with this process, or by discard.
+func (s *Store) TempDir(ctx context.Context, prefix string) (dir string, discard func(), err error) {
+	if err := s.prepare(ctx); err != nil {
+		return "", nil, err
+	}
+	t, err := s.tempDir(prefix)
+	if err != nil {
+		return "", nil, err
+	}
+	return t.path, t.discard, nil
 }
 
 // Scratch packs a layer that no image will have, for as long as it is needed:

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -67,8 +68,17 @@ type index struct {
 
 // readIndex reads index.json as it is at this moment; none is an empty one.
 func (s *Store) readIndex() (*index, error) {
+	raw, err := s.rawIndex()
+	if err != nil {
+		return nil, err
+	}
+	return s.parseIndex(raw)
+}
+
+// parseIndex is readIndex on what rawIndex gave.
+func (s *Store) parseIndex(raw []byte) (*index, error) {
 	x := &index{SchemaVersion: 2, MediaType: ocispec.MediaTypeImageIndex, Manifests: []line{}}
-	return x, s.decodeIndex(x, x)
+	return x, s.decodeIndex(raw, x, x)
 }
 
 // scanIndex is readIndex for those who only look: it is half the work, and what
@@ -84,8 +94,12 @@ func (s *Store) scanIndex() (*index, error) {
 		} `json:"manifests"`
 	}
 	scan.SchemaVersion = 2
+	raw, err := s.rawIndex()
+	if err != nil {
+		return nil, err
+	}
 	x := &index{}
-	return x, s.decodeIndex(x, &scan, func() {
+	return x, s.decodeIndex(raw, x, &scan, func() {
 		x.SchemaVersion = scan.SchemaVersion
 		for _, m := range scan.Manifests {
 			x.Manifests = append(x.Manifests, line{Descriptor: ocispec.Descriptor{
@@ -95,22 +109,32 @@ func (s *Store) scanIndex() (*index, error) {
 	})
 }
 
-// decodeIndex reads index.json into v, which fill makes x of, and checks x.
-func (s *Store) decodeIndex(x *index, v any, fill ...func()) error {
+// rawIndex is index.json as it stands there; nil: there is none.
+func (s *Store) rawIndex() ([]byte, error) {
 	f, err := os.Open(s.indexPath())
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxIndex+1))
+	fi, err := f.Stat()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if len(raw) > maxIndex {
-		return fmt.Errorf("%s: %w: larger than %d MiB", s.indexPath(), ErrInvalid, maxIndex>>20)
+	if fi.Size() > maxIndex {
+		return nil, fmt.Errorf("%s: %w: larger than %d MiB", s.indexPath(), ErrInvalid, maxIndex>>20)
+	}
+	raw := bytes.NewBuffer(make([]byte, 0, fi.Size()+bytes.MinRead))
+	_, err = raw.ReadFrom(io.LimitReader(f, maxIndex))
+	return raw.Bytes(), err
+}
+
+// decodeIndex reads what rawIndex gave into v, which fill makes x of, and checks x.
+func (s *Store) decodeIndex(raw []byte, x *index, v any, fill ...func()) error {
+	if raw == nil {
+		return nil
 	}
 	if err := json.Unmarshal(raw, v); err != nil {
 		return fmt.Errorf("%s: %w: %w", s.indexPath(), ErrInvalid, err)
@@ -158,7 +182,7 @@ func (s *Store) locked(ctx context.Context, fn func(x *index, write func() error
 // as a nameless one; one that gets a name needs no nameless line. ref nil only
 // keeps the target.
 func (x *index) claim(target ocispec.Descriptor, ref reference.Named) (before *ocispec.Descriptor) {
-	target = NamedDescriptor(target, ref)
+	target = x.inherit(NamedDescriptor(target, ref))
 	var kept []line
 	var losers []line
 	have := false
@@ -188,7 +212,7 @@ func (x *index) claim(target ocispec.Descriptor, ref reference.Named) (before *o
 	if !have {
 		x.Manifests = append(x.Manifests, line{Descriptor: target})
 	}
-	x.inherit(target.Digest)
+	x.shareSteps(target)
 	return before
 }
 

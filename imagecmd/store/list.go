@@ -106,6 +106,10 @@ func (s *Store) group(x *index, get func(l line) (*Image, error)) ([]Image, erro
 		if img.Parent == "" {
 			img.Parent = parentOf(l.Descriptor)
 		}
+		if t := tagTime(l.Descriptor); t.After(img.Tagged) {
+			img.Tagged = t
+		}
+		img.Built = img.Built || l.Annotations[AnnotationStep] != ""
 	}
 	x.family(byTarget, byID)
 	slices.SortStableFunc(list, func(a, b *Image) int {

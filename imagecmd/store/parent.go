@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"slices"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -16,14 +18,7 @@ const AnnotationParent = "io.github.cfs-project.image.parent"
 // WithParent is a target for [Ingest.Commit] whose image has a parent. A parent
 // is kept as long as it has children, nameless and out of sight.
 func WithParent(target ocispec.Descriptor, parent digest.Digest) ocispec.Descriptor {
-	a := map[string]string{AnnotationParent: string(parent)}
-	for k, v := range target.Annotations {
-		if k != AnnotationParent {
-			a[k] = v
-		}
-	}
-	target.Annotations = a
-	return target
+	return withAnnotation(target, AnnotationParent, string(parent))
 }
 
 // parentOf is the parent that a line tells of; empty: none.
@@ -35,23 +30,42 @@ func parentOf(d ocispec.Descriptor) digest.Digest {
 	return p
 }
 
-// inherit gives every line of a target the parent that one of them has, so that
-// it outlives any of the names.
-func (x *index) inherit(target digest.Digest) {
+// inherit gives a target and every line of it the parent that one of them has, and
+// the latest time at which it was tagged, so that they outlive any of the names.
+func (x *index) inherit(target ocispec.Descriptor) ocispec.Descriptor {
 	var parent digest.Digest
-	for _, l := range x.Manifests {
-		if p := parentOf(l.Descriptor); l.Digest == target && p != "" {
-			parent = p
+	var tagged time.Time
+	learn := func(d ocispec.Descriptor) {
+		parent = cmp.Or(parentOf(d), parent)
+		if t := tagTime(d); t.After(tagged) {
+			tagged = t
 		}
 	}
-	if parent == "" {
-		return
+	for _, l := range x.Manifests {
+		if l.Digest == target.Digest {
+			learn(l.Descriptor)
+		}
+	}
+	learn(target)
+	teach := func(d ocispec.Descriptor) (_ ocispec.Descriptor, changed bool) {
+		if parent != "" && parentOf(d) != parent {
+			d, changed = WithParent(d, parent), true
+		}
+		if !tagged.IsZero() && !tagTime(d).Equal(tagged) {
+			d, changed = WithTagTime(d, tagged), true
+		}
+		return d, changed
 	}
 	for i, l := range x.Manifests {
-		if l.Digest == target && parentOf(l.Descriptor) != parent {
-			x.Manifests[i] = line{Descriptor: WithParent(l.Descriptor, parent)}
+		if l.Digest != target.Digest {
+			continue
+		}
+		if d, changed := teach(l.Descriptor); changed {
+			x.Manifests[i] = line{Descriptor: d}
 		}
 	}
+	target, _ = teach(target)
+	return target
 }
 
 // family tells the images who their children are: images, and targets that

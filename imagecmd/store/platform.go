@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/cpu"
@@ -78,7 +79,7 @@ func normalPlatform(p ocispec.Platform) ocispec.Platform {
 func ParsePlatform(s string) (ocispec.Platform, error) {
 	parts := strings.Split(s, "/")
 	for _, p := range parts {
-		if !platformPart.MatchString(p) {
+		if !platformPart().MatchString(p) {
 			return ocispec.Platform{}, fmt.Errorf("invalid platform %q: it is OS/ARCH[/VARIANT], such as linux/arm64", s)
 		}
 	}
@@ -98,7 +99,7 @@ func ParsePlatform(s string) (ocispec.Platform, error) {
 	return ocispec.Platform{}, fmt.Errorf("invalid platform %q: it is OS/ARCH[/VARIANT], such as linux/arm64", s)
 }
 
-var platformPart = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+var platformPart = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.-]+$`) })
 
 // systems are the operating systems that images are made for.
 var systems = []string{"linux", "windows", "freebsd", "darwin"}

@@ -20,7 +20,16 @@ import (
 // (another compression of its layers) only Images knows.
 func (s *Store) Resolve(ctx context.Context, name string) (Image, error) {
 	for {
-		x, err := s.readIndex()
+		raw, err := s.rawIndex()
+		if err != nil {
+			return Image{}, fmt.Errorf("find image %s: %w", name, err)
+		}
+		if near, ok := linesAbout(raw, name); ok {
+			if img, ok := s.findNear(ctx, near, name); ok {
+				return img, nil
+			}
+		}
+		x, err := s.parseIndex(raw)
 		if err != nil {
 			return Image{}, fmt.Errorf("find image %s: %w", name, err)
 		}
@@ -35,14 +44,24 @@ func (s *Store) Resolve(ctx context.Context, name string) (Image, error) {
 // was read: the name may be another's now.
 var errRemoved = errors.New("removed while it was read")
 
+// findNear finds the image that has the name, among the lines of its target.
+func (s *Store) findNear(ctx context.Context, x *index, name string) (Image, bool) {
+	near := x.withName(name)
+	if near == nil {
+		return Image{}, false
+	}
+	images, err := s.imagesOf(ctx, near)
+	if err != nil {
+		return Image{}, false
+	}
+	img, found, err := resolve(images, name)
+	return img, err == nil && found != nil
+}
+
 // find is Resolve in an index that was read.
 func (s *Store) find(ctx context.Context, x *index, name string) (Image, error) {
-	if near := x.withName(name); near != nil {
-		if images, err := s.imagesOf(ctx, near); err == nil {
-			if img, found, err := resolve(images, name); err == nil && found != nil {
-				return img, nil
-			}
-		}
+	if img, ok := s.findNear(ctx, x, name); ok {
+		return img, nil
 	}
 	images, broken := s.summaries(ctx, x)
 	img, _, err := resolve(images, name)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/durable"
 )
 
 // A Spool is a stream that was put on disk before it was known what it is. It
@@ -31,7 +33,7 @@ func (s *Store) Spool(ctx context.Context, r io.Reader) (*Spool, error) {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
 	h := digest.SHA256.Digester()
-	n, err := io.Copy(io.MultiWriter(t.f, h.Hash()), &ctxReader{ctx, r})
+	n, err := io.Copy(io.MultiWriter(&durable.Writer{File: t.f}, h.Hash()), &ctxReader{ctx, r})
 	if err == nil {
 		err = t.f.Sync()
 	}

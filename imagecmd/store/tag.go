@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
@@ -32,7 +33,7 @@ func (s *Store) Tag(ctx context.Context, name string, ref reference.Named) error
 		if err != nil {
 			return err
 		}
-		x.claim(img.Target, ref)
+		x.claim(WithTagTime(img.Target, time.Now()), ref)
 		return write()
 	})
 	if err != nil && !errors.Is(err, ErrNotFound) {

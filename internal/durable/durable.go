@@ -1,4 +1,4 @@
-// Package durable makes names last: a file that was synced can still lose the
+// Package durable makes files last, and their names: a file that was synced can lose the
 // name it was given, until its directory is synced too.
 package durable
 

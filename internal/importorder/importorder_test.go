@@ -68,6 +68,8 @@ func TestCheck(t *testing.T) {
 		{"imagecmd", "imagecmd/store", false, true},
 		{"imagecmd", "cmd/cfs", false, false},
 		{"runtime", "runtime/userns", false, true},
+		{"runtime/network", "internal/hint", false, true},
+		{"runtime/network", "imagecmd", false, false},
 		{"runtime/userns", "internal/fd", false, true},
 		{"runtime", "layerpack", false, false},
 		{"runtime", "cow", true, false},

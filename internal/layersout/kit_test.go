@@ -3,6 +3,7 @@ package layersout
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"iter"
@@ -20,6 +21,8 @@ import (
 	"github.com/cfs-project/cfs/cow/cowtest"
 	"github.com/cfs-project/cfs/internal/testenv"
 	"github.com/cfs-project/cfs/internal/treediff"
+	"github.com/cfs-project/cfs/kernel-drivers/btrfs"
+	"github.com/cfs-project/cfs/kernel-drivers/devicemapper"
 	"github.com/cfs-project/cfs/kernel-drivers/overlay2"
 	"github.com/cfs-project/cfs/kernel-drivers/vfs"
 	"github.com/cfs-project/cfs/layerpack"
@@ -46,11 +49,18 @@ func needRoot(t testing.TB) {
 	}
 }
 
-// drivers are those that are compared; dir is for what they keep.
+// drivers are those that are compared; dir is for what they keep. Btrfs and
+// devicemapper are among them where they can be.
 func drivers(dir string) map[string]cow.Driver {
-	return map[string]cow.Driver{
+	all := map[string]cow.Driver{
 		"union": unionfs.NewDriver(nil), "overlay2": overlay2.New(filepath.Join(dir, "overlay2"), nil), "vfs": vfs.New(filepath.Join(dir, "vfs"), nil),
 	}
+	for _, d := range []cow.Driver{btrfs.New(filepath.Join(dir, "btrfs"), nil), devicemapper.New(filepath.Join(dir, "devicemapper"), nil)} {
+		if d.Probe(context.Background()) == nil {
+			all[d.Name()] = d
+		}
+	}
+	return all
 }
 
 // pack packs a tar below dir.

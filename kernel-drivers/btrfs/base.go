@@ -6,23 +6,12 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/tree"
-	"github.com/cfs-project/cfs/layerpack"
-	"github.com/cfs-project/cfs/whiteout"
 )
-
-// baseID names the base of a chain.
-func baseID(layers []cow.Layer) digest.Digest {
-	if len(layers) == 0 {
-		return digest.FromString("")
-	}
-	return tree.ChainID(layers)
-}
 
 func (d *Driver) group() (tree.Group, error) {
 	g, err := tree.OwnGroup(d.home)
@@ -38,7 +27,7 @@ func (d *Driver) base(ctx context.Context, layers []cow.Layer) (tree.Tree, error
 		return tree.Tree{}, err
 	}
 	n := len(layers) - 1
-	return group.Open(ctx, baseID(layers), tree.Recipe{
+	return group.Open(ctx, tree.BaseID(layers), tree.Recipe{
 		Make: func(temp string) error {
 			if n < 0 {
 				return subvolumeAt(temp)
@@ -50,30 +39,8 @@ func (d *Driver) base(ctx context.Context, layers []cow.Layer) (tree.Tree, error
 			defer below.Release()
 			return snapshotAt(below.Path, temp)
 		},
-		Fill: func(temp string) error { return d.fill(ctx, layers, temp) },
+		Fill: func(temp string) error { return tree.ApplyLast(ctx, layers, temp, d.log) },
 	})
-}
-
-// fill applies the last of layers to temp, which is a snapshot of the base of the
-// others.
-func (d *Driver) fill(ctx context.Context, layers []cow.Layer, temp string) error {
-	o := layerpack.ExtractOptions{Dialect: whiteout.Plain, Rootless: !sys.Privileged()}
-	var got layerpack.Extracted
-	var err error
-	if n := len(layers) - 1; n < 0 {
-		got, err = layerpack.ExtractAll(ctx, nil, temp, o)
-	} else {
-		o.Below = layers[:n]
-		got, err = layerpack.Apply(ctx, layers[n], temp, o)
-	}
-	if err != nil {
-		return err
-	}
-	if got.SkippedOwners+got.SkippedDevices+got.SkippedXattrs > 0 {
-		d.log.Info("a layer could not be applied as it is", "layer", layers[len(layers)-1].DiffID, "owners", got.SkippedOwners,
-			"devices", got.SkippedDevices, "xattrs", got.SkippedXattrs)
-	}
-	return nil
 }
 
 // subvolumeAt makes an empty subvolume. It fails with EEXIST if something is there.

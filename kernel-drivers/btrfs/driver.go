@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
@@ -183,11 +182,5 @@ func (d *Driver) Prune(ctx context.Context, keep []cow.Chain) error {
 	if err != nil {
 		return err
 	}
-	needed := map[digest.Digest]bool{}
-	for _, c := range keep {
-		for i := range len(c.Layers) + 1 {
-			needed[baseID(c.Layers[:i])] = true
-		}
-	}
-	return group.Prune(ctx, needed)
+	return group.Prune(ctx, tree.BasesOf(keep))
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -191,14 +190,7 @@ func (s search) call(buf []byte) (uint32, error) {
 // madeIn is the generation in which the subvolume that fd is in was made.
 func madeIn(fd int) (uint64, error) {
 	var info subvolInfo
-	err := sys.Again(func() error {
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), iocGetSubvolInfo, uintptr(unsafe.Pointer(&info)))
-		if errno != 0 {
-			return errno
-		}
-		return nil
-	})
-	runtime.KeepAlive(&info)
+	err := sys.Ioctl(fd, iocGetSubvolInfo, unsafe.Pointer(&info))
 	return info.Otransid, err
 }
 

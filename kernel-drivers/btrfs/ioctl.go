@@ -2,7 +2,6 @@ package btrfs
 
 import (
 	"encoding/binary"
-	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -36,15 +35,7 @@ func iowr(nr, size uintptr) uintptr { return 3<<30 | size<<16 | 0x94<<8 | nr }
 
 // ioctl calls the kernel with a structure.
 func ioctl(fd int, request uintptr, arg []byte) error {
-	err := sys.Again(func() error {
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(unsafe.Pointer(&arg[0])))
-		if errno != 0 {
-			return errno
-		}
-		return nil
-	})
-	runtime.KeepAlive(arg)
-	return err
+	return sys.Ioctl(fd, request, unsafe.Pointer(&arg[0]))
 }
 
 // createSubvolume makes an empty subvolume called name in the directory dir.

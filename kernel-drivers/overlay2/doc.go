@@ -20,6 +20,8 @@
 //     through their symlinks, a hard link to their files), so a tree has
 //     the ChainID of the chain that ends with its layer, not the DiffID.
 //     The trees are kept by package tree.
+//   - merged tree: the whole of a chain's first layers, as one lower, for chains of more
+//     layers than the kernel stacks (500, OVL_MAX_STACK).
 //   - empty: two directories without content, for chains of less than the two
 //     layers that a mount without upper must have.
 //

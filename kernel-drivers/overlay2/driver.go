@@ -22,6 +22,7 @@ const (
 	upperName = "upper"
 	upperTemp = "upper.new" // until it has the root's attributes
 	workName  = "work"
+	bootName  = "volatile" // see settleVolatile
 )
 
 // Driver is the kernel's overlayfs as a cow.Driver.
@@ -130,7 +131,7 @@ func (d *Driver) Complete(_ context.Context, s cow.Snapshot) error {
 // the way.
 func (d *Driver) Remove(ctx context.Context, s cow.Snapshot) error {
 	unlimit(s.Dir)
-	for _, name := range []string{upperName, upperTemp, workName} {
+	for _, name := range []string{upperName, upperTemp, workName, bootName} {
 		if err := tree.Remove(s.Dir, name); err != nil {
 			return fmt.Errorf("remove snapshot %s: %w", s.Dir, err)
 		}

@@ -3,6 +3,7 @@ package overlay2
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -10,23 +11,26 @@ import (
 	"github.com/cfs-project/cfs/whiteout"
 )
 
-// ErrForeign is wrapped by the error of Mount for an upper in which another
-// driver wrote what a mount with userxattr can't read: overlayfs ignores redirects and
-// metacopies there (overlayfs.rst, "User xattr"), and would show directories
-// without what was in them, and files of zeros.
-var ErrForeign = errors.New("the snapshot was written by a driver that can do more")
+// ErrForeign is wrapped by the error of Mount for an upper in which somebody wrote what this
+// mount can't read: overlayfs ignores redirects and metacopies with userxattr
+// (overlayfs.rst, "User xattr"), or where options say so, and would show directories without
+// what was in them, and files of zeros.
+var ErrForeign = errors.New("the snapshot was written by a driver, or with options, that can do more")
 
-// refuseForeign looks for such objects in upper.
-func refuseForeign(upper string) error {
+// refuseForeign looks for such objects in upper: those with one of the marks keys.
+func refuseForeign(upper string, ns whiteout.Namespace, keys ...whiteout.Key) error {
+	if len(keys) == 0 {
+		return nil
+	}
 	fd, err := sys.OpenDir(unix.AT_FDCWD, upper)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", upper, err)
 	}
 	defer unix.Close(fd)
-	return foreignIn(fd, upper)
+	return foreignIn(fd, upper, ns, keys)
 }
 
-func foreignIn(fd int, path string) error {
+func foreignIn(fd int, path string, ns whiteout.Namespace, keys []whiteout.Key) error {
 	names, err := sys.ReadNames(fd)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
@@ -44,7 +48,7 @@ func foreignIn(fd int, path string) error {
 		default:
 			continue
 		}
-		if _, err := unix.Lgetxattr(sys.ProcPath(fd)+"/"+name, whiteout.UserXattr.Name(key), nil); err == nil {
+		if _, err := unix.Lgetxattr(sys.ProcPath(fd)+"/"+name, ns.Name(key), nil); err == nil && slices.Contains(keys, key) {
 			return fmt.Errorf("%s/%s has a %s: %w", path, name, key, ErrForeign)
 		}
 		if key != whiteout.KeyRedirect {
@@ -54,7 +58,7 @@ func foreignIn(fd int, path string) error {
 		if err != nil {
 			return fmt.Errorf("open %s/%s: %w", path, name, err)
 		}
-		err = foreignIn(sub, path+"/"+name)
+		err = foreignIn(sub, path+"/"+name, ns, keys)
 		unix.Close(sub)
 		if err != nil {
 			return err

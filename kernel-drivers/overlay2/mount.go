@@ -35,6 +35,10 @@ func (d *Driver) mount(ctx context.Context, s cow.Snapshot, target string, o cow
 	if err == nil {
 		err = p.attach(target)
 	}
+	if errors.Is(err, unix.ESTALE) {
+		err = &cow.Unusable{Driver: Name, Reason: "with index=on it is tied to the image as it was extracted then, and that is gone",
+			Hint: "cfs driver set overlay2 index=off"}
+	}
 	if err != nil {
 		st.release()
 		return nil, err
@@ -61,8 +65,8 @@ type plan struct {
 	attached int
 }
 
-func (d *Driver) plan(st *stack, s cow.Snapshot, o cow.MountOptions) (*plan, error) {
-	p := &plan{source: o.Source, attr: attach.Attr(o), attached: -1}
+func (d *Driver) plan(st *stack, s cow.Snapshot, how cow.MountOptions) (*plan, error) {
+	p := &plan{source: how.Source, attr: attach.Attr(how), attached: -1}
 	if st.packed != nil && !sys.KernelIs(6, 15) {
 		p.attached = int(st.packed.Fd())
 	}
@@ -76,7 +80,7 @@ func (d *Driver) plan(st *stack, s cow.Snapshot, o cow.MountOptions) (*plan, err
 	// overlayfs wants one lower below an upper and two without any
 	// (overlayfs.rst, "Multiple lower layers").
 	need := 1
-	if o.ReadOnly {
+	if how.ReadOnly {
 		need = 2
 	}
 	for n := 0; len(p.lowers) < need; n++ {
@@ -89,18 +93,26 @@ func (d *Driver) plan(st *stack, s cow.Snapshot, o cow.MountOptions) (*plan, err
 	if st.dialect == whiteout.User {
 		p.options = append(p.options, [2]string{"userxattr", ""})
 	}
-	if o.ReadOnly {
+	if how.ReadOnly {
 		return p, nil
 	}
 	p.upper, p.work = filepath.Join(s.Dir, upperName), filepath.Join(s.Dir, workName)
-	if st.dialect == whiteout.User {
-		return p, refuseForeign(p.upper)
+	o, err := d.settings()
+	if err != nil {
+		return nil, err
 	}
-	// An upper that the union wrote may hold both; without metacopy a file
-	// that has no data yet would be shown as zeros. Index is off, as it ties an upper to
-	// the inodes of its lowers for ever, and a tree may be extracted anew.
-	p.options = append(p.options, [2]string{"redirect_dir", "on"}, [2]string{"metacopy", "on"}, [2]string{"index", "off"})
-	if st.packed != nil {
+	set, ignored, err := o.forUpper(st.dialect)
+	if err != nil {
+		return nil, err
+	}
+	if err := refuseForeign(p.upper, st.dialect.Namespace(), ignored...); err != nil {
+		return nil, err
+	}
+	if err := settleVolatile(s.Dir, o.volatile); err != nil {
+		return nil, err
+	}
+	p.options = append(p.options, set...)
+	if st.packed != nil && st.dialect != whiteout.User {
 		// Two filesystems: a file keeps its number at copy-up if both fit into one.
 		p.options = append(p.options, [2]string{"xino", "on"})
 	}

@@ -18,7 +18,11 @@ func (d *Driver) Prune(ctx context.Context, keep []cow.Chain) error {
 	}
 	needed := map[digest.Digest]bool{}
 	for _, c := range keep {
-		for i := range c.Layers {
+		merged := mergedLayers(len(c.Layers), mostLowers())
+		if merged > 0 {
+			needed[mergedID(c.Layers[:merged])] = true
+		}
+		for i := merged; i < len(c.Layers); i++ {
 			needed[tree.ChainID(c.Layers[:i+1])] = true
 		}
 	}

@@ -174,13 +174,5 @@ func setProject(fd int, project uint32) error {
 }
 
 func fsxattr(fd int, request uintptr, attr []byte) error {
-	err := sys.Again(func() error {
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(unsafe.Pointer(&attr[0])))
-		if errno != 0 {
-			return errno
-		}
-		return nil
-	})
-	runtime.KeepAlive(attr)
-	return err
+	return sys.Ioctl(fd, request, unsafe.Pointer(&attr[0]))
 }

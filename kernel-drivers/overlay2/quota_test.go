@@ -41,15 +41,6 @@ func limited(t *testing.T) (d *Driver, s cow.Snapshot, target string, unmount fu
 	}
 }
 
-func fill(name string, size int) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(make([]byte, size))
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
 // TestLimits goes to QEMU where this kernel knows no project quotas.
 func TestLimits(t *testing.T) {
 	if !drivertest.Mounts(t, "xfs", "prjquota") {
@@ -62,16 +53,16 @@ func TestLimits(t *testing.T) {
 
 func limitBounds(t *testing.T) {
 	d, s, target, unmount := limited(t)
-	if err := fill(target+"/fits", 1<<20); err != nil {
+	if err := drivertest.Fill(target+"/fits", 1<<20); err != nil {
 		t.Errorf("within the limit: %v", err)
 	}
-	if err := fill(target+"/d/new", 1<<20); err != nil {
+	if err := drivertest.Fill(target+"/d/new", 1<<20); err != nil {
 		t.Errorf("in a directory of the image: %v", err)
 	}
 	if err := os.Rename(target+"/d", target+"/e"); err != nil {
 		t.Errorf("renaming a directory of the image: %v", err)
 	}
-	if err := fill(target+"/too much", 6<<20); !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
+	if err := drivertest.Fill(target+"/too much", 6<<20); !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
 		t.Errorf("beyond the limit: %v, want ENOSPC", err)
 	}
 	if _, err := os.OpenFile(target+"/big", os.O_WRONLY, 0); !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
@@ -83,7 +74,7 @@ func limitBounds(t *testing.T) {
 	if err := d.Limit(t.Context(), s, 16<<20); err != nil {
 		t.Fatal(err)
 	}
-	if err := fill(target+"/enough", 6<<20); err != nil {
+	if err := drivertest.Fill(target+"/enough", 6<<20); err != nil {
 		t.Errorf("after the limit was raised: %v", err)
 	}
 	unmount()

@@ -82,10 +82,18 @@ func (d *Driver) stack(ctx context.Context, c cow.Chain) (*stack, error) {
 		}
 		d.log.Debug("an image can't be mounted packed", "index", c.Index, "error", err)
 	}
+	merged := mergedLayers(len(c.Layers), mostLowers())
 	for i := range c.Layers {
+		if i < merged-1 {
+			continue
+		}
 		layers := c.Layers[:i+1]
-		t, err := group.Open(ctx, tree.ChainID(layers), tree.Recipe{
-			Fill: func(temp string) error { return d.extract(ctx, s, layers, temp) },
+		id, extract := tree.ChainID(layers), d.extract
+		if i == merged-1 {
+			id, extract = mergedID(layers), d.extractMerged
+		}
+		t, err := group.Open(ctx, id, tree.Recipe{
+			Fill: func(temp string) error { return extract(ctx, s, layers, temp) },
 		})
 		if err != nil {
 			s.release()
@@ -108,10 +116,7 @@ func (d *Driver) extract(ctx context.Context, s *stack, layers []cow.Layer, temp
 		return err
 	}
 	d.log.Debug("layer extracted", "layer", l.DiffID, "files", got.Files, "bytes", got.Bytes, "took", time.Since(start))
-	if got.SkippedOwners+got.SkippedDevices+got.SkippedXattrs > 0 {
-		d.log.Info("a layer could not be extracted as it is", "layer", l.DiffID, "owners", got.SkippedOwners,
-			"devices", got.SkippedDevices, "xattrs", got.SkippedXattrs)
-	}
+	tree.LogLeftOut(d.log, got, "layer", l.DiffID)
 	return nil
 }
 

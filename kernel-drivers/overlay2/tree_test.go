@@ -285,7 +285,8 @@ func TestForeignUpperIsRefused(t *testing.T) {
 	if err := os.WriteFile(upper+"/a/f", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := refuseForeign(upper); err != nil {
+	marks := []whiteout.Key{whiteout.KeyRedirect, whiteout.KeyMetacopy}
+	if err := refuseForeign(upper, whiteout.UserXattr, marks...); err != nil {
 		t.Errorf("an upper of our own: %v", err)
 	}
 	for path, key := range map[string]whiteout.Key{"a/b": whiteout.KeyRedirect, "a/f": whiteout.KeyMetacopy} {
@@ -293,7 +294,7 @@ func TestForeignUpperIsRefused(t *testing.T) {
 		if err := unix.Setxattr(filepath.Join(upper, path), name, []byte("/x"), 0); err != nil {
 			t.Skipf("no user xattrs in %s: %v", upper, err)
 		}
-		if err := refuseForeign(upper); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), path) {
+		if err := refuseForeign(upper, whiteout.UserXattr, marks...); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s on %s: %v", key, path, err)
 		}
 		if err := unix.Removexattr(filepath.Join(upper, path), name); err != nil {

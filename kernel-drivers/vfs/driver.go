@@ -17,8 +17,6 @@ import (
 	"github.com/cfs-project/cfs/kernel-drivers/internal/attach"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/tree"
-	"github.com/cfs-project/cfs/layerpack"
-	"github.com/cfs-project/cfs/whiteout"
 )
 
 // Name is what the driver is called.
@@ -68,30 +66,15 @@ func (d *Driver) Probe(context.Context) error {
 	return u
 }
 
-// baseID names the base of c.
-func baseID(c cow.Chain) digest.Digest {
-	if len(c.Layers) == 0 {
-		return digest.FromString("")
-	}
-	return tree.ChainID(c.Layers)
-}
-
 // base locks the base of c, and extracts it if it isn't there.
 func (d *Driver) base(ctx context.Context, c cow.Chain) (tree.Tree, error) {
 	group, err := tree.OwnGroup(d.home)
 	if err != nil {
 		return tree.Tree{}, err
 	}
-	return group.Open(ctx, baseID(c), tree.Recipe{Fill: func(temp string) error {
-		got, err := layerpack.ExtractAll(ctx, c.Layers, temp, layerpack.ExtractOptions{
-			Dialect: whiteout.Plain, Rootless: !sys.Privileged(),
-		})
-		if err == nil && got.SkippedOwners+got.SkippedDevices+got.SkippedXattrs > 0 {
-			d.log.Info("an image could not be extracted as it is", "chain", c.ID, "owners", got.SkippedOwners,
-				"devices", got.SkippedDevices, "xattrs", got.SkippedXattrs)
-		}
-		return err
-	}})
+	return group.Open(ctx, tree.BaseID(c.Layers), tree.Recipe{
+		Fill: func(temp string) error { return tree.ExtractBase(ctx, c.Layers, temp, d.log) },
+	})
 }
 
 // Create implements cow.Driver. A snapshot that is already there stays as it is.
@@ -188,7 +171,7 @@ func (d *Driver) Prune(ctx context.Context, keep []cow.Chain) error {
 	}
 	needed := map[digest.Digest]bool{}
 	for _, c := range keep {
-		needed[baseID(c)] = true
+		needed[tree.BaseID(c.Layers)] = true
 	}
 	return group.Prune(ctx, needed)
 }

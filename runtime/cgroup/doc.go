@@ -4,6 +4,8 @@
 //
 //	linux.cgroupsPath, linux.resources ──► New ──► Apply(pid) ── Set, Stats, Freeze ──► Destroy
 //
+//	Default, Usable: where it is made, and whether; Record, Open: how it is found again
+//
 // # Rules
 //
 //   - Without resources, who may not make groups has none, and that is no error: the

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"maps"
 	"path"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/cgroups"
@@ -31,6 +31,8 @@ type Options struct {
 	Resources *specs.LinuxResources
 	// Devices restricts the use of devices to those that Resources allow.
 	Devices bool
+	// Needed says that there must be a group, whatever Resources ask for.
+	Needed bool
 }
 
 // A Group is a container's control group.
@@ -39,6 +41,7 @@ type Group struct {
 	r        *cgroups.Resources // what [Group.Apply] sets
 	rootless bool
 	limits   bool // Resources ask for something
+	needed   bool // it can't be done without
 }
 
 // New prepares a group, which is made by [Group.Apply].
@@ -57,12 +60,19 @@ func New(o Options) (*Group, error) {
 	}
 	m, err := manager.New(c)
 	if err != nil {
-		if o.Rootless && !limits && !o.Systemd {
+		if o.Rootless && !limits && !o.Needed && !o.Systemd {
 			return &Group{rootless: true}, nil // no hierarchy is mounted
 		}
 		return nil, fmt.Errorf("cgroup: %w", err)
 	}
-	return &Group{m: m, r: r, rootless: o.Rootless, limits: limits}, nil
+	if paths := m.GetPaths(); r.SkipDevices && paths["devices"] != "" {
+		// The library doesn't make that group, but would put processes into it later.
+		delete(paths, "devices")
+		if m, err = manager.NewWithPaths(c, paths); err != nil {
+			return nil, fmt.Errorf("cgroup: %w", err)
+		}
+	}
+	return &Group{m: m, r: r, rootless: o.Rootless, limits: limits, needed: o.Needed}, nil
 }
 
 // place says where the group is to be.
@@ -117,7 +127,7 @@ func (g *Group) Apply(pid int) error {
 			return nil
 		}
 	}
-	if g.rootless && !g.limits && refused(err) {
+	if g.rootless && !g.limits && !g.needed && refused(err) {
 		g.m = nil
 		return nil
 	}
@@ -214,7 +224,15 @@ func (g *Group) Pids() ([]int, error) {
 	if g.m == nil {
 		return nil, ErrNone
 	}
-	p, err := g.m.GetAllPids()
+	// Not the library's: it looks at the hierarchy of devices, where a group needn't be.
+	paths := g.m.GetPaths()
+	dir := ""
+	for _, c := range slices.Sorted(maps.Keys(paths)) {
+		if dir = paths[c]; c != "" {
+			break // of a controller; all have the same processes
+		}
+	}
+	p, err := cgroups.GetAllPids(dir)
 	if err != nil {
 		return nil, fmt.Errorf("cgroup: %w", err)
 	}
@@ -263,22 +281,4 @@ func (g *Group) OOMKilled() bool {
 	}
 	n, err := g.m.OOMKillCount()
 	return err == nil && n > 0
-}
-
-// Available tells why limits can't be set here: nil, if the caller may make groups for
-// the named controllers.
-func Available(controllers ...string) error {
-	for _, c := range controllers {
-		dir := "/sys/fs/cgroup"
-		if !cgroups.IsCgroup2UnifiedMode() {
-			dir = filepath.Join(dir, c)
-		}
-		if _, err := os.Stat(dir); err != nil {
-			return fmt.Errorf("the controller %s is not there: %w", c, err)
-		}
-		if err := unix.Access(dir, unix.W_OK); err != nil {
-			return fmt.Errorf("%s: %w", dir, err)
-		}
-	}
-	return nil
 }

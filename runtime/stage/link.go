@@ -18,6 +18,7 @@ const (
 	frameSignal  = 'S' // P → S: one byte, the signal's number
 	frameDetach  = 'D' // P → S: empty; P ends next, and S is to go on
 	frameReady   = 'R' // S → P: empty; S may be detached
+	framePart    = 'E' // S → P: one byte, the status P is to end with; S goes on
 )
 
 // maxFrame bounds what a frame may claim to be long.
@@ -72,6 +73,12 @@ func newLink(file *os.File) *Link {
 // without it.
 func (l *Link) Ready() {
 	writeFrame(l.file, frameReady, nil) // the process may be gone; the context says so
+}
+
+// Part has a starting process that waits in [Process.Attend] end with a status. The
+// stage goes on without it.
+func (l *Link) Part(status int) {
+	writeFrame(l.file, framePart, []byte{byte(status)})
 }
 
 func writeFrame(w io.Writer, kind byte, body []byte) error {

@@ -56,6 +56,10 @@ func begin() (*Link, []byte, error) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return nil, nil, fmt.Errorf("set undumpable: %w", err)
 	}
+	// Fails only for who leads a session already.
+	if _, err := unix.Setsid(); err != nil && err != unix.EPERM {
+		return nil, nil, fmt.Errorf("start session: %w", err)
+	}
 	file := os.NewFile(linkFD, "link")
 	kind, payload, err := readFrame(file)
 	if err != nil {

@@ -18,8 +18,9 @@ type Stdio struct{ In, Out, Err *os.File }
 
 // A Process is a stage, seen from the process that started it.
 type Process struct {
-	cmd  *exec.Cmd
-	link *os.File // owned; closing it (or dying) tells the stage that P is gone
+	name    string
+	process *os.Process
+	link    *os.File // owned; closing it (or dying) tells the stage that P is gone
 
 	tty  int         // the stage's standard input
 	mode *term.State // what its mode was at Start; nil if it is no terminal
@@ -31,11 +32,10 @@ type Process struct {
 // its work, every signal that [Process.Attend] passes on is caught. The error wraps
 // [userns.ErrForbidden] where the host doesn't allow them.
 func Start(m userns.Mapping, name string, payload []byte, io Stdio) (*Process, error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	ours, theirs, err := newPair()
 	if err != nil {
-		return nil, fmt.Errorf("start %s: socketpair: %w", name, err)
+		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	ours, theirs := os.NewFile(uintptr(pair[0]), "link"), os.NewFile(uintptr(pair[1]), "link")
 	defer theirs.Close()
 
 	cmd := &exec.Cmd{
@@ -54,7 +54,24 @@ func Start(m userns.Mapping, name string, payload []byte, io Stdio) (*Process, e
 	if io.Err != nil {
 		cmd.Stderr = io.Err
 	}
-	p := &Process{cmd: cmd, link: ours, signals: make(chan os.Signal, 64)}
+	return begun(name, ours, payload, io, func() (*os.Process, error) {
+		err := m.Start(cmd)
+		return cmd.Process, err
+	})
+}
+
+// newPair is both ends of a link.
+func newPair() (ours, theirs *os.File, err error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	return os.NewFile(uintptr(pair[0]), "link"), os.NewFile(uintptr(pair[1]), "link"), nil
+}
+
+// begun starts a stage by start and sends it its payload.
+func begun(name string, ours *os.File, payload []byte, io Stdio, start func() (*os.Process, error)) (*Process, error) {
+	p := &Process{name: name, link: ours, signals: make(chan os.Signal, 64)}
 	caught := make(chan struct{})
 	go func() { // takes tens of microseconds a signal, and meanwhile the process starts
 		defer close(caught)
@@ -64,7 +81,8 @@ func Start(m userns.Mapping, name string, payload []byte, io Stdio) (*Process, e
 		p.tty = int(io.In.Fd())
 		p.mode, _ = term.GetState(p.tty)
 	}
-	err = m.Start(cmd)
+	var err error
+	p.process, err = start()
 	<-caught
 	if err != nil {
 		signal.Stop(p.signals)
@@ -80,7 +98,7 @@ func Start(m userns.Mapping, name string, payload []byte, io Stdio) (*Process, e
 }
 
 // Pid is the stage's process id.
-func (p *Process) Pid() int { return p.cmd.Process.Pid }
+func (p *Process) Pid() int { return p.process.Pid }
 
 // Signal passes a signal on to the stage's [Link.Signals]. It is no error if the
 // stage has ended.
@@ -89,7 +107,7 @@ func (p *Process) Signal(s syscall.Signal) {
 }
 
 // Kill ends the stage without giving it a chance to clean up.
-func (p *Process) Kill() { p.cmd.Process.Kill() }
+func (p *Process) Kill() { p.process.Kill() }
 
 // Detach waits until the stage is ready and lets it go on without this process. A
 // stage that ended before is not detached; the rest is that of [Process.Wait].
@@ -110,20 +128,20 @@ func (p *Process) Detach() (detached bool, status int, err error) {
 		status, err := p.Wait()
 		return false, status, err
 	}
-	return true, 0, p.cmd.Process.Release()
+	return true, 0, p.process.Release()
 }
 
 // Wait waits for the stage's end and returns its exit status. A stage that was
 // killed by a signal is an error, and the status is 125.
 func (p *Process) Wait() (int, error) {
-	err := p.cmd.Wait()
+	state, err := p.process.Wait()
 	p.link.Close()
-	st, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	switch {
-	case !ok:
-		return statusBroken, fmt.Errorf("wait for %s: %w", p.cmd.Args[0], err)
-	case st.Signaled():
-		return statusBroken, fmt.Errorf("%s was killed: %v", p.cmd.Args[0], st.Signal())
+	if err != nil {
+		return statusBroken, fmt.Errorf("wait for %s: %w", p.name, err)
+	}
+	st, _ := state.Sys().(syscall.WaitStatus)
+	if st.Signaled() {
+		return statusBroken, fmt.Errorf("%s was killed: %v", p.name, st.Signal())
 	}
 	return st.ExitStatus(), nil
 }

@@ -28,6 +28,7 @@ const (
 type options struct {
 	bench.Flags
 	cfs, busybox string
+	only         string
 	slow         int
 }
 
@@ -35,6 +36,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.cfs, "cfs", "bin/cfs", "the program to measure")
 	flag.StringVar(&o.busybox, "busybox", "/bin/busybox", "a static busybox")
+	flag.StringVar(&o.only, "only", "", "measure only one part: archives, registry, lists or commit")
 	flag.IntVar(&o.slow, "slow-runs", 3, "measured rounds, if fewer, of what takes podman many seconds")
 	o.Register()
 	bench.Main("bench-images", func(ctx context.Context) error { return o.run(ctx) })
@@ -42,6 +44,10 @@ func main() {
 
 func (o options) run(ctx context.Context) (err error) {
 	if o.cfs, err = filepath.Abs(o.cfs); err != nil {
+		return err
+	}
+	parts, err := o.chosen()
+	if err != nil {
 		return err
 	}
 	o.slow = min(o.slow, o.Runs)
@@ -60,12 +66,35 @@ func (o options) run(ctx context.Context) (err error) {
 	r.Conditions.Tree = fmt.Sprintf("%d layers, %d entries, tars of %d MB; lists: %d small images", len(img.Layers), t.Entries, t.Bytes/1e6, manyImages)
 	r.Conditions.Cache = "warm"
 	r.Notes = append(r.Notes, fmt.Sprintf("archives, pulls, rmi and commit: %d rounds", o.slow))
-	for _, part := range []func(context.Context, *bench.Report, *bench.Ground, debianroot.DevImage) error{o.archives, o.registry, o.lists, o.commit} {
-		if err := part(ctx, r, g, img); err != nil {
+	for _, p := range parts {
+		if err := p.measure(o, ctx, r, g, img); err != nil {
 			return err
 		}
 	}
 	return o.Publish(r, podman)
+}
+
+// A part is measured with stores of its own.
+type part struct {
+	name    string
+	measure func(options, context.Context, *bench.Report, *bench.Ground, debianroot.DevImage) error
+}
+
+var parts = []part{
+	{"archives", options.archives}, {"registry", options.registry}, {"lists", options.lists}, {"commit", options.commit},
+}
+
+// chosen are the parts that the flags ask for.
+func (o options) chosen() ([]part, error) {
+	if o.only == "" {
+		return parts, nil
+	}
+	for _, p := range parts {
+		if p.name == o.only {
+			return []part{p}, nil
+		}
+	}
+	return nil, fmt.Errorf("-only %s: there is no such part", o.only)
 }
 
 // can tells whether cfs has the commands, and notes which it lacks.

@@ -11,6 +11,9 @@ import (
 // Do runs fn for 0 to n-1, so many at once, until one fails; the others
 // are then told by their context.
 func Do(ctx context.Context, workers, n int, fn func(ctx context.Context, i int) error) error {
+	if n == 1 && ctx.Err() == nil {
+		return fn(ctx, 0) // without a thread for it
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	next := make(chan int)

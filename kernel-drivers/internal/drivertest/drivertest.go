@@ -126,6 +126,16 @@ func format(t testing.TB, file, fstype string, args []string) {
 	}
 }
 
+// Fill makes a file of size bytes, and has it on disk.
+func Fill(name string, size int) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, size))
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
 // TempDir is a directory below dir that is gone when t ends, with all that was
 // made in it.
 func TempDir(t testing.TB, dir string) string {

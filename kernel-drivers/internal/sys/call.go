@@ -3,6 +3,7 @@ package sys
 import (
 	"os"
 	"strconv"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,4 +53,15 @@ func SyncDir(name string) error {
 	}
 	defer f.Close()
 	return f.Sync()
+}
+
+// Ioctl does a request on fd with what arg points to.
+func Ioctl(fd int, request uintptr, arg unsafe.Pointer) error {
+	return Again(func() error {
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(arg))
+		if errno != 0 {
+			return errno
+		}
+		return nil
+	})
 }

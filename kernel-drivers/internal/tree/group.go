@@ -53,15 +53,23 @@ type Recipe struct {
 // A Tree is a complete tree, locked shared.
 type Tree struct {
 	Path string
-	fd   int // the directory; holds the lock
+	fd   int    // the directory; holds the lock
+	end  func() // comes before the lock is given up; may be nil
 }
 
 // Release gives up the lock. The zero Tree has none.
 func (t Tree) Release() {
+	if t.end != nil {
+		t.end()
+	}
 	if t.Path != "" {
 		unix.Close(t.fd)
 	}
 }
+
+// At is t for those who find its content at another path, such as that of a mount, until
+// end, which Release calls.
+func (t Tree) At(path string, end func()) Tree { return Tree{Path: path, fd: t.fd, end: end} }
 
 // Open locks the tree called id, and makes it first if it is not there. It waits for
 // others who make it until ctx ends.

@@ -1,4 +1,13 @@
-package runtime
+// Package launch starts this program where Go's os package can't: in a user namespace that
+// exists, which only a process of one thread may enter (setns(2)), and in a time namespace,
+// which only a child gets (time_namespaces(7)).
+//
+//	we ── fork ─► child: setns …, unshare(time) ── clone(CLONE_PARENT) ─► the process, our child too
+//	                     ends
+//
+// Invariant: between fork and execve there is nothing but system calls, as the child has
+// one thread of a program that has many.
+package launch
 
 import (
 	"fmt"
@@ -9,41 +18,39 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A launch starts init where Go's os package can't: in a user namespace that exists,
-// which only a process of one thread may enter (setns(2)), and in a time namespace, which only
-// a child gets (time_namespaces(7)).
-//
-//	we ── fork ─► child: setns …, unshare(time) ── clone(CLONE_PARENT) ─► init, our child too
-//	                     ends
-type launch struct {
-	exe         int   // the program, by descriptor
-	join        []int // descriptors of namespaces, or a pidfd, in order
-	joinFlags   []int // what of each
-	flags       uintptr
-	becomeRoot  bool // of the user namespace that was entered
-	newTime     bool
-	timeOffsets string
-	files       [4]int // descriptors 0 to 3 of init
-	deathSignal bool
+// A Launch is a process of this program that is to be started. Descriptors are those of
+// the caller, from [Above]; it keeps them.
+type Launch struct {
+	Exe         int      // the program
+	Argv0       string   // its only argument, by which it knows what it is
+	Env         []string // its environment
+	Join        []int    // namespaces, or a pidfd, in order
+	JoinFlags   []int    // what of each, CLONE_NEW*
+	Flags       uintptr  // namespaces to make, CLONE_NEW*, but for the time's
+	BecomeRoot  bool     // of the user namespace that was entered
+	NewTime     bool
+	TimeOffsets string // what is written to its timens_offsets (time_namespaces(7))
+	Files       [4]int // descriptors 0 to 3 of the process
+	DeathSignal bool   // it is killed when the thread that starts it ends
 }
 
-// launchSteps say what a child was at when it failed.
-var launchSteps = [...]string{
+// steps say what a child was at when it failed.
+var steps = [...]string{
 	"", "fork", "join namespace", "make time namespace", "set time offsets", "clone", "become root of the user namespace",
 	"pass on descriptors", "execute",
 }
 
-// launchReport is what a child says: the step that failed and why, or init's process id.
-type launchReport struct{ Step, Errno, PID int64 }
+// A report is what a child says: the step that failed and why, or the process's id.
+type report struct{ Step, Errno, PID int64 }
 
-// start returns once init executes this program. The caller is locked to its thread.
-func (l *launch) start() (*os.Process, error) {
+// Start returns once the process executes this program. The caller is locked to its thread.
+func (l *Launch) Start() (*os.Process, error) {
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
 		return nil, err
 	}
 	defer unix.Close(pipe[0])
-	report, err := aboveFiles(pipe[1])
+	said, err := Above(pipe[1])
 	unix.Close(pipe[1])
 	if err != nil {
 		return nil, err
@@ -52,18 +59,22 @@ func (l *launch) start() (*os.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	argv0, err := unix.BytePtrFromString(initStage)
+	argv0, err := unix.BytePtrFromString(l.Argv0)
 	if err != nil {
 		return nil, err
 	}
-	a := &launchArgs{
-		launch: l, report: report, offsetsPath: offsetsPath, offsets: []byte(l.timeOffsets),
-		argv: [2]*byte{argv0}, empty: new(byte),
+	envp, err := syscall.SlicePtrFromStrings(l.Env)
+	if err != nil {
+		return nil, err
+	}
+	a := &arguments{
+		Launch: l, report: said, offsetsPath: offsetsPath, offsets: []byte(l.TimeOffsets),
+		argv: [2]*byte{argv0}, envp: envp, empty: new(byte),
 	}
 	syscall.ForkLock.Lock()
 	child, errno := a.fork()
 	syscall.ForkLock.Unlock()
-	unix.Close(report)
+	unix.Close(said)
 	if errno != 0 {
 		return nil, fmt.Errorf("fork: %w", errno)
 	}
@@ -75,7 +86,7 @@ func (l *launch) start() (*os.Process, error) {
 	}
 	pid := int64(0)
 	for {
-		var r launchReport
+		var r report
 		n, err := unix.Read(pipe[0], unsafe.Slice((*byte)(unsafe.Pointer(&r)), unsafe.Sizeof(r)))
 		if err == unix.EINTR {
 			continue
@@ -90,7 +101,7 @@ func (l *launch) start() (*os.Process, error) {
 		if pid != 0 { // it has ended, or is about to
 			_, _ = unix.Wait4(int(pid), nil, 0, nil)
 		}
-		return nil, fmt.Errorf("%s: %w", launchSteps[r.Step], syscall.Errno(r.Errno))
+		return nil, fmt.Errorf("%s: %w", steps[r.Step], syscall.Errno(r.Errno))
 	}
 	if pid == 0 {
 		return nil, fmt.Errorf("the process that joins namespaces ended early: %v", status)
@@ -98,17 +109,18 @@ func (l *launch) start() (*os.Process, error) {
 	return os.FindProcess(int(pid))
 }
 
-// aboveFiles is a copy of a descriptor that no dup onto init's first ones overwrites.
-func aboveFiles(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 10) }
+// Above is a copy of a descriptor that no dup onto the process's first ones overwrites. It
+// is closed by an execution.
+func Above(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 10) }
 
-// launchArgs are what a child needs, made before there is one: it may neither allocate nor lock.
-type launchArgs struct {
-	*launch
+// arguments are what a child needs, made before there is one: it may neither allocate nor lock.
+type arguments struct {
+	*Launch
 	report      int
 	offsetsPath *byte
 	offsets     []byte
 	argv        [2]*byte
-	envp        [1]*byte
+	envp        []*byte // ends with nil
 	empty       *byte
 }
 
@@ -118,10 +130,10 @@ type launchArgs struct {
 //
 //go:norace
 //go:nosplit
-func (a *launchArgs) fork() (pid uintptr, errno syscall.Errno) {
+func (a *arguments) fork() (pid uintptr, errno syscall.Errno) {
 	var (
 		all, old uint64 = ^uint64(0), 0
-		r        launchReport
+		r        report
 		e        syscall.Errno
 		fd       uintptr
 		self     uintptr
@@ -134,13 +146,13 @@ func (a *launchArgs) fork() (pid uintptr, errno syscall.Errno) {
 		return pid, errno
 	}
 
-	for n := 0; n < len(a.join); n++ {
+	for n := 0; n < len(a.Join); n++ {
 		r.Step = 2
-		if _, _, e = syscall.RawSyscall(unix.SYS_SETNS, uintptr(a.join[n]), uintptr(a.joinFlags[n]), 0); e != 0 {
+		if _, _, e = syscall.RawSyscall(unix.SYS_SETNS, uintptr(a.Join[n]), uintptr(a.JoinFlags[n]), 0); e != 0 {
 			goto failed
 		}
 	}
-	if a.newTime {
+	if a.NewTime {
 		r.Step = 3
 		if _, _, e = syscall.RawSyscall(unix.SYS_UNSHARE, unix.CLONE_NEWTIME, 0, 0); e != 0 {
 			goto failed
@@ -158,19 +170,19 @@ func (a *launchArgs) fork() (pid uintptr, errno syscall.Errno) {
 		}
 	}
 	r.Step = 5
-	self, _, e = syscall.RawSyscall6(unix.SYS_CLONE, unix.CLONE_PARENT|uintptr(unix.SIGCHLD)|a.flags, 0, 0, 0, 0, 0)
+	self, _, e = syscall.RawSyscall6(unix.SYS_CLONE, unix.CLONE_PARENT|uintptr(unix.SIGCHLD)|a.Flags, 0, 0, 0, 0, 0)
 	if e != 0 {
 		goto failed
 	}
 	if self != 0 { // the child: the new process has its process id here, and our parent
-		r = launchReport{PID: int64(self)}
+		r = report{PID: int64(self)}
 		syscall.RawSyscall(unix.SYS_WRITE, uintptr(a.report), uintptr(unsafe.Pointer(&r)), unsafe.Sizeof(r))
 		for {
 			syscall.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
 		}
 	}
 
-	if a.becomeRoot {
+	if a.BecomeRoot {
 		r.Step = 6
 		if _, _, e = syscall.RawSyscall(unix.SYS_SETRESGID, 0, 0, 0); e != 0 {
 			goto failed
@@ -179,18 +191,18 @@ func (a *launchArgs) fork() (pid uintptr, errno syscall.Errno) {
 			goto failed
 		}
 	}
-	if a.deathSignal {
+	if a.DeathSignal {
 		syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0, 0)
 	}
 	r.Step = 7
-	for n := 0; n < len(a.files); n++ { // aboveFiles: none is overwritten
-		if _, _, e = syscall.RawSyscall(unix.SYS_DUP3, uintptr(a.files[n]), uintptr(n), 0); e != 0 {
+	for n := 0; n < len(a.Files); n++ { // Above: none is overwritten
+		if _, _, e = syscall.RawSyscall(unix.SYS_DUP3, uintptr(a.Files[n]), uintptr(n), 0); e != 0 {
 			goto failed
 		}
 	}
 	r.Step = 8
 	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&old)), 0, 8, 0, 0)
-	_, _, e = syscall.RawSyscall6(unix.SYS_EXECVEAT, uintptr(a.exe), uintptr(unsafe.Pointer(a.empty)),
+	_, _, e = syscall.RawSyscall6(unix.SYS_EXECVEAT, uintptr(a.Exe), uintptr(unsafe.Pointer(a.empty)),
 		uintptr(unsafe.Pointer(&a.argv[0])), uintptr(unsafe.Pointer(&a.envp[0])), unix.AT_EMPTY_PATH, 0)
 failed:
 	r.Errno = int64(e)

@@ -1,0 +1,5 @@
+//go:build !man
+
+package main
+
+func manCommands() []command { return nil }

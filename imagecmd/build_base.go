@@ -1,0 +1,65 @@
+package imagecmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/distribution/reference"
+
+	"github.com/cfs-project/cfs/imagecmd/buildcontext"
+	"github.com/cfs-project/cfs/imagecmd/dockerfile"
+	"github.com/cfs-project/cfs/imagecmd/store"
+)
+
+// baseImage is the image that a FROM, or another instruction of s, names. One that is not
+// here is pulled, and with --pull every one that has a name.
+func (b *builder) baseImage(ctx context.Context, s *stageBuild, src dockerfile.Source) (store.Image, error) {
+	name := src.Image
+	if src.Context != "" {
+		scheme, rest, isImage := buildcontext.ImageOf(b.contextValue(src.Context))
+		switch {
+		case !isImage:
+			return store.Image{}, fmt.Errorf("build context %q is no image", src.Context)
+		case scheme == "oci-layout":
+			return b.layoutImage(ctx, s, rest)
+		}
+		name = rest
+	}
+	if IsHello(name) {
+		return Hello(ctx, s.st)
+	}
+	img, err := s.st.Resolve(ctx, name)
+	if err == nil && (!b.o.Pull || isImageID(img, name)) {
+		return img, nil
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return img, err
+	}
+	platform := s.st.Platform()
+	registry := b.o.Registry
+	if err := Pull(ctx, s.st, PullOptions{Name: name, Platform: &platform, MaxExpansion: b.o.MaxExpansion, Registry: registry}, s.out); err != nil {
+		return store.Image{}, err
+	}
+	return s.st.Resolve(ctx, name)
+}
+
+// isImage tells whether a source is an image, or a stage, and not files alone.
+func (b *builder) isImage(src dockerfile.Source) bool {
+	if src.Context == "" {
+		return true
+	}
+	_, _, is := buildcontext.ImageOf(b.contextValue(src.Context))
+	return is
+}
+
+// isImageID tells that an image was found by its ID, which no registry knows.
+func isImageID(img store.Image, name string) bool {
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return true
+	}
+	name = reference.FamiliarString(reference.TagNameOnly(ref))
+	return !slices.Contains(img.Names, name) && !slices.Contains(img.Digests, name)
+}

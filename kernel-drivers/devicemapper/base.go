@@ -1,0 +1,118 @@
+package devicemapper
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/tree"
+)
+
+func (d *Driver) group(ctx context.Context) (tree.Group, error) {
+	g, err := tree.OwnGroup(d.home)
+	g.Drop = func(dir, name string) error { return d.remove(ctx, dir, name) }
+	return g, err
+}
+
+// base locks the base of layers, bottom first: the directory that has its record. One
+// that isn't there is made from the one below it.
+func (d *Driver) base(ctx context.Context, layers []cow.Layer) (tree.Tree, error) {
+	group, err := d.group(ctx)
+	if err != nil {
+		return tree.Tree{}, err
+	}
+	return group.Open(ctx, tree.BaseID(layers), tree.Recipe{
+		Fill: func(temp string) error {
+			pool, err := d.keep(ctx)
+			if err != nil {
+				return err
+			}
+			defer pool.Close()
+			if err := d.device(ctx, layers, temp); err != nil {
+				return err
+			}
+			return d.fill(ctx, layers, temp)
+		},
+	})
+}
+
+// device makes the device of a base, and its record in temp: a snapshot of the base
+// below it, or an empty one.
+func (d *Driver) device(ctx context.Context, layers []cow.Layer, temp string) error {
+	if n := len(layers) - 1; n >= 0 {
+		below, err := d.base(ctx, layers[:n])
+		if err != nil {
+			return err
+		}
+		defer below.Release()
+		return d.snapshotOf(ctx, below.Path, temp)
+	}
+	p, err := d.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	return p.create(ctx, temp, record{Size: p.options.BaseSize, Filesystem: p.options.Filesystem}, nil)
+}
+
+// fill applies the last of layers to the device that temp has the record of, and gives
+// a device without layers its filesystem. The device is not active any more then, and so
+// it is all on disk.
+func (d *Driver) fill(ctx context.Context, layers []cow.Layer, temp string) error {
+	if len(layers) == 0 {
+		if err := d.format(ctx, temp); err != nil {
+			return err
+		}
+		d.at("formatted")
+	}
+	v, err := d.volume(ctx, temp, false, 0)
+	if err != nil {
+		return err
+	}
+	err = tree.ApplyLast(ctx, layers, v.root(), d.log)
+	d.at("filled")
+	if err == nil {
+		err = v.sync()
+	}
+	v.close()
+	if err != nil {
+		return err
+	}
+	if err := d.wait(ctx, v.name); err != nil {
+		return err
+	}
+	// The time of the directory is that of the last change of all of it (see Stamp).
+	now := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, temp, now, 0); err != nil {
+		return fmt.Errorf("touch %s: %w", temp, err)
+	}
+	return sys.SyncDir(filepath.Dir(temp))
+}
+
+// mountedBase is the base of layers as a tree that can be read, mounted read-only
+// nowhere until it is released.
+func (d *Driver) mountedBase(ctx context.Context, layers []cow.Layer) (tree.Tree, error) {
+	base, err := d.base(ctx, layers)
+	if err != nil {
+		return tree.Tree{}, err
+	}
+	v, err := d.volume(ctx, base.Path, true, unix.MOUNT_ATTR_RDONLY)
+	if err != nil {
+		base.Release()
+		return tree.Tree{}, err
+	}
+	return base.At(v.root(), v.close), nil
+}
+
+// Prune implements cow.Pruner: it removes the bases that no chain of keep stands on.
+func (d *Driver) Prune(ctx context.Context, keep []cow.Chain) error {
+	group, err := d.group(ctx)
+	if err != nil {
+		return err
+	}
+	return group.Prune(ctx, tree.BasesOf(keep))
+}

@@ -1,0 +1,202 @@
+package devicemapper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/attach"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/tree"
+)
+
+// Name is what the driver is called.
+const Name = "devicemapper"
+
+// Names in Snapshot.Dir.
+const (
+	volumeName = "devicemapper" // the directory of all else
+	madeName   = "made"         // see tree.Stamp
+)
+
+// Driver keeps layers and snapshots as thin devices. It implements cow.Driver.
+type Driver struct {
+	home string            // immutable; made when first needed
+	log  *slog.Logger      // immutable
+	at   func(step string) // immutable; called between lines at which tests kill the process
+}
+
+var (
+	_ cow.Driver  = (*Driver)(nil)
+	_ cow.Pruner  = (*Driver)(nil)
+	_ cow.Limiter = (*Driver)(nil)
+)
+
+// New is a driver that keeps its pool and the records of its bases below home, an absolute
+// path. Log is told what a base had to leave out, and may be nil. Nothing is made
+// or looked at yet.
+func New(home string, log *slog.Logger) *Driver {
+	if log == nil {
+		log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	return &Driver{home: filepath.Clean(home), log: log, at: func(string) {}}
+}
+
+// Name implements cow.Driver.
+func (d *Driver) Name() string { return Name }
+
+// Create implements cow.Driver. A snapshot that is already there stays as it is.
+func (d *Driver) Create(ctx context.Context, s cow.Snapshot) error {
+	if err := d.create(ctx, s); err != nil {
+		return fmt.Errorf("create snapshot %s: %w", s.Dir, err)
+	}
+	return nil
+}
+
+func (d *Driver) create(ctx context.Context, s cow.Snapshot) error {
+	at := filepath.Join(s.Dir, volumeName)
+	if _, err := readRecord(at); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	base, err := d.base(ctx, s.Base.Layers)
+	if err != nil {
+		return err
+	}
+	defer base.Release()
+	if err := os.Mkdir(at, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	// Before the device: of a snapshot that was made and not stamped, one that is
+	// killed here leaves nothing that would be taken for unchanged.
+	if err := tree.Stamp(filepath.Join(at, madeName), base.Path); err != nil {
+		return err
+	}
+	d.at("stamped")
+	return d.snapshotOf(ctx, base.Path, at)
+}
+
+// snapshotOf makes a snapshot of the device that from has the record of, and writes
+// that of the new one into the directory to.
+func (d *Driver) snapshotOf(ctx context.Context, from, to string) error {
+	of, err := readRecord(from)
+	if err != nil {
+		return err
+	}
+	p, err := d.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	return p.create(ctx, to, record{Size: of.Size, Filesystem: of.Filesystem}, &of.Device)
+}
+
+// Mount implements cow.Driver.
+func (d *Driver) Mount(ctx context.Context, s cow.Snapshot, target string, o cow.MountOptions) (cow.Mount, error) {
+	m, err := d.mount(ctx, s, target, o)
+	if err != nil {
+		return nil, fmt.Errorf("mount at %s: %w", target, err)
+	}
+	return m, nil
+}
+
+func (d *Driver) mount(ctx context.Context, s cow.Snapshot, target string, o cow.MountOptions) (*attach.Mounted, error) {
+	dir, end := filepath.Join(s.Dir, volumeName), func() {}
+	if o.ReadOnly {
+		base, err := d.base(ctx, s.Base.Layers)
+		if err != nil {
+			return nil, err
+		}
+		dir, end = base.Path, base.Release
+	}
+	v, err := d.volume(ctx, dir, o.ReadOnly, attach.Attr(o))
+	if err != nil {
+		end()
+		return nil, err
+	}
+	defer v.close()
+	if err := unix.MoveMount(v.fd, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		end()
+		return nil, fmt.Errorf("move_mount: %w", err)
+	}
+	d.at("mounted")
+	m, err := attach.Watch(target, func() {
+		d.gone(v.name)
+		end()
+	})
+	if err != nil {
+		unix.Unmount(target, unix.UMOUNT_NOFOLLOW)
+		end()
+		return nil, err
+	}
+	return m, nil
+}
+
+// Changes implements cow.Driver, by comparing the snapshot with its base.
+func (d *Driver) Changes(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Change, error] {
+	return compared(ctx, d, s, tree.Copy.Changes)
+}
+
+// Diff implements cow.Driver.
+func (d *Driver) Diff(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Entry, error] {
+	return compared(ctx, d, s, tree.Copy.Diff)
+}
+
+// compared mounts the snapshot and its base, attached nowhere, for as long as they are
+// compared.
+func compared[T any](ctx context.Context, d *Driver, s cow.Snapshot, list func(tree.Copy, context.Context) iter.Seq2[T, error]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		at := filepath.Join(s.Dir, volumeName)
+		now, err := d.volume(ctx, at, false, unix.MOUNT_ATTR_RDONLY)
+		if err != nil {
+			yield(none, fmt.Errorf("list changes of %s: %w", s.Dir, err))
+			return
+		}
+		defer now.close()
+		for v, err := range list(tree.Copy{
+			Dir: now.root(), Chain: s.Base,
+			Base: func(ctx context.Context) (tree.Tree, error) { return d.mountedBase(ctx, s.Base.Layers) },
+			Same: func(context.Context) (func(*unix.Stat_t) bool, error) {
+				return tree.Unchanged(filepath.Join(at, madeName))
+			},
+		}, ctx) {
+			if !yield(v, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Remove implements cow.Driver. The snapshot must not be mounted; where something still
+// has it open, its blocks are free later.
+func (d *Driver) Remove(ctx context.Context, s cow.Snapshot) error {
+	if err := d.remove(ctx, s.Dir, volumeName); err != nil {
+		return fmt.Errorf("remove snapshot %s: %w", s.Dir, err)
+	}
+	return nil
+}
+
+// remove removes the directory name in dir and the device that it has the record of.
+// That either is not there is no error.
+func (d *Driver) remove(ctx context.Context, dir, name string) error {
+	r, err := readRecord(filepath.Join(dir, name))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return tree.Remove(dir, name)
+	case err != nil:
+		return err
+	}
+	p, err := d.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	return p.delete(ctx, r, func() error { return tree.Remove(dir, name) })
+}

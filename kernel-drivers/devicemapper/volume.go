@@ -1,0 +1,201 @@
+package devicemapper
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/kernel-drivers/internal/attach"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/dm"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
+)
+
+// A volume is the filesystem of a device, mounted, but attached nowhere unless
+// somebody attaches it. The device goes with its last mount.
+type volume struct {
+	name string // of the device
+	info dm.Info
+	fd   int   // the mount, opened with O_PATH
+	room int64 // free in the pool when it was mounted, in bytes
+}
+
+// open opens the root directory.
+func (v *volume) open() (int, error) { return sys.OpenDir(v.fd, ".") }
+
+// sync has all of it on disk.
+func (v *volume) sync() error {
+	root, err := v.open()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(root)
+	return sys.Again(func() error { return unix.Syncfs(root) })
+}
+
+// root is its directory, as long as it is open.
+func (v *volume) root() string { return sys.ProcPath(v.fd) + "/." } // the dot: a link would not be followed
+
+func (v *volume) close() { unix.Close(v.fd) }
+
+// active is the device that dir has the record of, which is the caller's to close.
+type active struct {
+	record
+	*os.File
+	name    string
+	info    dm.Info
+	options Options
+	room    int64 // free in the pool, in bytes
+}
+
+// active activates it.
+func (d *Driver) active(ctx context.Context, dir string, readOnly bool) (*active, error) {
+	r, err := readRecord(dir)
+	if err != nil {
+		return nil, err
+	}
+	p, err := d.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	a := &active{record: r, name: p.thin(r.Device), options: p.options}
+	if a.room, err = p.free(); err != nil {
+		return nil, err
+	}
+	if a.File, a.info, err = p.activateThin(ctx, r, readOnly); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// volume mounts the device that dir has the record of, with MOUNT_ATTR_* flags. All
+// mounts of one device share a filesystem, which is read-only or not for all.
+func (d *Driver) volume(ctx context.Context, dir string, readOnly bool, attr int) (*volume, error) {
+	a, err := d.active(ctx, dir, readOnly)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	fd, err := a.mount(readOnly, attr)
+	if err != nil {
+		return nil, err
+	}
+	v := &volume{name: a.name, info: a.info, fd: fd, room: a.room}
+	if !readOnly && a.Filesystem == "ext4" {
+		if err := v.reserve(a.record); err != nil {
+			v.close()
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+// mount mounts what is on it, attached nowhere. Closing the descriptor unmounts it.
+func (a *active) mount(readOnly bool, attr int) (int, error) {
+	disk, fstype := a.info.Path(), a.Filesystem
+	fs, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, fmt.Errorf("fsopen %s: %w", fstype, err)
+	}
+	defer unix.Close(fs)
+	set := [][2]string{{"source", disk}}
+	if fstype == "xfs" {
+		set = append(set, [2]string{"nouuid", ""}) // that of every snapshot is the same
+	}
+	if readOnly {
+		set = append(set, [2]string{"ro", ""})
+	} else {
+		if fstype == "ext4" {
+			set = append(set, [2]string{"noinit_itable", ""}) // which takes blocks of the pool for inodes that nobody has
+		}
+		for o := range strings.SplitSeq(a.options.MountOptions, ",") {
+			if key, value, _ := strings.Cut(o, "="); key != "" {
+				set = append(set, [2]string{key, value})
+			}
+		}
+	}
+	for _, o := range set {
+		err := sys.Again(func() error {
+			if o[1] == "" {
+				return unix.FsconfigSetFlag(fs, o[0])
+			}
+			return unix.FsconfigSetString(fs, o[0], o[1])
+		})
+		if err != nil {
+			return -1, attach.Explain(fs, fmt.Errorf("mount option %s: %w", strings.TrimSuffix(o[0]+"="+o[1], "="), err))
+		}
+	}
+	if err := sys.Again(func() error { return unix.FsconfigCreate(fs) }); err != nil {
+		return -1, attach.Explain(fs, fmt.Errorf("mount %s on %s: %w", fstype, disk, err))
+	}
+	fd, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, attr)
+	if err != nil {
+		return -1, attach.Explain(fs, fmt.Errorf("fsmount: %w", err))
+	}
+	return fd, nil
+}
+
+// format makes the filesystem of the device that dir has the record of.
+func (d *Driver) format(ctx context.Context, dir string) error {
+	a, err := d.active(ctx, dir, false)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	args := []string{"-q", "-K"} // the device is new: there is nothing to discard
+	if a.Filesystem == "ext4" {
+		// Tables and the journal are not zeroed, which would take blocks; the kernel zeroes what it uses.
+		args = []string{"-q", "-m", "0", "-J", "size=32", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1"}
+	}
+	args = append(append(args, strings.Fields(a.options.MkfsArgs)...), a.info.Path())
+	program, err := mkfs(a.Filesystem)
+	if err != nil {
+		return err
+	}
+	if out, err := exec.CommandContext(ctx, program, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("mkfs.%s on %s: %w: %s", a.Filesystem, a.name, err, bytes.TrimSpace(out))
+	}
+	if a.Filesystem != "ext4" {
+		return nil
+	}
+	// What e2fsck makes again if it needs it is nothing that an image has.
+	fd, err := a.mount(false, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.Unlinkat(fd, "lost+found", unix.AT_REMOVEDIR); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("remove lost+found: %w", err)
+	}
+	return nil
+}
+
+// gone waits until a device is not active any more that was just unmounted, and the
+// pool if it was the last: but not for others who have it mounted.
+func (d *Driver) gone(name string) {
+	control, err := dm.Open()
+	if err != nil {
+		return
+	}
+	defer control.Close()
+	pool, err := d.deviceName(poolName)
+	if err != nil {
+		return // the home is gone
+	}
+	for _, name := range []string{name, pool} {
+		const moment = 2 * time.Second
+		for start := time.Now(); time.Since(start) < moment; time.Sleep(time.Millisecond) {
+			info, err := control.Info(name)
+			if err != nil || info.Open > 0 && time.Since(start) > moment/10 {
+				break
+			}
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package network
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	goruntime "runtime"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// inside runs f on a thread that is in a network namespace: sockets and devices that f
+// makes belong there, also once it is over.
+func inside(ns *os.File, f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		goruntime.LockOSThread()
+		here, err := os.Open("/proc/thread-self/ns/net")
+		if err != nil {
+			goruntime.UnlockOSThread()
+			done <- err
+			return
+		}
+		defer here.Close()
+		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			goruntime.UnlockOSThread()
+			done <- fmt.Errorf("enter the container's network namespace: %w", err)
+			return
+		}
+		err = f()
+		// A thread that can't come back is not used again: it ends with this function.
+		if unix.Setns(int(here.Fd()), unix.CLONE_NEWNET) == nil {
+			goruntime.UnlockOSThread()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// configureLink gives the container's interface an address, sends everything by it, and
+// bounds its packets by mtu, unless that is 0.
+func configureLink(ns *os.File, address netip.Prefix, gateway netip.Addr, mtu int) error {
+	h, err := netlink.NewHandleAt(netns.NsHandle(ns.Fd()), unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	link, err := h.LinkByName(containerLink)
+	if err != nil {
+		return err
+	}
+	if mtu > 0 {
+		if err := h.LinkSetMTU(link, mtu); err != nil {
+			return err
+		}
+	}
+	if err := h.AddrAdd(link, &netlink.Addr{IPNet: ipNet(address)}); err != nil {
+		return fmt.Errorf("set the container's address: %w", err)
+	}
+	if err := h.LinkSetUp(link); err != nil {
+		return err
+	}
+	if err := h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()}); err != nil {
+		return fmt.Errorf("set the container's default route: %w", err)
+	}
+	return nil
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}

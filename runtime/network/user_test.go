@@ -1,0 +1,178 @@
+package network
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// userNetwork attaches a namespace by a driver, or skips the test.
+func userNetwork(t *testing.T, driver string, ns *os.File) *Attachment {
+	t.Helper()
+	t.Setenv(DriverEnv, driver)
+	a, err := User(t.Context(), Options{Namespace: ns})
+	if errors.Is(err, errNotInstalled) || errors.Is(err, os.ErrNotExist) {
+		t.Skip("SKIPPED: ", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { must(t, a.Close()) })
+	return a
+}
+
+func TestUserNetstack(t *testing.T) { testUser(t, "netstack") }
+func TestUserSlirp(t *testing.T)    { testUser(t, "slirp4netns") }
+
+// testUser: a container on a user-mode network reaches the host's addresses, but not its
+// loopback interface, with whole data both ways; a refusal is seen; names are resolved; and
+// its ports can be published.
+func testUser(t *testing.T, driver string) {
+	if !ownNetwork(t) {
+		return
+	}
+	_, ours, _ := outsideOf(t)
+	nameServer(t)
+	ns, _ := newNamespace(t)
+	a := userNetwork(t, driver, ns)
+
+	echo, err := net.Listen("tcp4", ours.String()+":7000")
+	must(t, err)
+	defer echo.Close()
+	go func() {
+		for {
+			c, err := echo.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				b, _ := io.ReadAll(c) // to the end that the container sends
+				_, _ = c.Write(b)
+			}()
+		}
+	}()
+	sent := make([]byte, 4<<20)
+	rand.NewChaCha8([32]byte{1}).Read(sent)
+	c, err := dialFrom(ns, "tcp4", echo.Addr().String())
+	must(t, err)
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(60 * time.Second))
+	go func() {
+		_, _ = c.Write(sent)
+		_ = c.(*net.TCPConn).CloseWrite()
+	}()
+	if got, err := io.ReadAll(c); err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("got %d bytes of %d, %v", len(got), len(sent), err)
+	}
+
+	if c, err := dialFrom(ns, "tcp4", ours.String()+":7001"); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("a port that nobody listens on: %v, %v", c, err)
+	}
+	for _, address := range []string{"10.0.2.2:7002", "10.0.2.9:7002"} {
+		l, err := net.Listen("tcp4", "127.0.0.1:7002")
+		must(t, err)
+		if c, err := dialFrom(ns, "tcp4", address); err == nil {
+			c.Close()
+			t.Errorf("%s is the host's loopback interface", address)
+		}
+		l.Close()
+	}
+
+	u, err := dialFrom(ns, "udp4", a.Nameserver.String()+":53")
+	must(t, err)
+	defer u.Close()
+	b := make([]byte, 100)
+	for range 3 {
+		_, err = u.Write([]byte("a question"))
+		must(t, err)
+		_ = u.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if n, err := u.Read(b); err != nil || string(b[:n]) != "a question" {
+			t.Fatalf("the name server says %q, %v", b[:n], err)
+		}
+	}
+
+	go sayAddress(listenIn(t, ns, ":80"))
+	l := mustListen(t, Port{Protocol: "tcp", Container: 80, HostIP: loopback})
+	address := fmt.Sprintf("127.0.0.1:%d", l.Bound[0].Host)
+	a.Publish(l)
+	p, err := net.Dial("tcp4", address)
+	must(t, err)
+	defer p.Close()
+	if got, err := io.ReadAll(p); err != nil || string(got) != userAddress.Addr().String() {
+		t.Errorf("a published port says %q, %v", got, err)
+	}
+}
+
+// TestUserPings: nobody answers pings in the name of others.
+func TestUserPings(t *testing.T) {
+	if !ownNetwork(t) {
+		return
+	}
+	ns, _ := newNamespace(t)
+	userNetwork(t, "netstack", ns)
+	if err := exec.Command("nsenter", "--net="+ns.Name(), "busybox", "ping", "-c1", "-W1", "192.0.2.1").Run(); err == nil {
+		t.Error("an address that nobody has answers pings")
+	}
+}
+
+// TestProgramDies: what serves a network doesn't outlive who has started it.
+func TestProgramDies(t *testing.T) {
+	const helperVar = "CFS_TEST_ATTACH"
+	if path := os.Getenv(helperVar); path != "" {
+		ns, err := os.Open(path)
+		must(t, err)
+		a := userNetwork(t, "slirp4netns", ns)
+		fmt.Println("\nattached", a.Driver)
+		select {}
+	}
+	if !ownNetwork(t) {
+		return
+	}
+	if _, err := exec.LookPath("slirp4netns"); err != nil {
+		t.Skip("SKIPPED: ", err)
+	}
+	ns, _ := newNamespace(t)
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestProgramDies$")
+	cmd.Env = append(os.Environ(), helperVar+"="+ns.Name())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	for in := bufio.NewScanner(out); in.Scan() && !strings.HasPrefix(in.Text(), "attached"); {
+	}
+	if programs(ns) == 0 {
+		t.Fatal("nothing serves the network")
+	}
+	must(t, cmd.Process.Kill())
+	_ = cmd.Wait()
+	for deadline := time.Now().Add(20 * time.Second); programs(ns) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("slirp4netns is still there")
+		}
+	}
+}
+
+// programs counts those that were told to serve a namespace.
+func programs(ns *os.File) (n int) {
+	dirs, _ := os.ReadDir("/proc")
+	for _, d := range dirs {
+		b, _ := os.ReadFile("/proc/" + d.Name() + "/cmdline")
+		if args := strings.Split(string(b), "\x00"); strings.HasSuffix(args[0], "slirp4netns") && strings.Contains(string(b), ns.Name()) {
+			n++
+		}
+	}
+	return n
+}
