@@ -155,6 +155,17 @@ func (c *Container) health(running bool) (*Health, error) {
 	return h, err
 }
 
+// healthStatuses are those that `ps --filter health=` takes.
+var healthStatuses = []string{HealthNone, HealthStarting, HealthHealthy, HealthUnhealthy}
+
+// healthStatus is one of them.
+func (c *Container) healthStatus(running bool) string {
+	if h, err := c.health(running); err == nil && h != nil {
+		return h.Status
+	}
+	return HealthNone
+}
+
 // describeHealth is what `ps` says of the health of a container that runs.
 func (c *Container) describeHealth() string {
 	h, err := c.health(true)

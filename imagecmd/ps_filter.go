@@ -13,7 +13,7 @@ import (
 )
 
 // psFilterKeys are Docker's, but for those of Windows and of clusters.
-var psFilterKeys = []string{"ancestor", "before", "exited", "id", "label", "name", "network", "since", "status", "volume"}
+var psFilterKeys = []string{"ancestor", "before", "exited", "health", "id", "label", "name", "network", "since", "status", "volume"}
 
 // containerStatuses are those that Docker knows.
 var containerStatuses = []string{"created", "dead", "exited", "paused", "removing", "restarting", "running"}
@@ -38,6 +38,11 @@ func newPsFilter(ctx context.Context, st *store.Store, o *PsOptions) (*psFilter,
 			return nil, sentencef(nil, "Invalid filter 'status=%s'", s)
 		}
 		f.all = true
+	}
+	for _, s := range o.Filters.of("health") {
+		if !slices.Contains(healthStatuses, s) {
+			return nil, sentencef(nil, "Unrecognised filter value for health: %s", s)
+		}
 	}
 	for _, s := range o.Filters.of("exited") {
 		code, err := strconv.Atoi(s)
@@ -117,7 +122,7 @@ func (f *psFilter) container(c *Container, now ContainerState, s State) bool {
 		want := f.filters.of(key)
 		return len(want) == 0 || slices.Contains(want, value)
 	}
-	return is("status", now.Status) && is("network", c.networkName()) && f.filters.labels(c.Options.Labels) &&
+	return is("status", now.Status) && is("health", c.healthStatus(now.Running)) && is("network", c.networkName()) && f.filters.labels(c.Options.Labels) &&
 		f.filters.matches("id", c.ID) && (f.filters.matches("name", c.Name) || f.filters.matches("name", "/"+c.Name)) && f.volume(c)
 }
 

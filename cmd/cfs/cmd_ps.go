@@ -14,7 +14,7 @@ func newPs(t *terminal, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ps [flags]",
 		Short: "List containers",
-		Long: `List containers that run; with -a, all. Filters: ancestor=IMAGE, before=CONTAINER,
+		Long: `List containers that run; with -a, all. Filters: ancestor=IMAGE, before=CONTAINER, health=STATUS,
 exited=STATUS, id=ID, label=KEY[=VALUE], name=PATTERN, network=NAME, since=CONTAINER,
 status=created|running|paused|exited, volume=NAME|PATH.`,
 		Example: `  cfs ps -a
