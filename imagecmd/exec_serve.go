@@ -9,6 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/cfs-project/cfs/internal/apart"
 	"github.com/cfs-project/cfs/internal/background"
 	"github.com/cfs-project/cfs/runtime"
 	"github.com/cfs-project/cfs/runtime/stage"
@@ -87,8 +88,11 @@ func (ct *controller) execProcess(spec *specs.Spec, req controlRequest) (*specs.
 	}
 	p.Env = slices.Clone(p.Env)
 	if e.User != "" {
-		user, err := runtime.LookupUser(ct.rootfs, e.User)
-		if err != nil {
+		var user runtime.User
+		if err := apart.Do(func() (err error) {
+			user, err = runtime.LookupUser(ct.rootfs, e.User)
+			return err
+		}); err != nil {
 			return nil, err
 		}
 		runtime.SetUser(&p, user)

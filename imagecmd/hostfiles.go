@@ -9,47 +9,73 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/cfs-project/cfs/internal/apart"
+	"github.com/cfs-project/cfs/runtime"
 )
 
 // hostFiles are the files of the host's network that a container sees instead
-// of the image's: /etc/hostname, /etc/hosts and /etc/resolv.conf. They lie in the
-// container's directory and are bound over the root, so that they are part of no
-// image.
-type hostFiles struct {
-	mounts []specs.Mount
-	stubs  []string // targets the root lacks; made to be mounted on
-}
+// of the image's. They lie in the container's directory and are bound over the root, so
+// that they are part of no image.
+var hostFiles = []string{"hostname", "hosts", "resolv.conf"}
 
-// writeHostFiles writes the files into dir and looks which targets root lacks. Who is in
+// writeHostFiles writes the files into dir, and returns how they are mounted. Who is in
 // another container's network has links to that one's files, the same for both.
-func writeHostFiles(dir string, root *os.Root, n *connection, hostname string) (hostFiles, error) {
-	var h hostFiles
-	_, err := root.Lstat("etc")
-	bare := errors.Is(err, fs.ErrNotExist)
-	for _, f := range []struct{ name, content string }{
-		{"hostname", hostname + "\n"}, {"hosts", n.hosts(hostname)}, {"resolv.conf", n.resolvConf()},
-	} {
-		path := filepath.Join(dir, f.name)
+func writeHostFiles(dir string, n *connection, hostname string) (mounts []specs.Mount, err error) {
+	contents := []string{hostname + "\n", n.hosts(hostname), n.resolvConf()}
+	for i, name := range hostFiles {
+		path := filepath.Join(dir, name)
 		if n.joined != nil {
-			err = errors.Join(removeIfThere(path), os.Link(n.joined.path(f.name), path))
+			err = errors.Join(removeIfThere(path), os.Link(n.joined.path(name), path))
 		} else {
-			err = os.WriteFile(path, []byte(f.content), 0o644)
+			err = os.WriteFile(path, []byte(contents[i]), 0o644)
 		}
 		if err != nil {
-			return h, err
+			return nil, err
 		}
-		target := "/etc/" + f.name
-		h.mounts = append(h.mounts, specs.Mount{
-			Destination: target, Type: "bind", Source: path, Options: []string{"bind", "rprivate"},
-		})
-		if _, err := root.Lstat(target[1:]); errors.Is(err, fs.ErrNotExist) {
-			h.stubs = append(h.stubs, target[1:])
+		mounts = append(mounts, specs.Mount{Destination: "/etc/" + name, Type: "bind", Source: path, Options: []string{"bind", "rprivate"}})
+	}
+	return mounts, nil
+}
+
+// lookInto is what has to be known of a mounted root before the container is there: who its
+// user is, and which targets of mounts it lacks.
+func (c *Container) lookInto(rootfs string) (user runtime.User, s stubs, err error) {
+	err = apart.Do(func() error {
+		if user, err = runtime.LookupUser(rootfs, c.Process.User); err != nil {
+			return err
+		}
+		more, err := runtime.LookupGroups(rootfs, c.Options.GroupAdd)
+		if err != nil {
+			return err
+		}
+		user.Groups = append(user.Groups, more...)
+		s, err = missingTargets(rootfs)
+		return err
+	})
+	return user, s, err
+}
+
+// stubs are paths that a root lacks, and that are made to be mounted on.
+type stubs []string
+
+func missingTargets(rootfs string) (s stubs, err error) {
+	root, err := os.OpenRoot(rootfs)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	_, err = root.Lstat("etc")
+	bare := errors.Is(err, fs.ErrNotExist)
+	for _, name := range hostFiles {
+		if _, err := root.Lstat("etc/" + name); errors.Is(err, fs.ErrNotExist) {
+			s = append(s, "etc/"+name)
 		}
 	}
 	if bare {
-		h.stubs = append(h.stubs, "etc")
+		s = append(s, "etc")
 	}
-	return h, nil
+	return s, nil
 }
 
 func removeIfThere(path string) error {
@@ -67,12 +93,23 @@ func covered(mounts []specs.Mount, at string) bool {
 	})
 }
 
-// removeStubs takes back what was made in the root to mount on, unless the
-// container put something there.
-func (h hostFiles) removeStubs(root *os.Root) {
-	for _, name := range h.stubs {
-		if info, err := root.Lstat(name); err == nil && (info.IsDir() || info.Mode().IsRegular() && info.Size() == 0) {
-			_ = root.Remove(name) // a directory only if it is empty
-		}
+// remove takes back what was made in the root to mount on, unless the container put
+// something there.
+func (s stubs) remove(rootfs string) {
+	if len(s) == 0 {
+		return
 	}
+	_ = apart.Do(func() error {
+		root, err := os.OpenRoot(rootfs)
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		for _, name := range s {
+			if info, err := root.Lstat(name); err == nil && (info.IsDir() || info.Mode().IsRegular() && info.Size() == 0) {
+				_ = root.Remove(name) // a directory only if it is empty
+			}
+		}
+		return nil
+	})
 }

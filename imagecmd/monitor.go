@@ -191,14 +191,9 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		return runtime.StatusFailed, err
 	}
 	m.state.Filled = true
-	user, err := runtime.LookupUser(rootfs, c.Process.User)
+	user, stubs, err := c.lookInto(rootfs)
 	if err != nil {
 		return runtime.StatusFailed, err
-	}
-	if more, err := runtime.LookupGroups(rootfs, c.Options.GroupAdd); err != nil {
-		return runtime.StatusFailed, err
-	} else {
-		user.Groups = append(user.Groups, more...)
 	}
 	spec, err := m.spec(user)
 	if err != nil {
@@ -213,17 +208,12 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		return runtime.StatusFailed, err
 	}
 	spec.Mounts = append(spec.Mounts, m.views...)
-	root, err := os.OpenRoot(rootfs)
+	hosts, err := writeHostFiles(c.dir, m.net, spec.Hostname)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	defer root.Close()
-	hosts, err := writeHostFiles(c.dir, root, m.net, spec.Hostname)
-	if err != nil {
-		return runtime.StatusFailed, err
-	}
-	defer hosts.removeStubs(root)
-	for _, m := range hosts.mounts {
+	defer stubs.remove(rootfs)
+	for _, m := range hosts {
 		if !covered(spec.Mounts, m.Destination) {
 			spec.Mounts = append(spec.Mounts, m)
 		}

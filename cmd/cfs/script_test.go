@@ -45,6 +45,14 @@ func TestMain(m *testing.M) {
 	if os.Geteuid() == 0 && os.Getenv(privateEnv) == "" && strings.HasSuffix(os.Args[0], ".test") {
 		os.Exit(inPrivateNamespace())
 	}
+	if os.Getenv(privateEnv) != "" && os.Geteuid() == 0 {
+		// As systemd has it: what is unmounted here is unmounted in the copies of this
+		// namespace that other scripts' containers have, too.
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	if testenv.Reexecuted() { // who may not read the test binary, which testscript would install
 		os.Exit(m.Run())
 	}

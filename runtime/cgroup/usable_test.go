@@ -11,6 +11,8 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/cfs-project/cfs/internal/testenv"
 )
 
 // A group where it is by default, with a limit of memory, found again by its record.
@@ -110,18 +112,22 @@ func start(t *testing.T, script string) *exec.Cmd {
 	return cmd
 }
 
+func TestMain(m *testing.M) {
+	testenv.Main()
+	os.Exit(m.Run())
+}
+
 func TestUsable(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Skip("SKIPPED: root may make groups")
-	}
-	o, err := Default("x", "", true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.Devices = true
-	if err := o.Usable(); !errors.Is(err, ErrUnusable) {
-		t.Errorf("an ordinary user may restrict devices: %v", err)
-	}
+	testenv.AsUser(t, testenv.Single, func(t *testing.T, _ testenv.User) {
+		o, err := Default("x", "", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Devices = true
+		if err := o.Usable(); !errors.Is(err, ErrUnusable) {
+			t.Errorf("an ordinary user may restrict devices: %v", err)
+		}
+	})
 }
 
 func TestControllers(t *testing.T) {

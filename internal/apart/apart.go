@@ -1,0 +1,67 @@
+// Package apart lets a process use a FUSE filesystem that it serves itself, and yet be
+// killed at any time.
+//
+// A killed process waits for its requests that the server has read already. If it is the
+// server there is nobody to answer, and the kernel would end the connection only when the
+// last descriptor of /dev/fuse is closed, which that very thread holds open: the process
+// could neither go on nor end (Documentation/filesystems/fuse.rst, "Deadlocks"). So what
+// uses the mount does it on a thread whose table of descriptors has none of the device's.
+package apart
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Do runs fn on a thread of its own, with copies of the process's descriptors but for those
+// of /dev/fuse. What fn opens it has to close: nothing of it is there afterwards.
+func Do(fn func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with this function
+		err := leave()
+		if err == nil {
+			err = fn()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// leave gives the calling thread a table of its own.
+func leave() error {
+	if err := unix.Unshare(unix.CLONE_FILES); err != nil {
+		return fmt.Errorf("unshare descriptors: %w", err)
+	}
+	dir, err := unix.Open("/proc/thread-self/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	buf := make([]byte, 8<<10)
+	var names []string
+	for {
+		n, err := unix.Getdents(dir, buf)
+		if err != nil {
+			return fmt.Errorf("list descriptors: %w", err)
+		}
+		if n == 0 {
+			break
+		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names)
+	}
+	for _, name := range names {
+		fd, err := strconv.Atoi(name)
+		if err != nil || fd == dir {
+			continue
+		}
+		if to, err := os.Readlink("/proc/thread-self/fd/" + name); err == nil && to == "/dev/fuse" {
+			unix.Close(fd)
+		}
+	}
+	return nil
+}
