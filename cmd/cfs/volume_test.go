@@ -67,10 +67,16 @@ func TestFillKilled(t *testing.T) {
 			}
 			_ = cmd.Wait()
 			const count = "cd /seed; ls | wc -l; cat */f | wc -l"
-			if got := p.must("run", "--rm", "-v", "vol:/seed", "seeded", "sh", "-c", count); got != "200\n200" {
+			if got := p.must("run", "--rm", "--network", "none", "-v", "vol:/seed", "seeded", "sh", "-c", count); got != "200\n200" {
 				t.Errorf("killed after %v: %q", after, got)
 			}
-			p.must("volume", "rm", "vol")
+			// The one that was killed still has it, until it is dead and swept.
+			for end := time.Now().Add(20 * time.Second); p.command("volume", "rm", "vol").Run() != nil; {
+				if time.Now().After(end) {
+					t.Fatal("the volume stays in use")
+				}
+				p.must("run", "--rm", "seeded", "true")
+			}
 		}
 	})
 }
