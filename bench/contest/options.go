@@ -132,7 +132,7 @@ func (o *Options) has(group string) bool { return slices.Contains(o.Groups, grou
 // far as fewer rounds make that so.
 const (
 	promised      = 13 * time.Minute
-	quickPromised = 100 * time.Second
+	quickPromised = 85 * time.Second
 	fewest        = 3 // rounds, where it takes too long
 )
 
