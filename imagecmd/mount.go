@@ -157,7 +157,7 @@ func Unmount(ctx context.Context, st *store.Store, dir string) (*Container, erro
 		return nil, nil
 	}
 	if err := c.waitEnd(ctx, 30*time.Second); err != nil {
-		return nil, err
+		return nil, hint.With(err, "it is unmounted here, but another mount namespace has a copy, such as that of a container which was started meanwhile: cfs ps")
 	}
 	if c.ReadOnly {
 		return nil, nil

@@ -100,9 +100,9 @@ func (o options) run(ctx context.Context) (err error) {
 
 // writeContext makes the Dockerfiles, and the files that one of them copies.
 func writeContext(dir string) error {
-	steps := "FROM " + base + "\nENV A=1\nLABEL a=b\nWORKDIR /work\n"
+	steps := "FROM " + base + "\nENV A=1\nLABEL a=b\nWORKDIR /steps\n"
 	for i := range 6 {
-		steps += fmt.Sprintf("RUN echo %d > /work/%d\n", i, i)
+		steps += fmt.Sprintf("RUN echo %d > /steps/%d\n", i, i)
 	}
 	steps += "CMD [\"sh\"]\n"
 	err := os.MkdirAll(dir, 0o755)
