@@ -58,7 +58,7 @@ func readMain(l *stage.Link, payload []byte) int {
 	if err := json.Unmarshal(payload, &req); err != nil {
 		return streamStatus(err)
 	}
-	ctx, stop := interruptible(l)
+	ctx, stop := l.Interruptible()
 	defer stop()
 	return streamStatus(req.write(ctx, os.Stdout, sayNote))
 }

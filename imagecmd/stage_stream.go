@@ -40,26 +40,6 @@ func streamStatus(err error) int {
 	return runtime.StatusFailed
 }
 
-// interruptible is the context of a stage that ends when its starter does, or
-// when a person would have ended that.
-func interruptible(l *stage.Link) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(l.Context())
-	go func() {
-		for {
-			select {
-			case s := <-l.Signals():
-				switch s {
-				case unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT:
-					cancel(fmt.Errorf("interrupted: %v", s))
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return ctx, func() { cancel(nil) }
-}
-
 // stageStream is the standard output of a stage.
 type stageStream struct {
 	out *os.File

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -40,7 +39,7 @@ type answer struct {
 }
 
 func workMain(l *stage.Link, payload []byte) int {
-	ctx, stop := interruptible(l)
+	ctx, stop := l.Interruptible()
 	defer stop()
 	var j job
 	var a answer
@@ -101,24 +100,4 @@ func emptyDir(dir string) error {
 		err = errors.Join(err, os.RemoveAll(dir+"/"+e.Name()))
 	}
 	return err
-}
-
-// interruptible is the context of a stage that ends when its starter does, or when a
-// person would have ended that.
-func interruptible(l *stage.Link) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(l.Context())
-	go func() {
-		for {
-			select {
-			case s := <-l.Signals():
-				switch s {
-				case unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT:
-					cancel(fmt.Errorf("interrupted: %v", s))
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return ctx, func() { cancel(nil) }
 }

@@ -86,8 +86,7 @@ step anew. Filters: until=TIME keeps what is younger; TIME is a date, or an age 
 			if err := o.Check(); err != nil {
 				return err
 			}
-			if !force && !confirmed(t, o.Warning()) {
-				t.print("Total reclaimed space: 0B\n")
+			if !agreed(t, force, o.Warning()) {
 				return nil
 			}
 			o.Log = g.log(t)

@@ -97,9 +97,6 @@ func begun(name string, ours *os.File, payload []byte, io Stdio, start func() (*
 	return p, nil
 }
 
-// Pid is the stage's process id.
-func (p *Process) Pid() int { return p.process.Pid }
-
 // Signal passes a signal on to the stage's [Link.Signals]. It is no error if the
 // stage has ended.
 func (p *Process) Signal(s syscall.Signal) {
