@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	goruntime "runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -15,6 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/cfs-project/cfs/internal/lostthread"
 	"github.com/cfs-project/cfs/runtime/internal/launch"
 	"github.com/cfs-project/cfs/runtime/stage"
 	"github.com/cfs-project/cfs/runtime/userns"
@@ -120,8 +120,7 @@ func (i *Init) start(files []*os.File) error {
 		attr.Sys.Credential = &syscall.Credential{}
 	}
 	started := make(chan error)
-	go func() {
-		goruntime.LockOSThread() // never unlocked: the thread ends with this function
+	lostthread.Go(func() {
 		var err error
 		if i.needsLaunch() {
 			i.process, err = i.launchAlone(files)
@@ -144,7 +143,7 @@ func (i *Init) start(files []*os.File) error {
 			i.reap()
 		}
 		close(i.done)
-	}()
+	})
 	return <-started
 }
 

@@ -11,25 +11,22 @@ package apart
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/lostthread"
 )
 
 // Do runs fn on a thread of its own, with copies of the process's descriptors but for those
 // of /dev/fuse. What fn opens it has to close: nothing of it is there afterwards.
 func Do(fn func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with this function
-		err := leave()
-		if err == nil {
-			err = fn()
+	return lostthread.Do(func() error {
+		if err := leave(); err != nil {
+			return err
 		}
-		done <- err
-	}()
-	return <-done
+		return fn()
+	})
 }
 
 // leave gives the calling thread a table of its own.

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/internal/lostthread"
 )
 
 // initialUserNS is the inode number of the initial user namespace
@@ -81,7 +81,7 @@ func ProbeWritable(dir string) *cow.Unusable {
 // namespace that only one thread is in, and f mounts something in it, over any
 // directory, as nobody else sees it. F is not called where namespaces can't be made.
 func ProbeMounting(f func() error) error {
-	return OnLostThread(func() error {
+	return lostthread.Do(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 			return fmt.Errorf("new mount namespace: %w", err)
 		}
@@ -90,28 +90,6 @@ func ProbeMounting(f func() error) error {
 		}
 		return f()
 	})
-}
-
-// OnLostThread runs f on a thread that ends afterwards, whatever f did to it.
-// It is never the main one: /proc/self stands for that, and it can't end alone.
-func OnLostThread(f func() error) error {
-	result := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		if unix.Gettid() != unix.Getpid() {
-			result <- f() // never unlocked: the thread ends with the goroutine
-			return
-		}
-		// While this goroutine keeps the main thread, others get others.
-		defer runtime.UnlockOSThread()
-		inner := make(chan error)
-		go func() {
-			runtime.LockOSThread()
-			inner <- f()
-		}()
-		result <- <-inner
-	}()
-	return <-result
 }
 
 // Existing is dir, or the innermost directory above it that is there.
