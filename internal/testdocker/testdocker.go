@@ -126,11 +126,15 @@ func (s *Store) layer(chain, parent, diffID digest.Digest, cacheID string, tar [
 func Split(tar []byte) ([]byte, error) {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
-	r, err := asm.NewInputTarStream(bytes.NewReader(tar), storage.NewJSONPacker(z), storage.NewDiscardFilePutter())
+	r, done, err := asm.NewInputTarStreamWithDone(bytes.NewReader(tar), storage.NewJSONPacker(z), storage.NewDiscardFilePutter())
 	if err != nil {
 		return nil, err
 	}
+	defer r.Close()
 	if _, err := io.Copy(io.Discard, r); err != nil {
+		return nil, err
+	}
+	if err := <-done; err != nil {
 		return nil, err
 	}
 	if err := z.Close(); err != nil {
