@@ -138,7 +138,7 @@ func TestScripts(t *testing.T) {
 		}
 		t.Cleanup(func() { // after the scripts, which run in parallel
 			for _, path := range append([]string{"/etc/passwd"}, everyones...) {
-				if err := unix.Unmount(path, 0); err != nil {
+				if err := unix.Unmount(path, 0); err != nil && !errors.Is(err, fs.ErrNotExist) { // a host without the device
 					t.Errorf("unmounting %s: %v", path, err)
 				}
 			}
