@@ -170,7 +170,7 @@ func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 		return runtime.StatusFailed, err
 	}
 	defer func() { err = errors.Join(err, unmount()) }()
-	if !c.AutoRemove || m.req.Keep {
+	if !c.AutoRemove || c.Kept || m.req.Keep {
 		if err := c.setState(m.state); err != nil {
 			return runtime.StatusFailed, err
 		}
