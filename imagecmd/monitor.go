@@ -105,6 +105,7 @@ func (m *monitor) saveState() {
 
 func (m *monitor) run() (status int, err error) {
 	c := m.c
+	m.dropMounts()
 	m.all = Drivers(m.req.Root, m.log)
 	if err := OpenContainers(m.req.Root).sweep(m.l.Context(), m.all); err != nil {
 		m.log.Warn("removing what killed processes left", "error", err)
