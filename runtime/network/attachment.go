@@ -22,6 +22,9 @@ type Attachment struct {
 	Address netip.Prefix
 	// Gateway is where the container sends what is for others.
 	Gateway netip.Addr
+	// Address6 and Gateway6 are the same of IPv6; not valid where the container has none.
+	Address6 netip.Prefix
+	Gateway6 netip.Addr
 	// MAC is the hardware address of the container's interface; nil if it has none.
 	MAC net.HardwareAddr
 	// Nameserver, if valid, is an address in the container at which the host's own name
@@ -32,6 +35,9 @@ type Attachment struct {
 
 	// onlyNameserver tells that these servers answer there, and by their own addresses not.
 	onlyNameserver bool
+
+	// reaches6 tells that addresses of IPv6 that are not of the host are reached.
+	reaches6 bool
 
 	ns       *os.File
 	host     bool // the host itself reaches the container's address

@@ -24,10 +24,11 @@ func inside(ns *os.File, f func() error) error {
 	})
 }
 
-// configureLink gives the container's interface an address, sends everything by it, and
-// bounds its packets by mtu, unless that is 0.
-func configureLink(ns *os.File, address netip.Prefix, gateway netip.Addr, mtu int) error {
-	h, err := netlink.NewHandleAt(netns.NsHandle(ns.Fd()), unix.NETLINK_ROUTE)
+// configureLink gives the container's interface its addresses, sends everything by it, and
+// bounds its packets by mtu, unless that is 0. Where the namespace has no IPv6, neither has
+// the attachment then.
+func (a *Attachment) configureLink(mtu int) error {
+	h, err := netlink.NewHandleAt(netns.NsHandle(a.ns.Fd()), unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
 	}
@@ -41,14 +42,22 @@ func configureLink(ns *os.File, address netip.Prefix, gateway netip.Addr, mtu in
 			return err
 		}
 	}
-	if err := h.AddrAdd(link, &netlink.Addr{IPNet: ipNet(address)}); err != nil {
+	if err := h.AddrAdd(link, &netlink.Addr{IPNet: ipNet(a.Address)}); err != nil {
 		return fmt.Errorf("set the container's address: %w", err)
+	}
+	if a.Address6.IsValid() && h.AddrAdd(link, sixAddr(a.Address6.Addr())) != nil { // net.ipv6.conf.default.disable_ipv6
+		a.Address6, a.Gateway6 = netip.Prefix{}, netip.Addr{}
 	}
 	if err := h.LinkSetUp(link); err != nil {
 		return err
 	}
-	if err := h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()}); err != nil {
-		return fmt.Errorf("set the container's default route: %w", err)
+	for _, gateway := range []netip.Addr{a.Gateway, a.Gateway6} {
+		if !gateway.IsValid() {
+			continue
+		}
+		if err := h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()}); err != nil {
+			return fmt.Errorf("set the container's default route: %w", err)
+		}
 	}
 	return nil
 }
