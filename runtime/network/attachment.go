@@ -88,6 +88,22 @@ func Attach(ctx context.Context, o Options) (*Attachment, error) {
 	return a, nil
 }
 
+// HostAddress is one of the host's by which the container reaches it: the bridge's, or what
+// the host itself has towards the outside.
+func (a *Attachment) HostAddress() (netip.Addr, error) {
+	if a.host {
+		return a.Gateway, nil
+	}
+	// Sends nothing: the kernel chooses the address that a packet to a machine elsewhere,
+	// one of documentation's (RFC 5737), would have.
+	c, err := net.Dial("udp4", "192.0.2.1:9")
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("the host has no address that others reach: %w", err)
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
+}
+
 // Close ends what Publish has begun, and takes the connection down. Processes in the
 // container may still run.
 func (a *Attachment) Close() error {
