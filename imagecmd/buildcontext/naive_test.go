@@ -342,10 +342,9 @@ func (n *naive) copy(src, dst, rel string) error {
 	there, err := os.Lstat(dst)
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		switch {
-		case err != nil:
+		case err != nil || !there.IsDir():
+			os.Remove(dst)
 			err = n.directory(src, dst)
-		case !there.IsDir():
-			return errors.New("not a directory")
 		default:
 			err = n.attributes(src, dst)
 		}
@@ -354,10 +353,9 @@ func (n *naive) copy(src, dst, rel string) error {
 		}
 		return n.contents(src, dst, rel)
 	}
-	if err == nil && there.IsDir() {
-		return errors.New("a directory")
+	if err := os.RemoveAll(dst); err != nil {
+		return err
 	}
-	os.Remove(dst)
 	if first, ok := n.links[st.Ino]; ok && st.Nlink > 1 {
 		return os.Link(first, dst)
 	}
