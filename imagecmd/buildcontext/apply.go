@@ -63,7 +63,7 @@ func (s *Selection) copyTo(d *dest, to string, dir bool, name string, n *node) e
 		return fmt.Errorf("cannot copy to non-directory: %s", at)
 	case !n.isDir() && there != nil && there.attr.IsDir():
 		at = path.Join(at, name)
-	case !n.isDir() && len(s.items) > 1:
+	case !n.isDir() && len(s.c.Paths)+len(s.c.Inline) > 1:
 		return severalError(s.c.verb())
 	}
 	if n.isDir() {
@@ -84,7 +84,8 @@ func (s *Selection) copyTo(d *dest, to string, dir bool, name string, n *node) e
 	return d.copy(p, at, n)
 }
 
-// A severalError is that several files are to get one name, of an instruction.
+// A severalError is that several sources are to get one name, of an instruction. What the wildcards of
+// one match may: the last is what stays.
 type severalError string
 
 func (verb severalError) Error() string {

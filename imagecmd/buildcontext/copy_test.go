@@ -64,6 +64,7 @@ func TestCopy(t *testing.T) {
 		{".. that stays inside", Copy{Paths: []string{"sub/../b.md"}, Dest: "/d"}, []string{"A /d f600 =b"}, ""},
 		{"several onto a name", Copy{Paths: []string{"a.txt", "b.md"}, Dest: "/d"}, nil,
 			"When using COPY with more than one source file, the destination must be a directory and end with a /"},
+		{"what wildcards match, onto a name", Copy{Paths: []string{"hom*"}, Dest: "/d"}, []string{"A /d f644 =2"}, ""},
 		{"several into a directory that is there", Copy{Paths: []string{"b.md", "run.sh"}, Dest: "/tmp"},
 			[]string{"C /tmp d1777", "A /tmp/b.md f600 =b", "A /tmp/run.sh f755 =#!"}, ""},
 		{"hard links stay linked", Copy{Paths: []string{"."}, Dest: "/d", Exclude: []string{"**", "!a.txt", "!hard1"}},

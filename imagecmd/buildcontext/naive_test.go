@@ -25,6 +25,7 @@ type naive struct {
 	uid, gid int
 	links    map[uint64]string
 	items    int
+	several  bool // sources are named
 	// include is the pattern of --parents; exclude those of --exclude; nil for none.
 	include, exclude *patternmatcher.PatternMatcher
 }
@@ -98,6 +99,7 @@ func (n *naive) run() error {
 		}
 	}
 	n.items = len(tasks)
+	n.several = len(n.c.Paths) > 1
 	for _, k := range tasks {
 		n.include, n.links = nil, map[uint64]string{}
 		if k.pattern != "" {
@@ -232,7 +234,7 @@ func (n *naive) item(p string) error {
 		err = nil
 	case err == nil && there.IsDir():
 		dst = filepath.Join(dst, path.Base(p))
-	case n.items > 1:
+	case n.several:
 		return errors.New("several onto a name")
 	default:
 		err = n.mkdirAll(filepath.Dir(dst))
