@@ -309,15 +309,19 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// killServers kills the servers that hold containers of the script's store: those of
-// mounts, or those of the name given.
+// killServers kills the servers that hold containers of the script's stores, its own and
+// the ordinary user's: those of mounts, or those of the name given.
 func killServers(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 1 {
 		ts.Fatalf("usage: killservers [NAME]")
 	}
 	name := append(args, "cfs-serve")[0]
-	killed, err := killHolders(ts.MkAbs("store")+"/", name)
-	ts.Check(err)
+	killed := 0
+	for _, store := range []string{ts.MkAbs("store"), filepath.Join(ts.Getenv("USERHOME"), "store")} {
+		n, err := killHolders(store+"/", name)
+		ts.Check(err)
+		killed += n
+	}
 	if killed == 0 {
 		ts.Fatalf("killservers: there are none")
 	}
