@@ -192,6 +192,35 @@ func TestDevicesAreLinks(t *testing.T) {
 	}
 }
 
+// CVE-2025-52565, of the terminal: what is to be the container's terminal is not looked for
+// by way of a link of the image's.
+func TestTerminalIsALink(t *testing.T) {
+	asRoot(t)
+	b := newBox(t, "true")
+	b.spec.Process.Terminal, b.spec.Root.Readonly = true, false
+	var mounts []specs.Mount
+	for _, m := range b.spec.Mounts { // its own /dev, which the image has
+		if !strings.HasPrefix(m.Destination, "/dev") {
+			mounts = append(mounts, m)
+		}
+	}
+	b.spec.Mounts = mounts
+	at := filepath.Join(b.spec.Root.Path, "dev/pts/ptmx")
+	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{"/proc/sysrq-trigger", "/dev/null", "../../../../../../../dev/ptmx"} {
+		_ = os.Remove(at)
+		if err := os.Symlink(to, at); err != nil {
+			t.Fatal(err)
+		}
+		_, err := b.Run(t.Context(), oci.RunOptions{CreateOptions: b.options("box")})
+		if err == nil || !strings.Contains(err.Error(), "/dev/pts/ptmx") {
+			t.Errorf("/dev/pts/ptmx is a link to %s: %v", to, err)
+		}
+	}
+}
+
 // CVE-2022-29162: what exec starts has no inheritable capability that nobody asked for.
 func TestInheritableCapabilities(t *testing.T) {
 	asRoot(t)
