@@ -44,7 +44,7 @@ type doomed struct {
 	Size   int64  `json:"size"` // bytes
 }
 
-func (p *pool) save() error { return writeJSON(filepath.Join(p.dir, stateName), p.state) }
+func (p *pool) save() error { return sys.WriteJSON(filepath.Join(p.dir, stateName), p.state) }
 
 // settle finishes what a process was killed in, and deletes what could not be deleted
 // before.

@@ -54,7 +54,7 @@ func (p *pool) start(ctx context.Context, d *Driver) error {
 	if p.options, err = d.options(); err != nil {
 		return err
 	}
-	if err := readJSON(filepath.Join(p.dir, stateName), &p.state); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := sys.ReadJSON(filepath.Join(p.dir, stateName), &p.state); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	if p.name, err = d.deviceName(poolName); err != nil {
