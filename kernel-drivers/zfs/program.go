@@ -28,6 +28,7 @@ var meanings = []struct {
 	{"does not exist", errNone},
 	{"has dependent clones", errCloned},
 	{"dataset is busy", unix.EBUSY},
+	{"umount failed", unix.EBUSY}, // before it destroys a dataset it unmounts what this process can see of it
 	{"out of space", unix.ENOSPC},
 }
 

@@ -29,11 +29,11 @@ func readRecord(dir string) (r record, err error) {
 	return r, err
 }
 
-// claim is the record in dir, which names a dataset below parent that nobody has. One that a
-// killed process wrote is kept, as what it names may have been made.
+// claim is the record in dir, which names a dataset in parent that nobody has. One that a
+// killed process wrote is kept; what it names was not made.
 func claim(dir, parent string) (record, error) {
 	r, err := readRecord(dir)
-	if !errors.Is(err, os.ErrNotExist) {
+	if err == nil && path.Dir(r.Dataset) == parent || err != nil && !errors.Is(err, os.ErrNotExist) {
 		return r, err
 	}
 	var name [16]byte

@@ -2,6 +2,7 @@ package zfs
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -207,13 +208,19 @@ func prunes(t *testing.T, d *Driver) {
 func removeBusy(t *testing.T, d *Driver) {
 	s := made(t, d, cowtest.Layer{cowtest.File("a", "a")})
 	at, umount := mounted(t, d, s)
+	f, err := os.Open(filepath.Join(at, "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
 	removed(t, d, s)
 	if left, err := os.ReadDir(s.Dir); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
-	if got, err := os.ReadFile(filepath.Join(at, "a")); string(got) != "a" {
-		t.Errorf("what is mounted shows %q, %v", got, err)
+	if got, err := io.ReadAll(f); string(got) != "a" {
+		t.Errorf("what is open has %q, %v", got, err)
 	}
+	f.Close()
 	umount()
 	if err := d.Prune(t.Context(), nil); err != nil {
 		t.Fatal(err)
