@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
 )
 
 // doomedProperty marks a dataset that nobody's record names any more.
@@ -19,10 +21,10 @@ const moment = 2 * time.Second
 // that can't be destroyed yet is doomed. That it is not there is no error.
 func (d *Driver) destroy(ctx context.Context, dataset string) error {
 	if _, err := run(ctx, "set", doomedProperty+"=on", dataset); err != nil {
-		return tolerate(err, errNone)
+		return sys.Tolerate(err, errNone)
 	}
 	d.at("doomed")
-	return tolerate(d.destroyDoomed(ctx, dataset, moment), errCloned, unix.EBUSY)
+	return sys.Tolerate(d.destroyDoomed(ctx, dataset, moment), errCloned, unix.EBUSY)
 }
 
 // destroyDoomed destroys a dataset, and then the one that it was cloned of if that is doomed
@@ -30,7 +32,7 @@ func (d *Driver) destroy(ctx context.Context, dataset string) error {
 func (d *Driver) destroyDoomed(ctx context.Context, dataset string, wait time.Duration) error {
 	origin, err := get(ctx, "origin", dataset)
 	if err != nil {
-		return tolerate(err, errNone)
+		return sys.Tolerate(err, errNone)
 	}
 	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		_, err = run(ctx, "destroy", "-r", dataset)
@@ -38,7 +40,7 @@ func (d *Driver) destroyDoomed(ctx context.Context, dataset string, wait time.Du
 			break
 		}
 	}
-	if err := tolerate(err, errNone); err != nil {
+	if err := sys.Tolerate(err, errNone); err != nil {
 		return err
 	}
 	d.at("destroyed")
@@ -48,11 +50,11 @@ func (d *Driver) destroyDoomed(ctx context.Context, dataset string, wait time.Du
 	}
 	switch doomed, err := get(ctx, doomedProperty, below); {
 	case err != nil:
-		return tolerate(err, errNone)
+		return sys.Tolerate(err, errNone)
 	case doomed != "on":
 		return nil
 	}
-	return tolerate(d.destroyDoomed(ctx, below, wait), errCloned, unix.EBUSY)
+	return sys.Tolerate(d.destroyDoomed(ctx, below, wait), errCloned, unix.EBUSY)
 }
 
 // sweep destroys what is doomed in the parent, as far as it can be by now.
@@ -63,26 +65,16 @@ func (d *Driver) sweep(ctx context.Context) error {
 	}
 	out, err := run(ctx, "list", "-H", "-r", "-d", "1", "-t", "filesystem", "-o", "name,"+doomedProperty, parent)
 	if err != nil {
-		return tolerate(err, errNone)
+		return sys.Tolerate(err, errNone)
 	}
 	for line := range strings.Lines(out) {
 		name, doomed, _ := strings.Cut(strings.TrimSpace(line), "\t")
 		if doomed != "on" || !strings.HasPrefix(name, parent+"/"+namePrefix) {
 			continue
 		}
-		if err := d.destroyDoomed(ctx, name, 0); tolerate(err, errCloned, unix.EBUSY) != nil {
+		if err := d.destroyDoomed(ctx, name, 0); sys.Tolerate(err, errCloned, unix.EBUSY) != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// tolerate is err, unless it is one of those that are none here.
-func tolerate(err error, those ...error) error {
-	for _, e := range those {
-		if errors.Is(err, e) {
-			return nil
-		}
-	}
-	return err
 }
