@@ -34,7 +34,7 @@ func (c *Container) limit(ctx context.Context, d cow.Driver, s cow.Snapshot) err
 	if !ok {
 		return &cow.Unusable{
 			Driver: d.Name(), Reason: "it can't bound the size of a container (--storage-opt size)",
-			Hint: "use overlay2 on xfs or ext4 with project quotas, btrfs with quotas, or devicemapper (--driver)",
+			Hint: "use overlay2 on xfs or ext4 with project quotas, btrfs with quotas, zfs, or devicemapper (--driver)",
 		}
 	}
 	return l.Limit(ctx, s, c.MaxSize)

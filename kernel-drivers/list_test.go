@@ -25,7 +25,7 @@ func TestRetired(t *testing.T) {
 			t.Errorf("%s is listed, and retired: %v", d.Name(), u)
 		}
 	}
-	for _, name := range []string{"overlay", "aufs", "zfs"} {
+	for _, name := range []string{"overlay", "aufs"} {
 		if u := Retired(name); u == nil || u.Driver != name || u.Hint == "" {
 			t.Errorf("of %s is told %v", name, u)
 		}

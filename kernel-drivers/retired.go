@@ -20,5 +20,4 @@ var retired = []cow.Unusable{
 		Hint: "use overlay2 or union; cfs driver import brings in what an old Docker has of it, and cfs union -o lowerdir=… mounts its branches"},
 	{Driver: "fuse-overlayfs", Reason: "it is a program of its own, which cfs does without",
 		Hint: "use union, which does the same in less time"},
-	{Driver: "zfs", Reason: "cfs has no driver for it", Hint: "use union, or overlay2 on ZFS 2.2 or newer"},
 }

@@ -163,7 +163,8 @@ them: what each is set to, and what it can be.
 What a container may take is an option of cfs run and cfs mount: --storage-opt size.`,
 		Example: `  cfs driver set devicemapper
   cfs driver set devicemapper dm.datadev=/dev/sdb dm.metadatadev=/dev/sdc
-  cfs driver set devicemapper dm.loopdatasize=200G`,
+  cfs driver set devicemapper dm.loopdatasize=200G
+  cfs driver set zfs zfs.fsname=tank/cfs`,
 		Args: atLeast(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := g.dir()

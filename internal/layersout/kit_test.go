@@ -25,6 +25,7 @@ import (
 	"github.com/cfs-project/cfs/kernel-drivers/devicemapper"
 	"github.com/cfs-project/cfs/kernel-drivers/overlay2"
 	"github.com/cfs-project/cfs/kernel-drivers/vfs"
+	"github.com/cfs-project/cfs/kernel-drivers/zfs"
 	"github.com/cfs-project/cfs/layerpack"
 	"github.com/cfs-project/cfs/unionfs"
 )
@@ -49,13 +50,13 @@ func needRoot(t testing.TB) {
 	}
 }
 
-// drivers are those that are compared; dir is for what they keep. Btrfs and
-// devicemapper are among them where they can be.
+// drivers are those that are compared; dir is for what they keep. Btrfs, zfs
+// and devicemapper are among them where they can be.
 func drivers(dir string) map[string]cow.Driver {
 	all := map[string]cow.Driver{
 		"union": unionfs.NewDriver(nil), "overlay2": overlay2.New(filepath.Join(dir, "overlay2"), nil), "vfs": vfs.New(filepath.Join(dir, "vfs"), nil),
 	}
-	for _, d := range []cow.Driver{btrfs.New(filepath.Join(dir, "btrfs"), nil), devicemapper.New(filepath.Join(dir, "devicemapper"), nil)} {
+	for _, d := range []cow.Driver{btrfs.New(filepath.Join(dir, "btrfs"), nil), zfs.New(filepath.Join(dir, "zfs"), nil), devicemapper.New(filepath.Join(dir, "devicemapper"), nil)} {
 		if d.Probe(context.Background()) == nil {
 			all[d.Name()] = d
 		}

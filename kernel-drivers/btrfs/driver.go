@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"log/slog"
 	"os"
@@ -43,10 +42,7 @@ var (
 // told what a base had to leave out, and may be nil. Nothing is made or looked at
 // yet.
 func New(home string, log *slog.Logger) *Driver {
-	if log == nil {
-		log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	}
-	return &Driver{home: filepath.Clean(home), log: log}
+	return &Driver{home: filepath.Clean(home), log: tree.Logger(log)}
 }
 
 // Name implements cow.Driver.

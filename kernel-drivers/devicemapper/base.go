@@ -2,13 +2,10 @@ package devicemapper
 
 import (
 	"context"
-	"fmt"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
-	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/tree"
 )
 
@@ -73,24 +70,19 @@ func (d *Driver) fill(ctx context.Context, layers []cow.Layer, temp string) erro
 	if err != nil {
 		return err
 	}
-	err = tree.ApplyLast(ctx, layers, v.root(), d.log)
+	err = tree.ApplyLast(ctx, layers, v.Root(), d.log)
 	d.at("filled")
 	if err == nil {
-		err = v.sync()
+		err = v.Sync()
 	}
-	v.close()
+	v.Close()
 	if err != nil {
 		return err
 	}
 	if err := d.wait(ctx, v.name); err != nil {
 		return err
 	}
-	// The time of the directory is that of the last change of all of it (see Stamp).
-	now := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
-	if err := unix.UtimesNanoAt(unix.AT_FDCWD, temp, now, 0); err != nil {
-		return fmt.Errorf("touch %s: %w", temp, err)
-	}
-	return sys.SyncDir(filepath.Dir(temp))
+	return tree.Touch(temp)
 }
 
 // mountedBase is the base of layers as a tree that can be read, mounted read-only
@@ -105,7 +97,7 @@ func (d *Driver) mountedBase(ctx context.Context, layers []cow.Layer) (tree.Tree
 		base.Release()
 		return tree.Tree{}, err
 	}
-	return base.At(v.root(), v.close), nil
+	return base.At(v.Root(), v.Close), nil
 }
 
 // Prune implements cow.Pruner: it removes the bases that no chain of keep stands on.

@@ -44,7 +44,7 @@ type doomed struct {
 	Size   int64  `json:"size"` // bytes
 }
 
-func (p *pool) save() error { return writeJSON(filepath.Join(p.dir, stateName), p.state) }
+func (p *pool) save() error { return sys.WriteJSON(filepath.Join(p.dir, stateName), p.state) }
 
 // settle finishes what a process was killed in, and deletes what could not be deleted
 // before.
@@ -161,7 +161,7 @@ func (p *pool) deleteNow(ctx context.Context, device doomed, wait time.Duration)
 		// One that is gone by name may not be closed yet.
 		err := p.control.Message(p.name, fmt.Sprintf("delete %d", device.Device))
 		if !errors.Is(err, unix.EBUSY) {
-			return err == nil || errors.Is(err, unix.ENODATA), tolerate(err, unix.ENODATA)
+			return err == nil || errors.Is(err, unix.ENODATA), sys.Tolerate(err, unix.ENODATA)
 		}
 		if time.Since(start) > moment {
 			return false, nil
@@ -188,7 +188,7 @@ func (p *pool) deactivate(ctx context.Context, name string, wait time.Duration) 
 func (p *pool) discard(ctx context.Context, device doomed) error {
 	f, info, err := p.activateThin(ctx, record{Device: device.Device, Size: device.Size}, false)
 	if err != nil {
-		return tolerate(err, unix.ENODATA) // there is no such device
+		return sys.Tolerate(err, unix.ENODATA) // there is no such device
 	}
 	defer f.Close()
 	disk, err := os.OpenFile(info.Path(), os.O_WRONLY, 0)
@@ -198,5 +198,5 @@ func (p *pool) discard(ctx context.Context, device doomed) error {
 	defer disk.Close()
 	bytes := [2]uint64{0, uint64(device.Size)}
 	err = sys.Ioctl(int(disk.Fd()), unix.BLKDISCARD, unsafe.Pointer(&bytes))
-	return tolerate(err, unix.EOPNOTSUPP) // the filesystem makes no holes
+	return sys.Tolerate(err, unix.EOPNOTSUPP) // the filesystem makes no holes
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"log/slog"
 	"os"
@@ -43,10 +42,7 @@ var (
 // path. Log is told what a base had to leave out, and may be nil. Nothing is made
 // or looked at yet.
 func New(home string, log *slog.Logger) *Driver {
-	if log == nil {
-		log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	}
-	return &Driver{home: filepath.Clean(home), log: log, at: func(string) {}}
+	return &Driver{home: filepath.Clean(home), log: tree.Logger(log), at: func(string) {}}
 }
 
 // Name implements cow.Driver.
@@ -120,57 +116,40 @@ func (d *Driver) mount(ctx context.Context, s cow.Snapshot, target string, o cow
 		end()
 		return nil, err
 	}
-	defer v.close()
-	if err := unix.MoveMount(v.fd, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		end()
-		return nil, fmt.Errorf("move_mount: %w", err)
-	}
-	d.at("mounted")
-	m, err := attach.Watch(target, func() {
+	defer v.Close()
+	return v.Attach(target, func() {
 		d.gone(v.name)
 		end()
 	})
-	if err != nil {
-		unix.Unmount(target, unix.UMOUNT_NOFOLLOW)
-		end()
-		return nil, err
-	}
-	return m, nil
 }
 
 // Changes implements cow.Driver, by comparing the snapshot with its base.
 func (d *Driver) Changes(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Change, error] {
-	return compared(ctx, d, s, tree.Copy.Changes)
+	return d.compared(s).Changes(ctx)
 }
 
 // Diff implements cow.Driver.
 func (d *Driver) Diff(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Entry, error] {
-	return compared(ctx, d, s, tree.Copy.Diff)
+	return d.compared(s).Diff(ctx)
 }
 
-// compared mounts the snapshot and its base, attached nowhere, for as long as they are
+// compared is the snapshot and its base, mounted, attached nowhere, for as long as they are
 // compared.
-func compared[T any](ctx context.Context, d *Driver, s cow.Snapshot, list func(tree.Copy, context.Context) iter.Seq2[T, error]) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var none T
-		at := filepath.Join(s.Dir, volumeName)
-		now, err := d.volume(ctx, at, false, unix.MOUNT_ATTR_RDONLY)
-		if err != nil {
-			yield(none, fmt.Errorf("list changes of %s: %w", s.Dir, err))
-			return
-		}
-		defer now.close()
-		for v, err := range list(tree.Copy{
-			Dir: now.root(), Chain: s.Base,
-			Base: func(ctx context.Context) (tree.Tree, error) { return d.mountedBase(ctx, s.Base.Layers) },
-			Same: func(context.Context) (func(*unix.Stat_t) bool, error) {
-				return tree.Unchanged(filepath.Join(at, madeName))
-			},
-		}, ctx) {
-			if !yield(v, err) || err != nil {
-				return
+func (d *Driver) compared(s cow.Snapshot) tree.Copy {
+	at := filepath.Join(s.Dir, volumeName)
+	return tree.Copy{
+		Dir: at, Chain: s.Base,
+		Open: func(ctx context.Context) (string, func(), error) {
+			v, err := d.volume(ctx, at, false, unix.MOUNT_ATTR_RDONLY)
+			if err != nil {
+				return "", nil, err
 			}
-		}
+			return v.Root(), v.Close, nil
+		},
+		Base: func(ctx context.Context) (tree.Tree, error) { return d.mountedBase(ctx, s.Base.Layers) },
+		Same: func(context.Context) (func(*unix.Stat_t) bool, error) {
+			return tree.Unchanged(filepath.Join(at, madeName))
+		},
 	}
 }
 

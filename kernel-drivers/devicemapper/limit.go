@@ -40,7 +40,7 @@ func (d *Driver) limit(ctx context.Context, dir string, size int64) error {
 	if err != nil {
 		return err
 	}
-	defer v.close()
+	defer v.Close()
 	st, err := v.statfs()
 	if err != nil {
 		return err
@@ -97,7 +97,7 @@ func (v *volume) reserve(r record) error {
 }
 
 func (v *volume) statfs() (st unix.Statfs_t, err error) {
-	err = sys.Again(func() error { return unix.Fstatfs(v.fd, &st) })
+	err = sys.Again(func() error { return unix.Fstatfs(v.FD, &st) })
 	if err != nil {
 		return st, fmt.Errorf("statfs: %w", err)
 	}
@@ -125,7 +125,7 @@ func (d *Driver) enlarge(ctx context.Context, v *volume, dir string, r *record, 
 	}
 	defer device.Close()
 	d.at("enlarged")
-	root, err := v.open()
+	root, err := v.Open()
 	if err != nil {
 		return err
 	}

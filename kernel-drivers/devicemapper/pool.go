@@ -54,7 +54,7 @@ func (p *pool) start(ctx context.Context, d *Driver) error {
 	if p.options, err = d.options(); err != nil {
 		return err
 	}
-	if err := readJSON(filepath.Join(p.dir, stateName), &p.state); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := sys.ReadJSON(filepath.Join(p.dir, stateName), &p.state); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	if p.name, err = d.deviceName(poolName); err != nil {
@@ -184,7 +184,7 @@ func (p *pool) activate(ctx context.Context, name string, load func() error) (f 
 		case err != nil:
 			return false, err
 		case !info.HasTable: // its maker was killed
-			return false, tolerate(p.control.Remove(name, false), unix.EBUSY, dm.ErrNone)
+			return false, sys.Tolerate(p.control.Remove(name, false), unix.EBUSY, dm.ErrNone)
 		case info.Suspended:
 			return false, p.control.Resume(name)
 		}
@@ -192,15 +192,15 @@ func (p *pool) activate(ctx context.Context, name string, load func() error) (f 
 		f, err = os.Open(info.Path())
 		if err != nil {
 			busy = err // for good where no devtmpfs is on /dev
-			return false, tolerate(err, unix.ENXIO, unix.ENOENT, unix.ENODEV)
+			return false, sys.Tolerate(err, unix.ENXIO, unix.ENOENT, unix.ENODEV)
 		}
 		if is, err := p.control.Info(name); err != nil || is.Minor != info.Minor {
 			f.Close()
-			return false, tolerate(err, dm.ErrNone)
+			return false, sys.Tolerate(err, dm.ErrNone)
 		}
 		if err := p.control.Remove(name, true); err != nil {
 			f.Close()
-			return false, tolerate(err, dm.ErrNone)
+			return false, sys.Tolerate(err, dm.ErrNone)
 		}
 		return true, nil
 	})
@@ -247,16 +247,6 @@ func (p *pool) until(ctx context.Context, try func() (bool, error)) error {
 	}
 }
 
-// tolerate is err, unless it is one of those that mean to try again.
-func tolerate(err error, those ...error) error {
-	for _, e := range those {
-		if errors.Is(err, e) {
-			return nil
-		}
-	}
-	return err
-}
-
 // wait returns when a device is not active any more.
 func (d *Driver) wait(ctx context.Context, name string) error {
 	control, err := dm.Open()
@@ -267,7 +257,7 @@ func (d *Driver) wait(ctx context.Context, name string) error {
 	p := &pool{control: control}
 	err = p.until(ctx, func() (bool, error) {
 		_, err := control.Info(name)
-		return errors.Is(err, dm.ErrNone), tolerate(err, dm.ErrNone)
+		return errors.Is(err, dm.ErrNone), sys.Tolerate(err, dm.ErrNone)
 	})
 	if errors.Is(err, errImpatient) {
 		err = fmt.Errorf("device mapper: %s is still in use: %w", name, unix.EBUSY)

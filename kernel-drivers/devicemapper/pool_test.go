@@ -225,10 +225,10 @@ func removeBusy(t *testing.T) {
 	if left, err := os.ReadDir(s.Dir); err != nil || len(left) > 0 {
 		t.Errorf("Remove left %v, %v", left, err)
 	}
-	if got, err := os.ReadFile(v.root() + "/big"); err != nil || len(got) != 8<<20 {
+	if got, err := os.ReadFile(v.Root() + "/big"); err != nil || len(got) != 8<<20 {
 		t.Errorf("who has it mounted reads %d bytes, %v", len(got), err)
 	}
-	v.close()
+	v.Close()
 	if err := d.wait(t.Context(), v.name); err != nil {
 		t.Fatal(err)
 	}

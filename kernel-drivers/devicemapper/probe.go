@@ -3,9 +3,6 @@ package devicemapper
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -58,7 +55,7 @@ func (d *Driver) probeStore() *cow.Unusable {
 	if u := sys.ProbeFilesystem(o.Filesystem, "CONFIG_"+map[string]string{"ext4": "EXT4_FS", "xfs": "XFS_FS"}[o.Filesystem]); u != nil {
 		return u
 	}
-	if _, err := mkfs(o.Filesystem); err != nil {
+	if _, err := sys.Program("mkfs." + o.Filesystem); err != nil {
 		pkg := map[string]string{"ext4": "e2fsprogs", "xfs": "xfsprogs"}[o.Filesystem]
 		return &cow.Unusable{Reason: err.Error(), Hint: "install " + pkg}
 	}
@@ -76,18 +73,4 @@ func (d *Driver) probeStore() *cow.Unusable {
 		}
 	}
 	return sys.ProbeWritable(d.home)
-}
-
-// mkfs is the program that makes a filesystem, which ordinary paths may not have.
-func mkfs(filesystem string) (string, error) {
-	name := "mkfs." + filesystem
-	if at, err := exec.LookPath(name); err == nil {
-		return at, nil
-	}
-	for _, dir := range []string{"/usr/sbin", "/sbin"} {
-		if fi, err := os.Stat(filepath.Join(dir, name)); err == nil && fi.Mode()&0o111 != 0 {
-			return filepath.Join(dir, name), nil
-		}
-	}
-	return "", fmt.Errorf("the program %s is missing", name)
 }

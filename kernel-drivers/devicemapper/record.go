@@ -1,12 +1,7 @@
 package devicemapper
 
 import (
-	"encoding/json"
-	"fmt"
-	"os"
 	"path/filepath"
-
-	"github.com/google/renameio/v2"
 
 	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
 )
@@ -27,31 +22,8 @@ type record struct {
 
 // readRecord reads the record in dir; the error wraps os.ErrNotExist if there is none.
 func readRecord(dir string) (r record, err error) {
-	err = readJSON(filepath.Join(dir, recordName), &r)
+	err = sys.ReadJSON(filepath.Join(dir, recordName), &r)
 	return r, err
 }
 
-func (r record) write(dir string) error { return writeJSON(filepath.Join(dir, recordName), r) }
-
-func readJSON(name string, v any) error {
-	data, err := os.ReadFile(name)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return nil
-}
-
-// writeJSON replaces the file name, and has it on disk.
-func writeJSON(name string, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if err := renameio.WriteFile(name, data, 0o600, renameio.WithTempDir(filepath.Dir(name))); err != nil {
-		return err
-	}
-	return sys.SyncDir(filepath.Dir(name))
-}
+func (r record) write(dir string) error { return sys.WriteJSON(filepath.Join(dir, recordName), r) }

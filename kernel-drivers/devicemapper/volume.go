@@ -20,29 +20,11 @@ import (
 // A volume is the filesystem of a device, mounted, but attached nowhere unless
 // somebody attaches it. The device goes with its last mount.
 type volume struct {
+	*attach.Detached
 	name string // of the device
 	info dm.Info
-	fd   int   // the mount, opened with O_PATH
 	room int64 // free in the pool when it was mounted, in bytes
 }
-
-// open opens the root directory.
-func (v *volume) open() (int, error) { return sys.OpenDir(v.fd, ".") }
-
-// sync has all of it on disk.
-func (v *volume) sync() error {
-	root, err := v.open()
-	if err != nil {
-		return err
-	}
-	defer unix.Close(root)
-	return sys.Again(func() error { return unix.Syncfs(root) })
-}
-
-// root is its directory, as long as it is open.
-func (v *volume) root() string { return sys.ProcPath(v.fd) + "/." } // the dot: a link would not be followed
-
-func (v *volume) close() { unix.Close(v.fd) }
 
 // active is the device that dir has the record of, which is the caller's to close.
 type active struct {
@@ -83,28 +65,23 @@ func (d *Driver) volume(ctx context.Context, dir string, readOnly bool, attr int
 		return nil, err
 	}
 	defer a.Close()
-	fd, err := a.mount(readOnly, attr)
+	mounted, err := a.mount(readOnly, attr)
 	if err != nil {
 		return nil, err
 	}
-	v := &volume{name: a.name, info: a.info, fd: fd, room: a.room}
+	v := &volume{Detached: mounted, name: a.name, info: a.info, room: a.room}
 	if !readOnly && a.Filesystem == "ext4" {
 		if err := v.reserve(a.record); err != nil {
-			v.close()
+			v.Close()
 			return nil, err
 		}
 	}
 	return v, nil
 }
 
-// mount mounts what is on it, attached nowhere. Closing the descriptor unmounts it.
-func (a *active) mount(readOnly bool, attr int) (int, error) {
+// mount mounts what is on it, attached nowhere.
+func (a *active) mount(readOnly bool, attr int) (*attach.Detached, error) {
 	disk, fstype := a.info.Path(), a.Filesystem
-	fs, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
-	if err != nil {
-		return -1, fmt.Errorf("fsopen %s: %w", fstype, err)
-	}
-	defer unix.Close(fs)
 	set := [][2]string{{"source", disk}}
 	if fstype == "xfs" {
 		set = append(set, [2]string{"nouuid", ""}) // that of every snapshot is the same
@@ -121,25 +98,11 @@ func (a *active) mount(readOnly bool, attr int) (int, error) {
 			}
 		}
 	}
-	for _, o := range set {
-		err := sys.Again(func() error {
-			if o[1] == "" {
-				return unix.FsconfigSetFlag(fs, o[0])
-			}
-			return unix.FsconfigSetString(fs, o[0], o[1])
-		})
-		if err != nil {
-			return -1, attach.Explain(fs, fmt.Errorf("mount option %s: %w", strings.TrimSuffix(o[0]+"="+o[1], "="), err))
-		}
-	}
-	if err := sys.Again(func() error { return unix.FsconfigCreate(fs) }); err != nil {
-		return -1, attach.Explain(fs, fmt.Errorf("mount %s on %s: %w", fstype, disk, err))
-	}
-	fd, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, attr)
+	m, err := attach.Mount(fstype, set, attr)
 	if err != nil {
-		return -1, attach.Explain(fs, fmt.Errorf("fsmount: %w", err))
+		return nil, fmt.Errorf("mount %s: %w", disk, err)
 	}
-	return fd, nil
+	return m, nil
 }
 
 // format makes the filesystem of the device that dir has the record of.
@@ -155,7 +118,7 @@ func (d *Driver) format(ctx context.Context, dir string) error {
 		args = []string{"-q", "-m", "0", "-J", "size=32", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1"}
 	}
 	args = append(append(args, strings.Fields(a.options.MkfsArgs)...), a.info.Path())
-	program, err := mkfs(a.Filesystem)
+	program, err := sys.Program("mkfs." + a.Filesystem)
 	if err != nil {
 		return err
 	}
@@ -166,12 +129,12 @@ func (d *Driver) format(ctx context.Context, dir string) error {
 		return nil
 	}
 	// What e2fsck makes again if it needs it is nothing that an image has.
-	fd, err := a.mount(false, 0)
+	m, err := a.mount(false, 0)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
-	if err := unix.Unlinkat(fd, "lost+found", unix.AT_REMOVEDIR); err != nil && !errors.Is(err, unix.ENOENT) {
+	defer m.Close()
+	if err := unix.Unlinkat(m.FD, "lost+found", unix.AT_REMOVEDIR); err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("remove lost+found: %w", err)
 	}
 	return nil

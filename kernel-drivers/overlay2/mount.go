@@ -167,23 +167,12 @@ func (p *plan) attach(target string) error {
 		set = append(set, [2]string{"upperdir", upper}, [2]string{"workdir", work})
 	}
 	set = append(set, [2]string{"source", p.source})
-	for _, kv := range set {
-		err := sys.Again(func() error {
-			if kv[1] == "" {
-				return unix.FsconfigSetFlag(fs, kv[0])
-			}
-			return unix.FsconfigSetString(fs, kv[0], kv[1])
-		})
-		if err != nil {
-			return attach.Explain(fs, fmt.Errorf("option %s=%s: %w", kv[0], kv[1], err))
-		}
+	if err := attach.Set(fs, set); err != nil {
+		return err
 	}
-	if err := sys.Again(func() error { return unix.FsconfigCreate(fs) }); err != nil {
-		return attach.Explain(fs, err)
-	}
-	mnt, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, p.attr)
+	mnt, err := attach.Made(fs, p.attr)
 	if err != nil {
-		return attach.Explain(fs, fmt.Errorf("fsmount: %w", err))
+		return err
 	}
 	defer unix.Close(mnt)
 	lift()

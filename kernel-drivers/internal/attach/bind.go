@@ -58,13 +58,7 @@ func BindWatched(dir, target string, o cow.MountOptions, end func()) (*Mounted, 
 		end()
 		return nil, err
 	}
-	m, err := Watch(target, end)
-	if err != nil {
-		unix.Unmount(target, unix.UMOUNT_NOFOLLOW)
-		end()
-		return nil, err
-	}
-	return m, nil
+	return watched(target, end)
 }
 
 // ProbeBind checks that this process can attach one directory at another, in a

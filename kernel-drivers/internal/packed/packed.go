@@ -50,12 +50,9 @@ func Mount(c cow.Chain, attr int) (int, error) {
 			return -1, err
 		}
 	}
-	if err := sys.Again(func() error { return unix.FsconfigCreate(fs) }); err != nil {
-		return -1, attach.Explain(fs, fmt.Errorf("erofs on %s: %w", c.Index, err))
-	}
-	fd, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, attr|unix.MOUNT_ATTR_RDONLY)
+	fd, err := attach.Made(fs, attr|unix.MOUNT_ATTR_RDONLY)
 	if err != nil {
-		return -1, attach.Explain(fs, fmt.Errorf("fsmount: %w", err))
+		return -1, fmt.Errorf("erofs on %s: %w", c.Index, err)
 	}
 	return fd, nil
 }

@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"errors"
 	"os"
 	"strconv"
 	"unsafe"
@@ -15,6 +16,16 @@ func Again(call func() error) error {
 			return err
 		}
 	}
+}
+
+// Tolerate is err, unless it is one of those, which are none here.
+func Tolerate(err error, those ...error) error {
+	for _, e := range those {
+		if errors.Is(err, e) {
+			return nil
+		}
+	}
+	return err
 }
 
 // Open opens name in the directory dir. The descriptor is the caller's.

@@ -64,6 +64,14 @@ func options() layerpack.ExtractOptions {
 	return layerpack.ExtractOptions{Dialect: whiteout.Plain, Rootless: !sys.Privileged()}
 }
 
+// Logger is log, or one that is told in vain, if it is nil.
+func Logger(log *slog.Logger) *slog.Logger {
+	if log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return log
+}
+
 // LogLeftOut tells log what of a layer or a chain could not be extracted as it is.
 func LogLeftOut(log *slog.Logger, got layerpack.Extracted, what string, id digest.Digest) {
 	if got.SkippedOwners+got.SkippedDevices+got.SkippedXattrs > 0 {

@@ -13,7 +13,10 @@ import (
 
 // A Copy is a whole tree that was made from a base and may have been changed since.
 type Copy struct {
-	Dir   string
+	Dir string
+	// Open, when not nil, is where the tree is, for as long as it is compared: it is nowhere
+	// in Dir, which only stands for it.
+	Open  func(ctx context.Context) (at string, end func(), err error)
 	Chain cow.Chain
 	Base  func(ctx context.Context) (Tree, error) // locks the base
 	// Same, when not nil, makes a [cow.Upper].Same; it may return nil.
@@ -52,6 +55,15 @@ func list[T any](ctx context.Context, c Copy, of func(cow.Upper) iter.Seq2[T, er
 
 // walk gives f the two trees. The error is of what comes before.
 func (c Copy) walk(ctx context.Context, f func(cow.Upper) bool) error {
+	dir := c.Dir
+	if c.Open != nil {
+		at, end, err := c.Open(ctx)
+		if err != nil {
+			return err
+		}
+		defer end()
+		dir = at
+	}
 	base, err := c.Base(ctx)
 	if err != nil {
 		return err
@@ -62,7 +74,7 @@ func (c Copy) walk(ctx context.Context, f func(cow.Upper) bool) error {
 		return err
 	}
 	defer before.Close()
-	u := cow.Upper{Dir: c.Dir, Dialect: whiteout.Plain, Base: before}
+	u := cow.Upper{Dir: dir, Dialect: whiteout.Plain, Base: before}
 	if c.Same != nil {
 		if u.Same, err = c.Same(ctx); err != nil {
 			return err

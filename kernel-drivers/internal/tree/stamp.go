@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -42,6 +43,16 @@ func Stamp(name, dir string) error {
 			return os.Remove(name)
 		}
 	}
+}
+
+// Touch gives dir, which stands for what is elsewhere, the time of now: that of the last change
+// of all of it (see [Stamp]).
+func Touch(dir string) error {
+	now := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, dir, now, 0); err != nil {
+		return fmt.Errorf("touch %s: %w", dir, err)
+	}
+	return sys.SyncDir(filepath.Dir(dir))
 }
 
 // Unchanged is a [cow.Upper].Same by the file that Stamp made: it knows of all but
