@@ -15,7 +15,7 @@ import (
 
 // A cache mount is a directory cache/NAME/N of the builder's, with its content in data/,
 // or, over a tree, what was changed of that in a directory of the driver's name. NAME
-// is a digest of the mount's ID, which the file "id" tells; N counts what is used by
+// is a digest of the mount's ID, which the file "id" tells, and of its owner; N counts what is used by
 // one at a time. Each is flocked by who uses it, shared or alone, and removed by
 // nobody else meanwhile.
 const (
@@ -31,8 +31,12 @@ func (b *builder) cacheDir(ctx context.Context, m *instructions.Mount, over *mou
 		id = m.Target
 	}
 	name := id
-	if over != nil && over.chain != nil { // changes of one tree are none of another
+	switch {
+	case over != nil && over.chain != nil: // changes of one tree are none of another
 		name += "\x00" + string(over.chain.ID)
+	case m.UID != nil || m.GID != nil || m.Mode != nil: // for BuildKit, another base: a directory with these
+		o := ownerOf(m, 0o755)
+		name += fmt.Sprintf("\x00%d:%d %o", o.UID, o.GID, o.Mode)
 	}
 	base := filepath.Join(b.dir, cacheDirs, digest.FromString(name).Encoded()[:32])
 	if err := os.MkdirAll(base, 0o711); err != nil {

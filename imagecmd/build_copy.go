@@ -110,10 +110,15 @@ func copyFailed(verb string, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
+	return sentencef(err, "%s failed: %v", verb, reason(err))
+}
+
+// reason is why there is no layer of files, without that it was the layer that couldn't be written.
+func reason(err error) error {
 	if i, ok := errors.AsType[*buildcontext.Impossible](err); ok {
-		err = i // and not that it was the layer that couldn't be written
+		return i
 	}
-	return sentencef(err, "%s failed: %v", verb, err)
+	return err
 }
 
 // layerOn makes a layer of what write writes over the files of the stage so far.

@@ -23,11 +23,12 @@ func (s *stageBuild) workdir(ctx context.Context, c *instructions.WorkdirCommand
 	dir := s.config.Config.WorkingDir
 	step := buildStep{createdBy: s.nop(dockerfile.Describe(c, &s.config.Config)), running: true}
 	step.layer = func(ctx context.Context, in *store.Ingest) (*store.Layer, error) {
-		return s.layerOn(ctx, in, func(lower cow.Base, w io.Writer) error {
+		layer, err := s.layerOn(ctx, in, func(lower cow.Base, w io.Writer) error {
 			entries := buildcontext.MakeDir(ctx, lower, dir, s.config.Config.User, s.b.now)
 			_, err := layerpack.WriteLayer(ctx, w, entries, layerpack.WriteOptions{Epoch: s.b.epoch})
 			return err
 		})
+		return layer, reason(err)
 	}
 	return s.do(ctx, step)
 }

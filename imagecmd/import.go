@@ -12,6 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cfs-project/cfs/imagecmd/archive"
+	"github.com/cfs-project/cfs/imagecmd/internal/weburl"
 	"github.com/cfs-project/cfs/imagecmd/store"
 )
 
@@ -85,7 +86,7 @@ func (o ImportOptions) config(st *store.Store, created time.Time) imageConfig {
 	comment := o.Message
 	if comment == "" {
 		comment = "Imported from -" // Docker's client sends files as it sends stdin
-		if isURL(o.Input) {
+		if weburl.Is(o.Input) {
 			comment = "Imported from " + o.Input
 		}
 	}

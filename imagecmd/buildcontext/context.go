@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/imagecmd/internal/weburl"
 	"github.com/cfs-project/cfs/layerpack"
 )
 
@@ -78,9 +79,9 @@ func (o *Options) open(ctx context.Context, where string) (*Context, error) {
 			return nil, err
 		}
 		return o.finish(&Context{Source: src}, false)
-	case isURL(where):
+	case weburl.Is(where):
 		o.fetching(where)
-		resp, err := get(ctx, o.Client, where)
+		resp, err := weburl.Get(ctx, o.Client, where)
 		if err != nil {
 			return nil, err
 		}
@@ -141,10 +142,10 @@ func (o *Options) openNamed(ctx context.Context, name, value string) (src *Sourc
 	case git:
 		o.fetching(value)
 		src, err = fetchGit(ctx, label, g, o.Temp, o.GitEnv, g.KeepGit != nil && *g.KeepGit)
-	case isURL(value):
+	case weburl.Is(value):
 		o.fetching(value)
 		var resp *http.Response
-		if resp, err = get(ctx, o.Client, value); err == nil {
+		if resp, err = weburl.Get(ctx, o.Client, value); err == nil {
 			src, err = FromTar(ctx, label, resp.Body, o.Temp, o.MaxExpansion, nil)
 			resp.Body.Close()
 		}

@@ -19,18 +19,18 @@ import (
 // layerpack.WriteLayer takes them. Lower may be nil, which is an empty tree; with
 // --link it is not looked at. It is for one goroutine while Entries go on.
 //
-// Errors are of sources, or an [*Impossible].
+// Errors are [*Impossible].
 func (s *Selection) Entries(ctx context.Context, lower cow.Base) iter.Seq2[cow.Entry, error] {
 	return func(yield func(cow.Entry, error) bool) {
 		err := s.entries(ctx, lower, func(e cow.Entry) bool { return yield(e, nil) })
 		if err != nil && !errors.Is(err, errStop) {
-			yield(cow.Entry{}, err)
+			yield(cow.Entry{}, &Impossible{err})
 		}
 	}
 }
 
-// An Impossible is why a selection can't be copied onto the lower tree, in BuildKit's words: a
-// directory over a file, a file over a directory, a user that the tree doesn't know. Who
+// An Impossible is why a layer can't be made over the lower tree, in BuildKit's words where it has some:
+// a directory onto a file, a user that the tree doesn't know, a source that changed meanwhile. Who
 // writes a layer of the entries may wrap it with what says nothing more.
 type Impossible struct{ err error }
 
@@ -45,7 +45,7 @@ var errStop = errors.New("stopped")
 func (s *Selection) entries(ctx context.Context, lower cow.Base, yield func(cow.Entry) bool) error {
 	d, err := s.place(ctx, lower)
 	if err != nil {
-		return &Impossible{err}
+		return err
 	}
 	e := emitting{ctx: ctx, d: d, links: linkNumbers{}, yield: yield}
 	d.root.mark()

@@ -11,17 +11,14 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/imagecmd/internal/weburl"
 )
-
-// isURL tells whether s is to be fetched, by Docker's rule.
-func isURL(s string) bool { return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") }
 
 // checkChecksum refuses a --checksum that can't be of what is named.
 func (c *Copy) checkChecksum() error {
@@ -40,7 +37,7 @@ func (c *Copy) checkChecksum() error {
 		if !commitRegexp().MatchString(c.Checksum) {
 			return fmt.Errorf("invalid checksum %q: of a git repository it is a commit", c.Checksum)
 		}
-	case !isURL(c.Paths[0]):
+	case !weburl.Is(c.Paths[0]):
 		return errors.New("checksum requires HTTP(S) or Git sources")
 	default:
 		d, err := digest.Parse(c.Checksum)
@@ -57,7 +54,7 @@ func (c *Copy) checkChecksum() error {
 // remote selects what p names if that is a URL or a repository.
 func (s *Selection) remote(ctx context.Context, p string) (bool, error) {
 	g, git, err := ParseGit(p)
-	if git = git && !g.Short; err != nil || !git && !isURL(p) {
+	if git = git && !g.Short; err != nil || !git && !weburl.Is(p) {
 		return false, err
 	}
 	if !s.c.Add {
@@ -183,9 +180,9 @@ type downloaded struct {
 	modified time.Time // zero: not said
 }
 
-// download writes what a GET of url answers to a new file. Proxies are those of the environment.
+// download writes what a GET of url answers to a new file.
 func download(ctx context.Context, client *http.Client, url, file string) (d downloaded, err error) {
-	resp, err := get(ctx, client, url)
+	resp, err := weburl.Get(ctx, client, url)
 	if err != nil {
 		return d, err
 	}
@@ -204,26 +201,4 @@ func download(ctx context.Context, client *http.Client, url, file string) (d dow
 		d.modified = t
 	}
 	return d, nil
-}
-
-// get is the answer to a GET of url. A body that ends early ends with an error.
-func get(ctx context.Context, client *http.Client, url string) (*http.Response, error) {
-	if client == nil {
-		client = http.DefaultClient
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	// What is compressed stays so: it is what the file is, and a checksum is of that.
-	req.Header.Set("Accept-Encoding", "identity")
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		resp.Body.Close()
-		return nil, fmt.Errorf("failed to GET %s with status %s", req.URL.Redacted(), resp.Status)
-	}
-	return resp, nil
 }

@@ -13,11 +13,12 @@ import (
 // absolute path: what is missing of it is made, 0755, for user, a name or number of
 // the lower tree's with a group or without; "" is 0:0, and so is a name that it doesn't have, as for
 // BuildKit. There is no entry if nothing is missing.
+// Errors are [*Impossible].
 func MakeDir(ctx context.Context, lower cow.Base, dir, user string, now time.Time) iter.Seq2[cow.Entry, error] {
 	return func(yield func(cow.Entry, error) bool) {
 		err := makeDir(ctx, lower, dir, user, now, func(e cow.Entry) bool { return yield(e, nil) })
 		if err != nil && !errors.Is(err, errStop) {
-			yield(cow.Entry{}, err)
+			yield(cow.Entry{}, &Impossible{err})
 		}
 	}
 }
