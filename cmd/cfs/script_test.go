@@ -125,6 +125,7 @@ var everyones = []string{"/dev/fuse", "/dev/net/tun"}
 //	registry NAME ...       start a registry, whose address is $NAME then; see startRegistry
 //	busyboxtar FILE [PROGRAM...]  write a small root as a tar: busybox, users, a secret, and programs
 //	dial PROTOCOL ADDRESS   send "ping" by tcp or udp until an answer comes, and print it
+//	[!] dockerstore DIR DRIVER NAME:TAG LAYER.tar...  write Docker's directory; see dockerStore
 //	nolink FILE             wait until the container with the address in FILE has no interface on the host
 func TestScripts(t *testing.T) {
 	if os.Geteuid() == 0 {
@@ -170,6 +171,7 @@ func TestScripts(t *testing.T) {
 			"until":       until,
 			"registry":    startRegistry,
 			"dial":        dial,
+			"dockerstore": dockerStore,
 			"nolink":      noLink,
 		},
 	})

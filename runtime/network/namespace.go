@@ -7,7 +7,6 @@ import (
 	"os"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/internal/lostthread"
@@ -24,11 +23,22 @@ func inside(ns *os.File, f func() error) error {
 	})
 }
 
+// handleIn is for asking and changing what a network namespace has. It is made on a thread
+// that doesn't come back: the library's own takes one there and back, and the namespace of
+// the host can't be entered again by who is root in a user namespace only (setns(2)).
+func handleIn(ns *os.File) (h *netlink.Handle, err error) {
+	err = inside(ns, func() error {
+		h, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+		return err
+	})
+	return h, err
+}
+
 // configureLink gives the container's interface its addresses, sends everything by it, and
 // bounds its packets by mtu, unless that is 0. Where the namespace has no IPv6, neither has
 // the attachment then.
 func (a *Attachment) configureLink(mtu int) error {
-	h, err := netlink.NewHandleAt(netns.NsHandle(a.ns.Fd()), unix.NETLINK_ROUTE)
+	h, err := handleIn(a.ns)
 	if err != nil {
 		return err
 	}
