@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-
-	"github.com/cfs-project/cfs/runtime"
 )
 
 // AttachOptions says how somebody is attached to a container.
@@ -23,26 +21,26 @@ var ErrDetached = errors.New("detached")
 func Attach(ctx context.Context, root, name string, o AttachOptions) (int, error) {
 	c, err := OpenContainers(root).Find(name)
 	if err != nil {
-		return runtime.StatusFailed, err
+		return 1, err
 	}
 	state, err := c.State()
 	if err != nil {
-		return runtime.StatusFailed, err
+		return 1, err
 	}
 	if state.Paused && c.Running() {
-		return runtime.StatusFailed, sentencef(nil, "You cannot attach to a paused container, unpause it first")
+		return 1, sentencef(nil, "You cannot attach to a paused container, unpause it first")
 	}
 	conn, err := c.dial()
 	if errors.Is(err, ErrNotRunning) {
-		return runtime.StatusFailed, sentencef(nil, "You cannot attach to a stopped container, start it first")
+		return 1, sentencef(nil, "You cannot attach to a stopped container, start it first")
 	}
 	if err != nil {
-		return runtime.StatusFailed, err
+		return 1, err
 	}
 	defer conn.Close()
 	s, err := newSession(o.DetachKeys, c.Options.TTY, !o.NoStdin && c.Options.Interactive)
 	if err != nil {
-		return runtime.StatusFailed, err
+		return 1, err
 	}
 	defer s.close()
 	req := controlRequest{Op: opAttach, Attach: &attachRequest{In: -1, Out: 0, Err: 1}}
@@ -53,10 +51,10 @@ func Attach(ctx context.Context, root, name string, o AttachOptions) (int, error
 		files = append(files, s.input)
 	}
 	if err := conn.send(req, files...); err != nil {
-		return runtime.StatusFailed, c.lost(err)
+		return 1, c.lost(err)
 	}
 	if _, err := conn.answer(c); err != nil {
-		return runtime.StatusFailed, err
+		return 1, err
 	}
 	return s.follow(ctx, conn, c, o.SigProxy)
 }

@@ -16,6 +16,7 @@ type LogsOptions struct {
 	Tail         string // a number of lines, or "all"
 	Since, Until string // a time, or an age such as 10m
 	Timestamps   bool
+	Details      bool      // as Docker: what a log driver's options keep beside a line, which is nothing, and a blank
 	Now          time.Time // what ages are counted from; zero is the clock
 }
 
@@ -54,6 +55,9 @@ func Logs(ctx context.Context, root, name string, o LogsOptions, out, errs io.Wr
 			w = errs
 		}
 		line := e.Log
+		if o.Details {
+			line = " " + line
+		}
 		if o.Timestamps {
 			line = e.Time.Format("2006-01-02T15:04:05.000000000Z07:00") + " " + line
 		}

@@ -36,7 +36,7 @@ func newProcess(cfg ocispec.ImageConfig, o RunOptions, host func(string) (string
 	}
 	if o.Workdir != "" {
 		if !path.IsAbs(o.Workdir) {
-			return p, fmt.Errorf("the working directory %q is invalid, it needs to be an absolute path", o.Workdir)
+			return p, fmt.Errorf("the working directory '%s' is invalid, it needs to be an absolute path", o.Workdir)
 		}
 		p.Cwd = o.Workdir
 	}

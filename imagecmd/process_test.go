@@ -41,7 +41,7 @@ func TestNewProcess(t *testing.T) {
 		},
 		{name: "nothing to run", err: "no command specified"},
 		{name: "relative directory", cfg: ocispec.ImageConfig{Cmd: []string{"sh"}}, o: RunOptions{Workdir: "x"},
-			err: `the working directory "x" is invalid, it needs to be an absolute path`},
+			err: `the working directory 'x' is invalid, it needs to be an absolute path`},
 		{name: "nameless variable", cfg: ocispec.ImageConfig{Cmd: []string{"sh"}}, o: RunOptions{Env: []string{"=x"}},
 			err: `invalid environment variable: "=x"`},
 	} {

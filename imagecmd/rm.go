@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -65,7 +66,13 @@ func Rm(ctx context.Context, root, name string, o RmOptions, log *slog.Logger) e
 		return err
 	}
 	if o.Force {
-		if err := c.stop(ctx, unix.SIGKILL, -1); err != nil && !errors.Is(err, ErrNotRunning) {
+		switch err := c.stop(ctx, unix.SIGKILL, -1); {
+		case errors.Is(err, ErrNotRunning) && c.MountedAt == "":
+			// Its monitor was killed, perhaps just now, and what it has started is ending.
+			if err := c.waitEnd(ctx, 30*time.Second); err != nil {
+				return err
+			}
+		case err != nil && !errors.Is(err, ErrNotRunning):
 			return err
 		}
 	}

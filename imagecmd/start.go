@@ -292,6 +292,9 @@ func Rename(root, name, to string) error {
 	if err != nil {
 		return err
 	}
+	if to == c.Name {
+		return sentencef(nil, "Renaming a container with the same name as its current name")
+	}
 	if err := cs.freeName(to); err != nil {
 		return err
 	}

@@ -296,6 +296,7 @@ func newLogs(t *terminal, g *globals) *cobra.Command {
 	f.StringVar(&o.Since, "since", "", "only what came after a `TIME`, or an age such as 10m")
 	f.StringVar(&o.Until, "until", "", "only what came before a `TIME`, or an age such as 10m")
 	f.BoolVarP(&o.Timestamps, "timestamps", "t", false, "say when each line came")
+	f.BoolVar(&o.Details, "details", false, "begin each line with a blank, as Docker does where nothing is kept beside it")
 	return cmd
 }
 

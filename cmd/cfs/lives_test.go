@@ -288,7 +288,7 @@ func (l *lair) kill(n int) string {
 	if n%2 == 0 {
 		flags = append(flags, l.limits()...)
 	}
-	kinds := []string{"run -d", "run", "exec", "stop", "logs"}
+	kinds := []string{"run -d", "run", "exec", "stop", "logs", "cp in", "cp out", "commit", "pause"}
 	kind := kinds[n%len(kinds)]
 	start := append([]string{"run", "--name", "victim"}, flags...)
 	var args []string
@@ -301,6 +301,8 @@ func (l *lair) kill(n int) string {
 		l.must("run", "-d", append(start[1:], "box", "sh", "-c", "trap 'exit 3' TERM; while :; do echo x; sleep 0.01; done")...)
 		args = map[string][]string{
 			"exec": {"exec", "victim", "sleep", "1000"}, "stop": {"stop", "victim"}, "logs": {"logs", "-f", "victim"},
+			"cp in": {"cp", l.tree(), "victim:/copied"}, "cp out": {"cp", "victim:/bin", filepath.Join(l.t.TempDir(), "copied")},
+			"commit": {"commit", "victim", "committed"}, "pause": {"pause", "victim"},
 		}[kind]
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -344,6 +346,7 @@ func (l *lair) truth(id, who string) {
 	_, gone := os.Stat(filepath.Join(l.root, "containers", id))
 	switch {
 	case gone != nil: // with its process, as it was to
+	case err != nil && strings.HasPrefix(who, "run: ") && !strings.Contains(list, id[:12]): // or is to be swept
 	case err != nil:
 		l.t.Errorf("after the end of %s: %v", who, err)
 	case !strings.Contains(list, id[:12]):
@@ -351,6 +354,7 @@ func (l *lair) truth(id, who string) {
 	case strings.HasSuffix(status, "true"):
 		// It may be about to end, or to begin.
 		for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			l.resume(id, who)
 			if _, err := l.cfs("exec", "--user=0", id, "true"); err == nil {
 				return
 			}
@@ -368,4 +372,34 @@ func (l *lair) truth(id, who string) {
 			l.t.Errorf("after the end of %s it is said to be %s, and there are\n%s", who, status, strings.Join(left, "\n"))
 		}
 	}
+}
+
+// resume lets a container go on that is paused, by a person; who pauses it to read its
+// changes has it go on also when killed.
+func (l *lair) resume(id, who string) {
+	l.t.Helper()
+	if status, err := l.cfs("inspect", "--format={{.State.Status}}", id); err != nil || status != "paused" {
+		return
+	}
+	if !strings.HasPrefix(who, "pause: ") {
+		l.t.Errorf("after the end of %s it is paused", who)
+	}
+	_, _ = l.cfs("unpause", "--", id) // unless it is about to end, which is seen then
+}
+
+// tree is a directory of files that take some time to copy.
+func (l *lair) tree() string {
+	dir := filepath.Join(filepath.Dir(l.root), "tree")
+	if _, err := os.Stat(dir); err == nil {
+		return dir
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		l.t.Fatal(err)
+	}
+	for n := range 200 {
+		if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(n)), make([]byte, 64<<10), 0o644); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	return dir
 }

@@ -8,12 +8,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// dockerRunFlags are all of `docker run --help` of Docker 27, but for help and those of
-// networks, and what it hides.
+// dockerRunFlags are all of `docker run --help` of Docker 27, but for help, and what it
+// hides.
 var dockerRunFlags = strings.Fields(`
 	add-host annotation attach cap-add cap-drop cidfile cpu-count cpu-percent cpu-rt-period cpu-rt-runtime detach detach-keys device
 	disable-content-trust dns dns-opt dns-option dns-search domainname entrypoint env env-file gpus group-add hostname init interactive
-	io-maxbandwidth io-maxiops ipc isolation kernel-memory label label-file link link-local-ip log-driver log-opt mount name network
+	io-maxbandwidth io-maxiops ip ip6 ipc isolation kernel-memory label label-file link link-local-ip log-driver log-opt mac-address mount name network network-alias
 	oom-score-adj pid platform privileged pull quiet read-only rm runtime security-opt shm-size sig-proxy stop-signal stop-timeout
 	storage-opt sysctl tmpfs tty ulimit user userns uts volume volume-driver volumes-from workdir`)
 

@@ -76,8 +76,8 @@ func sixAddr(a netip.Addr) *netlink.Addr {
 // (Documentation/networking/ip-sysctl.rst, accept_ra), unless it is told to: where it has
 // its way out from one, it goes on.
 func forwardSix() bool {
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{Dst: nil}, netlink.RT_FILTER_DST)
-	if err != nil || len(routes) == 0 {
+	routes := sixRoutes()
+	if len(routes) == 0 {
 		return false
 	}
 	b, err := os.ReadFile(sixConf + "all/forwarding")
@@ -100,4 +100,13 @@ func forwardSix() bool {
 		}
 	}
 	return os.WriteFile(sixConf+"all/forwarding", []byte("1\n"), 0) == nil
+}
+
+// sixRoutes are the host's ways out by IPv6.
+func sixRoutes() []netlink.Route {
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{Dst: nil}, netlink.RT_FILTER_DST)
+	if err != nil {
+		return nil
+	}
+	return routes
 }

@@ -56,7 +56,7 @@ func (a *Attachment) configureLink(mtu int) error {
 		return fmt.Errorf("set the container's address: %w", err)
 	}
 	if a.Address6.IsValid() && h.AddrAdd(link, sixAddr(a.Address6.Addr())) != nil { // net.ipv6.conf.default.disable_ipv6
-		a.Address6, a.Gateway6 = netip.Prefix{}, netip.Addr{}
+		a.Address6, a.Gateway6, a.reaches6 = netip.Prefix{}, netip.Addr{}, false
 	}
 	if err := h.LinkSetUp(link); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/link/fdbased"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
@@ -26,7 +27,7 @@ const nic tcpip.NICID = 1
 // attachNetstack serves the namespace in this process: gVisor's TCP/IP takes the packets
 // of a tun device, and every connection that the container opens is opened once more on
 // the host.
-func attachNetstack(ctx context.Context, o Options) (end func() error, err error) {
+func attachNetstack(ctx context.Context, o Options, a *Attachment) (end func() error, err error) {
 	tun, err := openTun(o.Namespace)
 	if err != nil {
 		return nil, err
@@ -37,7 +38,7 @@ func attachNetstack(ctx context.Context, o Options) (end func() error, err error
 		return nil, err
 	}
 	s := stack.New(stack.Options{
-		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol},
+		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol},
 	})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -58,15 +59,19 @@ func attachNetstack(ctx context.Context, o Options) (end func() error, err error
 			Protocol:          ipv4.ProtocolNumber,
 			AddressWithPrefix: tcpip.AddressWithPrefix{Address: tcpip.AddrFrom4(userGateway.As4()), PrefixLen: userAddress.Bits()},
 		}, stack.AddressProperties{}),
+		s.AddProtocolAddress(nic, tcpip.ProtocolAddress{
+			Protocol:          ipv6.ProtocolNumber,
+			AddressWithPrefix: tcpip.AddressWithPrefix{Address: tcpip.AddrFrom16(userGateway6.As16()), PrefixLen: userAddress6.Bits()},
+		}, stack.AddressProperties{}),
 	} {
 		if e != nil {
 			return nil, errors.Join(fmt.Errorf("netstack: %v", e), end())
 		}
 	}
-	s.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: nic}})
+	s.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: nic}, {Destination: header.IPv6EmptySubnet, NIC: nic}})
 	s.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(s, 0, maxConnecting, f.tcp).HandlePacket)
 	s.SetTransportProtocolHandler(udp.ProtocolNumber, udp.NewForwarder(s, f.udp).HandlePacket)
-	if err := (&Attachment{ns: o.Namespace, Address: userAddress, Gateway: userGateway}).configureLink(tunMTU); err != nil {
+	if err := a.configureLink(tunMTU); err != nil {
 		return nil, errors.Join(err, end())
 	}
 	return end, nil
@@ -97,14 +102,14 @@ func openTun(ns *os.File) (fd int, err error) {
 // host's loopback interface or its neighbours on the wire, which no packet from
 // another machine would reach either. Only the host's name server is an exception.
 func allowed(a netip.Addr, port uint16) (to string, ok bool) {
-	switch {
+	switch a = a.Unmap(); {
 	case a == userNameserver && port == 53:
 		servers := hostNameservers()
 		if len(servers) == 0 {
 			return "", false
 		}
 		a = servers[0]
-	case !a.IsGlobalUnicast() && !a.IsLinkLocalUnicast(), userAddress.Masked().Contains(a):
+	case !a.IsGlobalUnicast() && !(a.Is4() && a.IsLinkLocalUnicast()), userAddress.Masked().Contains(a), userAddress6.Masked().Contains(a):
 		return "", false
 	}
 	return netip.AddrPortFrom(a, port).String(), true
@@ -112,5 +117,6 @@ func allowed(a netip.Addr, port uint16) (to string, ok bool) {
 
 // localAddr is where a packet is for.
 func localAddr(id stack.TransportEndpointID) (netip.Addr, uint16) {
-	return netip.AddrFrom4(id.LocalAddress.As4()), id.LocalPort
+	a, _ := netip.AddrFromSlice(id.LocalAddress.AsSlice())
+	return a, id.LocalPort
 }

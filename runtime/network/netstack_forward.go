@@ -34,7 +34,7 @@ func (f *forwarder) tcp(r *tcp.ForwarderRequest) {
 		return
 	}
 	d := net.Dialer{Timeout: dialTimeout}
-	out, err := d.DialContext(f.ctx, "tcp4", to)
+	out, err := d.DialContext(f.ctx, "tcp", to)
 	if err != nil {
 		f.log.Debug("connection from a container", "to", to, "error", err)
 		r.Complete(true)
@@ -59,7 +59,7 @@ func (f *forwarder) udp(r *udp.ForwarderRequest) {
 	if !ok {
 		return
 	}
-	out, err := net.Dial("udp4", to) // asks nobody
+	out, err := net.Dial("udp", to) // asks nobody
 	if err != nil {
 		f.log.Debug("packet from a container", "to", to, "error", err)
 		return
@@ -86,7 +86,11 @@ type pingless struct{ nested.Endpoint }
 
 // DeliverNetworkPacket passes on what is no ICMP.
 func (l *pingless) DeliverNetworkPacket(protocol tcpip.NetworkProtocolNumber, pkt *stack.PacketBuffer) {
-	if b, ok := pkt.Data().PullUp(header.IPv4MinimumSize); ok && header.IPv4(b).TransportProtocol() == header.ICMPv4ProtocolNumber {
+	if protocol == header.IPv6ProtocolNumber {
+		if b, ok := pkt.Data().PullUp(header.IPv6MinimumSize); ok && header.IPv6(b).TransportProtocol() == header.ICMPv6ProtocolNumber {
+			return
+		}
+	} else if b, ok := pkt.Data().PullUp(header.IPv4MinimumSize); ok && header.IPv4(b).TransportProtocol() == header.ICMPv4ProtocolNumber {
 		return
 	}
 	l.Endpoint.DeliverNetworkPacket(protocol, pkt)

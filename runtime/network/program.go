@@ -35,7 +35,7 @@ func pastaTooOld(version string) bool {
 
 // attachPasta has pasta(1) serve the namespace. It copies no address of the host's into
 // it, and lets nothing through to the host's loopback interface.
-func attachPasta(ctx context.Context, o Options) (func() error, error) {
+func attachPasta(ctx context.Context, o Options, _ *Attachment) (func() error, error) {
 	path, err := exec.LookPath("pasta")
 	if err != nil {
 		return nil, errNotInstalled
@@ -55,7 +55,7 @@ func attachPasta(ctx context.Context, o Options) (func() error, error) {
 }
 
 // attachSlirp has slirp4netns(1) serve the namespace.
-func attachSlirp(ctx context.Context, o Options) (func() error, error) {
+func attachSlirp(ctx context.Context, o Options, _ *Attachment) (func() error, error) {
 	return serve(ctx, o, "slirp4netns", containerLink,
 		"--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox",
 		"--netns-type=path", o.Namespace.Name(), containerLink)

@@ -19,6 +19,10 @@ var (
 	userAddress    = netip.MustParsePrefix("10.0.2.100/24")
 	userGateway    = netip.MustParseAddr("10.0.2.2")
 	userNameserver = netip.MustParseAddr("10.0.2.3")
+
+	// Those of IPv6, where a network has it: unique local ones (RFC 4193).
+	userAddress6 = netip.MustParsePrefix("fd63:6673:6e65:7473::100/64")
+	userGateway6 = netip.MustParseAddr("fd63:6673:6e65:7473::2")
 )
 
 // A userDriver serves one container's network. It fails with errNotInstalled where it
@@ -28,7 +32,9 @@ type userDriver struct {
 	// onlyForwards tells that the host's first name server answers at the network's own
 	// address alone.
 	onlyForwards bool
-	attach       func(ctx context.Context, o Options) (end func() error, err error)
+	// six tells that it passes IPv6 on.
+	six    bool
+	attach func(ctx context.Context, o Options, a *Attachment) (end func() error, err error)
 }
 
 var errNotInstalled = errors.New("no usable program is installed")
@@ -38,7 +44,7 @@ var errNotInstalled = errors.New("no usable program is installed")
 var userDrivers = []userDriver{
 	{name: "pasta", onlyForwards: true, attach: attachPasta},
 	{name: "slirp4netns", attach: attachSlirp},
-	{name: "netstack", attach: attachNetstack},
+	{name: "netstack", six: true, attach: attachNetstack},
 }
 
 // User connects a namespace with the outside without any privilege on the host but that
@@ -55,12 +61,17 @@ func User(ctx context.Context, o Options) (*Attachment, error) {
 		if chosen != "" && chosen != d.name {
 			continue
 		}
-		end, err := d.attach(ctx, o)
+		a := &Attachment{
+			Driver: d.name, Address: userAddress, Gateway: userGateway, Nameserver: userNameserver,
+			onlyNameserver: d.onlyForwards, ns: o.Namespace,
+		}
+		if d.six && len(sixRoutes()) > 0 {
+			a.Address6, a.Gateway6, a.reaches6 = userAddress6, userGateway6, true
+		}
+		end, err := d.attach(ctx, o, a)
 		if err == nil {
-			return &Attachment{
-				Driver: d.name, Address: userAddress, Gateway: userGateway, Nameserver: userNameserver,
-				onlyNameserver: d.onlyForwards, ns: o.Namespace, ends: []func() error{end},
-			}, nil
+			a.ends = []func() error{end}
+			return a, nil
 		}
 		if !errors.Is(err, errNotInstalled) || chosen != "" {
 			o.log().Warn("user-mode network", "driver", d.name, "error", err)

@@ -176,3 +176,43 @@ func programs(ns *os.File) (n int) {
 	}
 	return n
 }
+
+// TestUserSix: where the host has a way out by IPv6, what is built in passes it on, and says
+// what was refused; addresses of the host's loopback interface are not reached.
+func TestUserSix(t *testing.T) {
+	if !ownNetwork(t) {
+		return
+	}
+	if _, err := os.Stat(sixConf); err != nil {
+		t.Skip("SKIPPED: this kernel has no IPv6")
+	}
+	none, _ := newNamespace(t)
+	if a := userNetwork(t, "netstack", none); a.Address6.IsValid() {
+		t.Errorf("%v, and the host has no way out", a.Address6)
+	}
+	outside, _, _ := outsideOf(t)
+	go sayAddress(listenIn(t, outside, ":7000"))
+	go sayAddress(listenIn(t, here(t), "[::1]:7001"))
+	ns, _ := newNamespace(t)
+	a := userNetwork(t, "netstack", ns)
+	if a.Address6 != userAddress6 || !a.reaches6 {
+		t.Errorf("%+v", a)
+	}
+	if got, err := whoAmI(ns, "["+theirsSix.String()+"]:7000"); err != nil || got != oursSix.String() {
+		t.Errorf("outside sees %q, %v", got, err)
+	}
+	for _, address := range []string{"[" + theirsSix.String() + "]:7999", "[" + userGateway6.String() + "]:7001", "[::ffff:127.0.0.1]:7001"} {
+		if got, err := whoAmI(ns, address); !errors.Is(err, unix.ECONNREFUSED) {
+			t.Errorf("%s answers %q, %v", address, got, err)
+		}
+	}
+}
+
+// here is the test's own network namespace.
+func here(t *testing.T) *os.File {
+	t.Helper()
+	ns, err := os.Open("/proc/self/ns/net")
+	must(t, err)
+	t.Cleanup(func() { ns.Close() })
+	return ns
+}
