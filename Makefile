@@ -11,7 +11,7 @@ FUZZTIME    ?= 20s
 RUNS        ?= 7
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test unit vm lint fuzz bench-union bench-packed bench-index bench-run bench-build bench-layers bench-images bench-drivers bench-vm man install clean
+.PHONY: help deps build demo test unit vm lint fuzz bench-union bench-packed bench-index bench-run bench-build bench-layers bench-images bench-drivers bench-vm bench-agree man install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,8 +71,11 @@ bench-images: build ## image commands against podman and skopeo, with a registry
 bench-drivers: build ## cfs bench: every driver that works here, with a page in cfs-bench/
 	bin/cfs bench
 
-bench-vm: ## cfs bench on Debian's kernel in QEMU, for what this one lacks: devicemapper (minutes; needs qemu-system-x86)
-	@./.ci/vm 'cfs:--root /mnt/cfs bench --workload quick --size tiny --runs 5 --out /tmp/report'
+bench-agree: build ## the harness against fio and hyperfine on the same mounts (root; two minutes)
+	$(GO) run ./bench/cmd/bench-agree -runs $(RUNS)
+
+bench-vm: ## cfs bench on Debian's kernel in QEMU, for what this one lacks: devicemapper; its page in cfs-bench-vm/ (10 minutes; needs qemu-system-x86)
+	@OUT=cfs-bench-vm ./.ci/vm 'cfs:--root /mnt/cfs bench --driver union,overlay2,devicemapper --workload quick --size tiny --depth 1,10 --time 6m --out /mnt/out'
 
 bench-build: build ## builds anew and cached against buildah (root)
 	$(GO) run ./bench/cmd/bench-build -runs $(RUNS)

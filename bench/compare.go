@@ -27,42 +27,6 @@ func Compare(ctx context.Context, rounds int, warm bool, jobs ...Job) (map[strin
 	return Rounds{Most: rounds}.Compare(ctx, jobs...)
 }
 
-// Rounds are how often jobs are compared.
-type Rounds struct {
-	Most, Least int
-	Budget      time.Duration // that all may take before they end early, after Least; 0: no limit
-	Between     func()        // called before each; may be nil
-}
-
-// Compare runs jobs in rounds, in an order that rotates, and gives each contestant's
-// samples.
-func (n Rounds) Compare(ctx context.Context, jobs ...Job) (map[string]Samples, error) {
-	out := make(map[string]Samples, len(jobs))
-	began := time.Now()
-	for r := 0; n.more(r, began); r++ {
-		for i := range jobs {
-			j := jobs[(i+r)%len(jobs)]
-			d, err := run(ctx, j)
-			if err != nil {
-				return nil, err
-			}
-			out[j.Contestant] = append(out[j.Contestant], d)
-		}
-	}
-	return out, nil
-}
-
-// more tells whether round r is to be measured, and calls Between if so.
-func (n Rounds) more(r int, began time.Time) bool {
-	if r >= n.Most || r >= n.Least && n.Budget > 0 && time.Since(began) > n.Budget {
-		return false
-	}
-	if n.Between != nil {
-		n.Between()
-	}
-	return true
-}
-
 func run(ctx context.Context, j Job) (time.Duration, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err

@@ -76,15 +76,29 @@ func (c Choice) lifeRows() []Row {
 	}}
 }
 
+// reading is the line of every file's contents.
+const reading = "read all"
+
+// names is what looking at names reads at least, in bytes: something. How much that is
+// depends on the filesystem.
+func names(*Site) int64 { return page }
+
+// contents is what reading every file does.
+func contents(s *Site) int64 { return s.Paths.Bytes }
+
 func (c Choice) metadataRows() []Row {
 	var all []Row
 	add := func(st State, quick bool, fixture, name, about string, run func(*Site) (Sample, error)) {
-		all = append(all, Row{Group: GroupMetadata, Quick: quick, Fixture: fixture, State: st, Steps: []Step{{Name: named(st, name), About: about, Run: run}}})
+		reads := names
+		if name == reading {
+			reads = contents
+		}
+		all = append(all, Row{Group: GroupMetadata, Quick: quick, Fixture: fixture, State: st, Steps: []Step{{Name: named(st, name), About: about, Reads: reads, Run: run}}})
 	}
-	const walking, reading = "every directory is listed and lstat called on every name, as find -ls does", "every file is found and read, as tar and grep -r do"
+	const walks, readsAll = "every directory is listed and lstat called on every name, as find -ls does", "every file is found and read, as tar and grep -r do"
 	for _, st := range []State{Warm, c.unwarmed()} {
-		add(st, st == Warm, FixtureTree, "walk", walking, onTree(walkTree))
-		add(st, st != Warm, FixtureTree, "read all", reading, onTree(readTree))
+		add(st, st == Warm, FixtureTree, "walk", walks, onTree(walkTree))
+		add(st, st != Warm, FixtureTree, reading, readsAll, onTree(readTree))
 	}
 	add(Warm, false, FixtureTree, "stat", "lstat is called on every path", onTree(statAll))
 	add(Warm, true, FixtureTree, "open, read, close", "every file is opened, read and closed by its path", onTree(openReadClose))
@@ -150,7 +164,7 @@ func (c Choice) depthRows() []Row {
 		if d == 1 {
 			layers = "1 layer"
 		}
-		all = append(all, Row{Group: GroupDepth, Quick: d == 1 || d == 50, Depth: d, Fixture: Deep(d), State: Fresh, Steps: []Step{
+		all = append(all, Row{Group: GroupDepth, Quick: d == 1 || d == 50, Depth: d, Fixture: Deep(d), State: Fresh, Anew: true, Steps: []Step{
 			{Name: "mount, " + layers, Series: "mount", About: "making and mounting a container of so many layers, without the start of cfs's own process", Run: func(s *Site) (Sample, error) { return Sample{s.Mounted, 1}, nil }},
 			{Name: "first look-up, " + layers, Series: "first look-up", About: "one name, the first after mounting", Run: func(s *Site) (Sample, error) {
 				return timed(1, func() error { return lookedInto(s) })

@@ -3,6 +3,7 @@ package bench
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,18 +72,24 @@ func (c Choice) ioRows() []Row {
 		seqRead = c.fio(bigName(0), "--readonly", "--rw=read", "--bs=128k", size(c.Sizes.Big))
 		randRead = c.fio(bigName(1), "--readonly", "--rw=randread", "--bs=4k", size(c.region()), ioSize(c.Sizes.Random))
 		seqWrite = c.fio("new", "--rw=write", "--bs=1m", size(c.Sizes.Big), fmt.Sprintf("--fsync=%d", max(1, c.Sizes.Big/writeSize)), "--fallocate=none")
-		randWrite = c.fio("new", "--rw=randwrite", "--bs=4k", size(c.region()), ioSize(c.Sizes.Random))
+		randWrite = c.fio("new", "--rw=randwrite", "--bs=4k", size(c.region()), ioSize(c.Sizes.Random), "--fallocate=none")
 	}
 	for _, st := range []State{Warm, c.unwarmed()} {
 		all = append(all, Row{Group: GroupIO, Quick: st == Warm, Fixture: FixtureBig, State: st, Steps: []Step{
-			{Name: named(st, "sequential read"), About: "a large file of the image is read, 128 KiB at a time, by " + engine, Run: seqRead},
-			{Name: named(st, "random read 4KiB"), About: fmt.Sprintf("%d random pages of another, by %s", c.Sizes.Random, engine), Run: randRead},
+			{Name: named(st, "sequential read"), About: "a large file of the image is read, 128 KiB at a time, by " + engine, Reads: func(s *Site) int64 { return s.Sizes.Big }, Run: seqRead},
+			{Name: named(st, "random read 4KiB"), About: fmt.Sprintf("%d random pages of another, by %s", c.Sizes.Random, engine), Reads: randomReads, Run: randRead},
 		}})
 	}
 	return append(all, Row{Group: GroupIO, Quick: true, Fixture: FixtureEmpty, State: Fresh, Writes: true, Steps: []Step{
 		{Name: "sequential write", About: "a large new file, 1 MiB at a time, then fsync, by " + engine, Run: seqWrite},
 		{Name: "random write 4KiB", About: fmt.Sprintf("%d random pages of that file, without fsync, by %s", c.Sizes.Random, engine), Run: randWrite},
 	}})
+}
+
+// randomReads is what random reads read at least, in bytes: no page twice.
+func randomReads(s *Site) int64 {
+	pages, n := float64(randomRegion(s)/page), float64(s.Sizes.Random)
+	return int64(pages*(1-math.Exp(-n/pages))) * page
 }
 
 // region is which part of a large file is read or written at random, in bytes.

@@ -38,6 +38,7 @@ type Fixtures struct {
 	Packed bool
 	dir    string
 	made   map[string]Fixture
+	on     *device // found when first asked for
 }
 
 // A Fixture is a stack of lowers, and the names they come to.
@@ -69,6 +70,15 @@ const (
 	FixtureSource   = "source"   // a program in C
 	FixturePackages = "packages" // a root without a package, for dpkg
 )
+
+// device is the disk that they are on.
+func (f *Fixtures) device() device {
+	if f.on == nil {
+		d := deviceOf(f.dir)
+		f.on = &d
+	}
+	return *f.on
+}
 
 // Put has Get give x, instead of what would be made.
 func (f *Fixtures) Put(x Fixture) { f.made[x.Name] = x }

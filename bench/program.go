@@ -22,6 +22,19 @@ func (f *Flags) Register() {
 	flag.StringVar(&f.JSON, "json", "", "also write the report to this file")
 }
 
+// OnGround has a program measure on a fresh ground, which it removes, and fills in what a
+// report says of it.
+func (f *Flags) OnGround(ctx context.Context, name string, do func(*Ground, *Report) error) (err error) {
+	g, err := NewGround(ctx, f.Ground)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, g.Close()) }()
+	r := &Report{Name: name, Conditions: Here()}
+	r.Conditions.Filesystem, r.Conditions.Rounds = g.Describe(), f.Runs
+	return do(g, r)
+}
+
 // ErrMissed is how a benchmark ends that missed a target.
 var ErrMissed = errors.New("a target was missed")
 

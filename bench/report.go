@@ -44,6 +44,12 @@ type Result struct {
 	// Interval is that of [Samples.Interval], and Confidence how likely it holds the true median.
 	Interval   [2]int64 `json:"interval"`
 	Confidence float64  `json:"confidence"`
+	// FromDevice is the median of the bytes that were read from the disk meanwhile, by anybody;
+	// of what is measured cold, where it can be told.
+	FromDevice *int64 `json:"from_device,omitempty"`
+	// Cached tells that it should have been cold and was not: much of what it read was not
+	// read from the disk.
+	Cached bool `json:"cached,omitempty"`
 }
 
 // UnitBytes is the unit of what is not a time.

@@ -26,6 +26,7 @@ type Row struct {
 	Fixture string
 	State   State
 	Writes  bool                // something is changed
+	Anew    bool                // a container is made for every sample, although nothing is changed
 	Prepare func(s *Site) error // outside of the time; may be nil
 	Steps   []Step
 	// Life is the name of a line of its own, for what making, mounting, unmounting
@@ -65,7 +66,10 @@ type Step struct {
 	Max float64
 	// Base is the step of the same contestant that is compared with instead.
 	Base string
-	Run  func(s *Site) (Sample, error)
+	// Reads is how many bytes it reads at least that are on the disk when it begins cold;
+	// may be nil.
+	Reads func(s *Site) int64
+	Run   func(s *Site) (Sample, error)
 }
 
 // A Sample is what one run took, and how many operations it was.
@@ -120,7 +124,8 @@ func (b *Bench) Measure(ctx context.Context, row Row) (err error) {
 		return err
 	}
 	site := &Site{Sizes: b.Fixtures.Sizes, Fixtures: b.Fixtures}
-	m := &rowRun{Bench: b, row: row, site: site, samples: map[string]map[string]Samples{}, ops: map[string]int{}, out: map[string]bool{}}
+	m := &rowRun{Bench: b, row: row, site: site, samples: map[string]map[string]Samples{}, device: map[string]map[string]Samples{},
+		ops: map[string]int{}, out: map[string]bool{}, spent: map[string]time.Duration{}, pace: b.Rounds.Pace()}
 	for _, c := range b.Contestants {
 		if b.Skip != nil {
 			if why := b.Skip(c, row); why != "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,9 +16,11 @@ type rowRun struct {
 	row         Row
 	site        *Site
 	samples     map[string]map[string]Samples // by step and contestant
+	device      map[string]map[string]Samples // what was read from the device meanwhile, in bytes
 	ops         map[string]int
-	out         map[string]bool // who failed
-	began       time.Time       // of the rounds
+	out         map[string]bool          // who failed
+	spent       map[string]time.Duration // by contestant, with mounting and the like
+	pace        *Pace
 }
 
 func (m *rowRun) report() {
@@ -29,6 +32,9 @@ func (m *rowRun) report() {
 	}
 	for _, st := range m.row.Steps {
 		m.Report.AddUnit(st.Name, st.Unit, m.ops[st.Name], m.samples[st.Name], order...)
+		if m.row.State == Cold && st.Reads != nil {
+			m.Report.checkCold(st.Name, st.Reads(m.site), m.device[st.Name])
+		}
 	}
 	if m.row.Life != "" {
 		m.Report.Add(m.row.Life, 1, m.samples[m.row.Life], order...)
@@ -75,12 +81,22 @@ func (m *rowRun) listPaths(ctx context.Context, f Fixture) (err error) {
 	return nil
 }
 
-// more tells whether round r is to be measured.
-func (m *rowRun) more(r int) bool {
-	if r <= 0 {
-		m.began = time.Now()
+// rested tells whether a contestant is not measured any more: it failed, or enough is
+// known of it.
+func (m *rowRun) rested(c Contestant) bool {
+	if m.out[c.Name()] {
+		return true
 	}
-	return m.Rounds.more(r, m.began)
+	var all []Samples
+	for _, l := range m.row.Lines() {
+		all = append(all, m.samples[l.Name][c.Name()])
+	}
+	return m.pace.rests(m.spent[c.Name()], all...)
+}
+
+// rest tells whether all do.
+func (m *rowRun) rest() bool {
+	return !slices.ContainsFunc(m.contestants, func(c Contestant) bool { return !m.rested(c) })
 }
 
 // steps runs every step on a mounted contestant.
@@ -100,23 +116,31 @@ func (m *rowRun) steps(c Contestant, root string, keep bool) error {
 			}
 		}
 		runtime.GC()
+		read := m.Fixtures.device().reads()
 		s, err := st.Run(m.site)
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", c.Name(), st.Name, err)
 		}
 		if keep {
 			m.keep(st.Name, c, s)
+			if n, ok := read(); ok {
+				note(m.device, st.Name, c, time.Duration(n))
+			}
 		}
 	}
 	return nil
 }
 
 func (m *rowRun) keep(line string, c Contestant, s Sample) {
-	if m.samples[line] == nil {
-		m.samples[line] = map[string]Samples{}
-	}
-	m.samples[line][c.Name()] = append(m.samples[line][c.Name()], s.Took)
+	note(m.samples, line, c, s.Took)
 	m.ops[line] = s.Ops
+}
+
+func note(all map[string]map[string]Samples, line string, c Contestant, d time.Duration) {
+	if all[line] == nil {
+		all[line] = map[string]Samples{}
+	}
+	all[line][c.Name()] = append(all[line][c.Name()], d)
 }
 
 func (m *rowRun) warm(ctx context.Context) (err error) {
@@ -130,19 +154,21 @@ func (m *rowRun) warm(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	for r := 0; m.more(r); r++ {
+	for !m.rest() && m.pace.More() {
 		for i := range m.contestants {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			j := (i + r) % len(m.contestants)
+			j := (i + m.pace.Round()) % len(m.contestants)
 			c := m.contestants[j]
-			if m.out[c.Name()] {
+			if m.rested(c) {
 				continue
 			}
+			began := time.Now()
 			if err := m.failed(ctx, c, m.steps(c, roots[j], true)); err != nil {
 				return err
 			}
+			m.spent[c.Name()] += time.Since(began)
 		}
 	}
 	for i, c := range m.contestants {
@@ -153,20 +179,35 @@ func (m *rowRun) warm(ctx context.Context) (err error) {
 	return nil
 }
 
-func (m *rowRun) fresh(ctx context.Context) error {
-	first := 0 // the unmeasured round
-	if m.row.State == Fresh {
-		first = -1
+func (m *rowRun) fresh(ctx context.Context) (err error) {
+	for _, c := range m.contestants {
+		defer func() { err = errors.Join(err, c.Discard()) }()
 	}
-	for r := first; m.more(r); r++ {
+	round := func(keep bool) error {
 		for i := range m.contestants {
-			c := m.contestants[(i+r+1)%len(m.contestants)]
-			if m.out[c.Name()] {
+			c := m.contestants[(i+m.pace.Round()+1)%len(m.contestants)]
+			if m.rested(c) {
 				continue
 			}
-			if err := m.failed(ctx, c, m.once(ctx, c, r >= 0, func(root string) error { return m.steps(c, root, r >= 0) })); err != nil {
+			began := time.Now()
+			if err := m.failed(ctx, c, m.once(ctx, c, keep, func(root string) error { return m.steps(c, root, keep) })); err != nil {
 				return err
 			}
+			m.spent[c.Name()] += time.Since(began)
+		}
+		return nil
+	}
+	if m.row.State == Fresh {
+		if m.pace.Between != nil {
+			m.pace.Between()
+		}
+		if err := round(false); err != nil {
+			return err
+		}
+	}
+	for !m.rest() && m.pace.More() {
+		if err := round(true); err != nil {
+			return err
 		}
 	}
 	for _, c := range m.contestants {
@@ -201,9 +242,18 @@ func (m *rowRun) once(ctx context.Context, c Contestant, keep bool, do func(root
 	if err != nil {
 		return errors.Join(err, c.Discard())
 	}
-	err = do(root)
+	if m.row.State == Cold {
+		// What mounting read, and what it wrote, as a driver does that copies an image.
+		err = DropCaches(m.Fixtures.dir, root)
+	}
+	if err == nil {
+		err = do(root)
+	}
 	start = time.Now()
-	err = errors.Join(err, c.Unmount(), c.Discard())
+	err = errors.Join(err, c.Unmount())
+	if m.row.Writes || m.row.Anew {
+		err = errors.Join(err, c.Discard())
+	}
 	if m.row.Life != "" && keep && err == nil {
 		m.keep(m.row.Life, c, Sample{mounting + time.Since(start), 1})
 	}

@@ -3,7 +3,7 @@ package contest
 import (
 	"fmt"
 	"io"
-	"math"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/cfs-project/cfs/bench"
@@ -14,21 +14,29 @@ type Change struct {
 	Workload, Contestant string
 	Old, New             bench.Result
 	Ratio                float64 // of the medians, new in old
-	P                    float64 // see [bench.Differ]; 1 where nothing is left to chance
-	Significant          bool
+	// P is that of [bench.Differ], adjusted for how many results are compared: see
+	// [bench.Adjust]; 1 where nothing is left to chance.
+	P           float64
+	Significant bool
 }
 
 // What makes a change significant, besides intervals that don't overlap.
 const (
-	maxP      = 0.01
+	maxP      = 0.05 // of the changes that are told, so many may be none
 	minChange = 0.05 // of the median; more on a noisy host
 )
 
 // Changes compares every result that both reports have. A change is significant when
-// the Mann–Whitney test gives chance less than one in a hundred, the intervals of
-// both medians don't overlap, and the medians are further apart than 5 %, or than what
-// the same computation's times were on either host. Sizes, which are measured once, are
-// when they are further apart than that.
+//
+//   - the Mann–Whitney test says so, with Benjamini's and Hochberg's correction: of the
+//     changes that are told, one in twenty may be chance;
+//   - the intervals of both medians don't overlap;
+//   - the medians are further apart than 5 %, or than what the same computation's times were
+//     on either host;
+//   - and by so much further than those of the native directory and the kernel's overlay,
+//     which cfs has no part in: where they changed, it was the host.
+//
+// Sizes, which are measured once, are when they are further apart than 5 %.
 func Changes(before, now *bench.Report) []Change {
 	threshold := minChange
 	for _, r := range []*bench.Report{before, now} {
@@ -37,25 +45,60 @@ func Changes(before, now *bench.Report) []Change {
 		}
 	}
 	var all []Change
+	var chances []float64
 	for _, x := range now.Results {
 		old, ok := before.Result(x.Workload, x.Contestant)
-		if !ok || old.Unit != x.Unit || old.Median == 0 {
+		if !ok || old.Unit != x.Unit || old.Median == 0 || x.Median == 0 || old.Cached != x.Cached {
 			continue
 		}
-		c := Change{Workload: x.Workload, Contestant: x.Contestant, Old: old, New: x, Ratio: float64(x.Median) / float64(old.Median)}
-		c.P = bench.Differ(old.Samples, x.Samples)
-		apart := x.Interval[0] > old.Interval[1] || x.Interval[1] < old.Interval[0]
-		// As many times more as less.
-		far := math.Abs(math.Log(c.Ratio)) > math.Log(1+threshold)
-		if once := len(old.Samples) == 1 && len(x.Samples) == 1 && x.Unit == bench.UnitBytes; once {
-			c.P = 1
-			c.Significant = far
-		} else {
-			c.Significant = far && apart && c.P < maxP
+		all = append(all, Change{Workload: x.Workload, Contestant: x.Contestant, Old: old, New: x, Ratio: float64(x.Median) / float64(old.Median), P: 1})
+		if !all[len(all)-1].once() {
+			chances = append(chances, bench.Differ(old.Samples, x.Samples))
 		}
-		all = append(all, c)
+	}
+	chances = bench.Adjust(chances)
+	for i := range all {
+		c := &all[i]
+		far := beyond(c.Ratio, hostsOwn(all, now, *c), threshold)
+		if c.once() {
+			c.Significant = far
+			continue
+		}
+		c.P, chances = chances[0], chances[1:]
+		apart := c.New.Interval[0] > c.Old.Interval[1] || c.New.Interval[1] < c.Old.Interval[0]
+		c.Significant = far && apart && c.P < maxP
 	}
 	return all
+}
+
+// once tells whether it is of a size that was measured once.
+func (c Change) once() bool {
+	return len(c.Old.Samples) == 1 && len(c.New.Samples) == 1 && c.New.Unit == bench.UnitBytes
+}
+
+// hostsOwn are the ratios of a line that are not those of a contestant, but of the host.
+func hostsOwn(all []Change, r *bench.Report, c Change) []float64 {
+	ratios := []float64{1}
+	own := func(name string) bool {
+		return slices.ContainsFunc(r.Contestants, func(e bench.Entrant) bool {
+			return e.Name == name && (e.Kind == bench.Limit || e.Kind == bench.Reference)
+		})
+	}
+	if own(c.Contestant) {
+		return ratios
+	}
+	for _, x := range all {
+		if x.Workload == c.Workload && own(x.Contestant) {
+			ratios = append(ratios, x.Ratio)
+		}
+	}
+	return ratios
+}
+
+// beyond tells whether a ratio is larger than all others by a part, or smaller: as many
+// times more as less.
+func beyond(ratio float64, others []float64, part float64) bool {
+	return ratio > slices.Max(others)*(1+part) || ratio < slices.Min(others)/(1+part)
 }
 
 // Word is what happened to it.

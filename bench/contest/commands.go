@@ -27,20 +27,47 @@ func (s *session) commands(ctx context.Context) (err error) {
 	if !s.o.has(bench.GroupStart) {
 		return nil
 	}
-	s.show.step(bench.GroupStart, startLine)
-	archive, err := s.archive(ctx)
-	if err != nil {
+	defer func() { // what sub-uids own of it would be hard to remove later
+		for _, e := range s.field.all {
+			if kept := keptStore(e); e.home != "" && exists(kept) {
+				err = errors.Join(err, emptyStore(kept))
+			}
+		}
+	}()
+	var starts, readies []bench.Job
+	start := bench.Line{Name: startLine, Group: bench.GroupStart, State: bench.Warm.String(),
+		About: "cfs run --rm of a program that prints a page, on the same tree as the other lines of this size; podman run likewise"}
+	err = s.step([]bench.Line{start}, func(r bench.Rounds) (err error) {
+		if starts, readies, err = s.jobs(ctx); err != nil {
+			return err
+		}
+		return s.compare(ctx, startLine, r, starts)
+	})
+	if err != nil || s.o.Quick || len(readies) == 0 {
 		return err
 	}
-	var starts, readies []bench.Job
+	ready := bench.Line{Name: readyLine, Group: bench.GroupStart, State: bench.Warm.String(),
+		About: "cfs load of an archive into an empty store, then the first cfs run; podman load and run likewise"}
+	return s.step([]bench.Line{ready}, func(r bench.Rounds) error { return s.compare(ctx, readyLine, r, readies) })
+}
+
+// keptStore is the store that a driver's containers are started from.
+func keptStore(e entrant) string { return filepath.Join(e.home, "store") }
+
+// jobs are the starts of containers, and those with loading the image before.
+func (s *session) jobs(ctx context.Context) (starts, readies []bench.Job, err error) {
+	archive, err := s.archive(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, e := range s.field.all {
 		if e.Kind != bench.Driver || !e.Usable || e.ViewsOnly {
 			continue
 		}
-		kept, fresh := filepath.Join(e.home, "store"), filepath.Join(e.home, "fresh")
+		kept, fresh := keptStore(e), filepath.Join(e.home, "fresh")
 		if !exists(kept) {
 			if _, err := bench.Timed(ctx, bench.Self, "--root", kept, "load", "-q", "-i", archive); err != nil {
-				return err
+				return nil, nil, err
 			}
 		}
 		run := func(ctx context.Context, store string) (time.Duration, error) {
@@ -56,22 +83,8 @@ func (s *session) commands(ctx context.Context) (err error) {
 			return load + start, errors.Join(err, emptyStore(fresh))
 		}})
 	}
-	defer func() { // what sub-uids own of it would be hard to remove later
-		for _, e := range s.field.all {
-			if kept := filepath.Join(e.home, "store"); e.home != "" && exists(kept) {
-				err = errors.Join(err, emptyStore(kept))
-			}
-		}
-	}()
 	starts, readies = s.podman(ctx, archive, starts, readies)
-	if err := s.compare(ctx, startLine, "cfs run --rm of a program that prints a page, on the same tree as the other lines of this size; podman run likewise", "warm", starts); err != nil {
-		return err
-	}
-	if s.o.Quick {
-		return nil
-	}
-	s.show.step(bench.GroupStart, readyLine)
-	return s.compare(ctx, readyLine, "cfs load of an archive into an empty store, then the first cfs run; podman load and run likewise", "warm", readies)
+	return starts, readies, nil
 }
 
 func exists(path string) bool {
@@ -173,13 +186,13 @@ func (s *session) podman(ctx context.Context, archive string, starts, readies []
 	return starts, readies
 }
 
-// compare puts a line into the report. A job that fails is left out.
-func (s *session) compare(ctx context.Context, line, about, state string, jobs []bench.Job) error {
-	s.report.Workloads = append(s.report.Workloads, bench.Line{Name: line, Group: bench.GroupStart, About: about, State: state})
+// compare measures jobs. One that fails is left out.
+func (s *session) compare(ctx context.Context, line string, r bench.Rounds, jobs []bench.Job) error {
 	var good []bench.Job
 	var order []string
+	r.Between() // the unmeasured round
 	for _, j := range jobs {
-		if _, err := j.Run(ctx); err != nil { // the unmeasured round
+		if _, err := j.Run(ctx); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -188,10 +201,7 @@ func (s *session) compare(ctx context.Context, line, about, state string, jobs [
 		}
 		good, order = append(good, j), append(order, j.Contestant)
 	}
-	if len(good) == 0 {
-		return nil
-	}
-	samples, err := s.paced().Compare(ctx, good...)
+	samples, err := r.Compare(ctx, good...)
 	if err != nil {
 		return fmt.Errorf("%s: %w", line, err)
 	}

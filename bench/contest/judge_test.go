@@ -87,47 +87,111 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// drawn is a report of many results, with samples as a quiet host gives them: 2 % around
-// the median, and now and then one that is much longer.
-func drawn(rnd *rand.Rand, factor func(i int) float64) *bench.Report {
+// drawn is a report of 400 results, with samples as a quiet host gives them: 2 % around
+// the median, and now and then one that is much longer. Of every four contestants the first is
+// the native directory.
+func drawn(rnd *rand.Rand, rounds int, factor func(line, contestant int) float64) *bench.Report {
 	r := &bench.Report{}
-	for i := range 400 {
-		var s bench.Samples
-		for range 9 {
-			d := 1e6 * math.Exp(0.02*rnd.NormFloat64()) * factor(i)
-			if rnd.IntN(20) == 0 {
-				d *= 1.5
+	names := []string{"native", "a", "b", "c"}
+	for i, n := range names {
+		r.Contestants = append(r.Contestants, bench.Entrant{Name: n, Usable: true, Kind: []bench.Kind{bench.Limit, bench.Driver}[min(i, 1)]})
+	}
+	for i := range 100 {
+		for c, name := range names {
+			var s bench.Samples
+			for range rounds {
+				d := 1e6 * math.Exp(0.02*rnd.NormFloat64()) * factor(i, c)
+				if rnd.IntN(20) == 0 {
+					d *= 1.5
+				}
+				s = append(s, time.Duration(d))
 			}
-			s = append(s, time.Duration(d))
+			r.Add(fmt.Sprint("work ", i), 1, map[string]bench.Samples{name: s}, name)
 		}
-		r.Add(fmt.Sprint("work ", i), 1, map[string]bench.Samples{"a": s}, "a")
 	}
 	return r
 }
 
-// Two runs agree; one of a driver that is slower does not.
-func TestChanges(t *testing.T) {
+func same(int, int) float64 { return 1 }
+
+// Runs of the same agree, whatever the number of rounds.
+func TestRunsAgree(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
-	same := func(int) float64 { return 1 }
-	a, b := drawn(rnd, same), drawn(rnd, same)
-	c := drawn(rnd, func(i int) float64 { return []float64{1, 1.15, 0.85}[i%3] })
-	for _, x := range Changes(a, b) {
+	const pairs = 5
+	for _, rounds := range []int{1, 3, 6, 9, 25} {
+		alarms := 0
+		for range pairs {
+			for _, x := range Changes(drawn(rnd, rounds, same), drawn(rnd, rounds, same)) {
+				if x.Significant {
+					alarms++
+				}
+			}
+		}
+		if alarms > pairs/5 {
+			t.Errorf("%d rounds: %d false alarms in %d comparisons of 400 results", rounds, alarms, pairs)
+		}
+	}
+}
+
+// A driver that is slower is found, one that is faster too, and no other.
+func TestSlowerIsFound(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(2, 2))
+	for name, c := range map[string]struct {
+		rounds int
+		factor func(line, contestant int) float64
+		found  float64 // of what changed
+	}{
+		"a driver, at everything":       {6, func(_, c int) float64 { return []float64{1, 1, 1.15, 1}[c] }, 0.5},
+		"the same, with more rounds":    {9, func(_, c int) float64 { return []float64{1, 1, 1.15, 1}[c] }, 0.9},
+		"one is faster, another slower": {9, func(_, c int) float64 { return []float64{1, 0.85, 1, 1.2}[c] }, 0.9},
+		"at one line":                   {25, func(l, c int) float64 { return []float64{1, 1.5}[map[bool]int{l == 7 && c == 1: 1}[true]] }, 1},
+	} {
+		before, now := drawn(rnd, c.rounds, same), drawn(rnd, c.rounds, c.factor)
+		changed, found, wrong := 0, 0, 0
+		for i, x := range Changes(before, now) {
+			f, want := c.factor(i/4, i%4), "the same"
+			switch {
+			case f > 1:
+				want = "slower"
+			case f < 1:
+				want = "faster"
+			}
+			if want != "the same" {
+				changed++
+			}
+			if x.Significant && x.Word() == want {
+				found++
+			} else if x.Significant {
+				wrong++
+			}
+		}
+		if float64(found) < c.found*float64(changed) || wrong > 1+found/20 {
+			t.Errorf("%s: %d of %d found, %d wrong", name, found, changed, wrong)
+		}
+	}
+}
+
+// Where the host is slower, its native directory is, and no driver is blamed; but for one
+// that is so by more.
+func TestSlowerHost(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 3))
+	before, found := drawn(rnd, 9, same), map[string]int{}
+	for _, x := range Changes(before, drawn(rnd, 9, func(_, c int) float64 { return []float64{1.3, 1.3, 1.7, 1.3}[c] })) {
 		if x.Significant {
-			t.Errorf("%s: %s, %v to %v", x.Workload, x.Word(), x.Old.Samples, x.New.Samples)
+			found[x.Contestant]++
 		}
 	}
-	missed := 0
-	for i, x := range Changes(a, c) {
-		if want := []string{"the same", "slower", "faster"}[i%3]; x.Word() != want {
-			missed++
-		}
+	if found["native"] < 80 || found["b"] < 80 || found["a"]+found["c"] > 2 {
+		t.Errorf("of 100 lines: %v", found)
 	}
-	if missed > 400/10 {
-		t.Errorf("%d of 400 are not what they were made", missed)
-	}
-	// On a noisy host they mean nothing.
-	c.Conditions.Noise = &bench.Noise{Spin: 40}
-	for _, x := range Changes(a, c) {
+}
+
+func TestChanges(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(4, 4))
+	// On a noisy host small changes mean nothing.
+	noisy := drawn(rnd, 9, func(_, c int) float64 { return []float64{1, 1.2}[c%2] })
+	noisy.Conditions.Noise = &bench.Noise{Spin: 60}
+	for _, x := range Changes(drawn(rnd, 9, same), noisy) {
 		if x.Significant {
 			t.Errorf("noisy: %s: %s", x.Workload, x.Word())
 		}

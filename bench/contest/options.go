@@ -14,18 +14,19 @@ import (
 
 // Options is what `cfs bench` was asked for.
 type Options struct {
-	Root     string    // of the store
-	Drivers  []string  // names; none: all
-	Image    string    // whose tree is read, instead of one that is made
-	Tree     string    // or this directory's
-	Groups   []string  // of workloads; none: all
-	Quick    bool      // a choice of each group's rows, in two minutes
-	Depths   []int     // layers
-	Size     string    // see sizeOf
-	Runs     int       // rounds
-	NoCold   bool      // leave the kernel's caches alone
-	Version  string    // of cfs
-	Progress io.Writer `json:"-"` // where progress is shown; nil: nowhere
+	Root     string        // of the store
+	Drivers  []string      // names; none: all
+	Image    string        // whose tree is read, instead of one that is made
+	Tree     string        // or this directory's
+	Groups   []string      // of workloads; none: all
+	Quick    bool          // a choice of each group's rows, in two minutes
+	Depths   []int         // layers
+	Size     string        // see sizeOf
+	Runs     int           // rounds, at most
+	Time     time.Duration // that all is to take; negative: as long as it takes
+	NoCold   bool          // leave the kernel's caches alone
+	Version  string        // of cfs
+	Progress io.Writer     `json:"-"` // where progress is shown; nil: nowhere
 }
 
 // maxDepth is how many layers a stack may have. The kernel's overlay takes 500
@@ -50,17 +51,13 @@ func sizeOf(name string) (bench.Sizes, bool) {
 	return bench.Sizes{}, false
 }
 
-// Budgets of one row's rounds, after the least there must be.
-const (
-	budget      = 7 * time.Second
-	quickBudget = 1500 * time.Millisecond
-	least       = 5 // rounds, so that a difference can be significant
-)
+// least is how many rounds there are, if time allows, so that a median has an interval.
+const least = 6
 
 // The default numbers of rounds and of layers.
 const (
-	defaultRuns = 9
-	quickRuns   = 5
+	defaultRuns = 25
+	quickRuns   = 9
 )
 
 // Check refuses what can't be, and fills in what was not said.
@@ -108,6 +105,19 @@ func (o *Options) Check() error {
 	if o.Runs < 1 || o.Runs > maxRuns {
 		return fmt.Errorf("%d is no number of rounds: from 1 to %d", o.Runs, maxRuns)
 	}
+	if o.Time == 0 {
+		switch {
+		case o.Size == "large":
+			o.Time = -1
+		case o.Quick:
+			o.Time = quickTime
+		default:
+			o.Time = defaultTime
+		}
+	}
+	if o.Time > 0 && o.Time < leastTime {
+		return fmt.Errorf("%v is too little time: from %v", o.Time, leastTime)
+	}
 	var names []string
 	for _, d := range imagecmd.Drivers(o.Root, nil) {
 		names = append(names, d.Name())
@@ -128,29 +138,11 @@ func (o *Options) wants(driver string) bool {
 // has tells whether a group of workloads is.
 func (o *Options) has(group string) bool { return slices.Contains(o.Groups, group) }
 
-// Whatever the host, all of a choice is to be measured in the time promised for it, as
-// far as fewer rounds make that so.
+// The times that are kept to, where nothing else was said: a large one takes its time.
 const (
-	promised      = 13 * time.Minute
-	quickPromised = 85 * time.Second
-	fewest        = 3 // rounds, where it takes too long
+	defaultTime = 12 * time.Minute
+	quickTime   = 100 * time.Second
 )
 
-// deadline is when the benchmark is to be done. A large one takes its time.
-func (o *Options) deadline(began time.Time) time.Time {
-	switch {
-	case o.Size == "large":
-		return began.Add(24 * time.Hour)
-	case o.Quick:
-		return began.Add(quickPromised)
-	}
-	return began.Add(promised)
-}
-
-// rowBudget is what a row's rounds may take.
-func (o *Options) rowBudget() time.Duration {
-	if o.Quick {
-		return quickBudget
-	}
-	return budget
-}
+// leastTime is what any host does something in.
+const leastTime = 10 * time.Second

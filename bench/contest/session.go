@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,8 +30,7 @@ type session struct {
 	field    *field
 	fixtures *bench.Fixtures
 	choice   bench.Choice
-	rounds   bench.Rounds
-	deadline time.Time
+	plan     plan
 	listener *bench.Listener
 	show     *show
 	change   func(bench.Row) bench.Row // for tests; may be nil
@@ -39,11 +39,10 @@ type session struct {
 // newSession begins. close it.
 func newSession(ctx context.Context, o *Options, dir string, chain cow.Chain, style progress.Style, began time.Time) (_ *session, err error) {
 	s := &session{o: o, dir: dir, chain: chain, report: &bench.Report{}, listener: bench.Listen(), show: newShow(os.Stderr, style)}
-	s.deadline = o.deadline(began)
 	if s.field, err = newField(ctx, dir, o); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	s.prepare()
+	s.prepare(began)
 	s.fixtures.Packed = true
 	return s, nil
 }
@@ -61,7 +60,7 @@ func (s *session) measure(ctx context.Context) error {
 	if s.choice.Fio != "" {
 		s.tool("fio", version(ctx, s.choice.Fio, "--version"))
 	}
-	b := &bench.Bench{Fixtures: s.fixtures, Rounds: s.rounds, Report: s.report, Lenient: true, Skip: s.skip}
+	b := &bench.Bench{Fixtures: s.fixtures, Report: s.report, Lenient: true, Skip: s.skip}
 	for _, e := range s.field.all {
 		if e.Usable && e.make != nil {
 			c, err := e.make(0)
@@ -75,20 +74,21 @@ func (s *session) measure(ctx context.Context) error {
 		if s.change != nil {
 			row = s.change(row)
 		}
-		s.show.step(row.Group, row.Lines()[0].Name)
-		b.Rounds = s.paced()
-		if err := b.Measure(ctx, row); err != nil {
+		err := s.step(row.Lines(), func(r bench.Rounds) error {
+			b.Rounds = r
+			return b.Measure(ctx, row)
+		})
+		if err != nil {
 			return err
 		}
-		s.report.Workloads = append(s.report.Workloads, row.Lines()...)
 	}
 	if s.sharing() {
-		if err := s.share(ctx, s.choice.Drop); err != nil {
+		if err := s.step(s.shareLines(), func(r bench.Rounds) error { return s.share(ctx, r) }); err != nil {
 			return err
 		}
 	}
 	if s.o.has(bench.GroupSpace) {
-		if err := s.space(ctx); err != nil {
+		if err := s.step(spaceLines(), func(bench.Rounds) error { return s.space(ctx) }); err != nil {
 			return err
 		}
 	}
@@ -104,33 +104,75 @@ func (s *session) rows() []bench.Row {
 // sharing tells whether several containers of one image are measured.
 func (s *session) sharing() bool { return s.o.has(bench.GroupShare) && !s.o.Quick }
 
-// prepare chooses what is measured, and counts its steps.
-func (s *session) prepare() {
+// prepare chooses what is measured, and plans all of it, also what another process
+// measures.
+func (s *session) prepare(began time.Time) {
 	size, _ := sizeOf(s.o.Size) // checked
 	s.fixtures = bench.NewFixtures(filepath.Join(s.dir, "fixtures"), size)
 	s.choice = bench.Choice{Sizes: size, Depths: s.o.Depths, Drop: canDrop() && !s.o.NoCold}
 	if path, err := exec.LookPath("fio"); err == nil {
 		s.choice.Fio = path
 	}
-	s.rounds = bench.Rounds{Most: s.o.Runs, Least: min(least, s.o.Runs), Budget: s.o.rowBudget(), Between: s.listener.Spin}
-	s.show.total = len(s.rows())
-	for _, more := range []bool{s.sharing(), s.o.has(bench.GroupSpace), s.o.has(bench.GroupStart), s.o.has(bench.GroupStart) && !s.o.Quick} {
-		if more {
-			s.show.total++
-		}
+	s.plan = plan{most: s.o.Runs, least: least}
+	if s.o.Time > 0 {
+		s.plan.deadline = began.Add(time.Duration((1 - tidying) * float64(s.o.Time)))
+	}
+	n := s.contestants()
+	s.plan.steps = commandSteps(s.o, size, n)
+	made := map[string]bool{}
+	for _, row := range s.rows() {
+		s.plan.steps = append(s.plan.steps, rowStep(row, size, n, made))
+	}
+	if s.sharing() {
+		s.plan.steps = append(s.plan.steps, shareStep(size, n))
+	}
+	if s.o.has(bench.GroupSpace) {
+		s.plan.steps = append(s.plan.steps, spaceStep(size, n))
 	}
 }
 
-// paced is how many rounds the step that is shown may have: where the time promised is
-// running out, fewer.
-func (s *session) paced() bench.Rounds {
-	r := s.rounds
-	share := time.Until(s.deadline) / time.Duration(s.show.left()+1)
-	if share < r.Budget/2 {
-		r.Least = min(r.Least, fewest)
+// contestants is how many are measured.
+func (s *session) contestants() (n int) {
+	for _, e := range s.field.all {
+		if e.Usable {
+			n++
+		}
 	}
-	r.Budget = max(min(r.Budget, share/2), time.Millisecond)
-	return r
+	return n
+}
+
+// commandSteps are those that are measured by whole commands.
+func commandSteps(o *Options, z bench.Sizes, contestants int) (all []step) {
+	if o.has(bench.GroupStart) {
+		all = append(all, startStep(z, contestants))
+		if !o.Quick {
+			all = append(all, readyStep(z, contestants))
+		}
+	}
+	return all
+}
+
+// step does the next step of the plan, which has the lines; or leaves it out, if there is
+// no time.
+func (s *session) step(lines []bench.Line, do func(bench.Rounds) error) error {
+	r, ok := s.plan.begin(time.Now())
+	if !ok {
+		var names []string
+		for _, l := range lines {
+			names = append(names, "“"+l.Name+"”")
+		}
+		s.report.Notes = append(s.report.Notes, fmt.Sprintf("%s: not measured, as there was no time for it within %v (--time)", strings.Join(names, ", "), s.o.Time))
+		return nil
+	}
+	s.report.Workloads = append(s.report.Workloads, lines...)
+	s.show.step(lines[0].Group, lines[0].Name, &s.plan)
+	r.Between = func() {
+		s.plan.round()
+		s.listener.Spin()
+	}
+	err := do(r)
+	s.plan.end(time.Now())
+	return err
 }
 
 // tree puts the tree of an image, or a directory, in the place of what would be made.
@@ -243,8 +285,6 @@ func since(t time.Time) int { return int(time.Since(t).Round(time.Second) / time
 // person started. Which drivers work is asked where containers run.
 func newCommandSession(ctx context.Context, j *job, dir string) (*session, error) {
 	s := &session{o: &j.Options, dir: dir, report: &bench.Report{}, listener: bench.Listen(), show: newShow(os.Stderr, j.Style), field: &field{dir: dir}}
-	s.deadline = j.Options.deadline(j.Began)
-	s.prepare()
 	home := filepath.Join(dir, "home")
 	rows, err := imagecmd.ListDrivers(ctx, home, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -255,5 +295,6 @@ func newCommandSession(ctx context.Context, j *job, dir string) (*session, error
 			s.field.add(entrant{Entrant: bench.Entrant{Name: d.Name(), Kind: bench.Driver, Usable: rows[i].Usable, ViewsOnly: cow.Describe(d).ViewsOnly}, home: home})
 		}
 	}
+	s.prepare(j.Began)
 	return s, nil
 }

@@ -17,9 +17,21 @@ const (
 	secondMemory = "memory of a further container"
 )
 
+// shareLines are what share measures.
+func (s *session) shareLines() []bench.Line {
+	state := bench.Fresh
+	if s.choice.Drop {
+		state = bench.Cold
+	}
+	return []bench.Line{
+		{Name: secondRead, Group: bench.GroupShare, State: state.String(), About: "a second container of an image reads every file, after a first one did"},
+		{Name: secondMemory, Group: bench.GroupShare, State: state.String(), Unit: bench.UnitBytes, About: "what less memory is free with it: its server, and what it doesn't share of the page cache when it has read all"},
+	}
+}
+
 // share has a second container of the same image read all that a first has read: it
 // finds it in the page cache if the driver has the two share it.
-func (s *session) share(ctx context.Context, drop bool) error {
+func (s *session) share(ctx context.Context, rounds bench.Rounds) error {
 	fixture, err := s.fixtures.Get(ctx, bench.FixtureTree)
 	if err != nil {
 		return err
@@ -30,27 +42,16 @@ func (s *session) share(ctx context.Context, drop bool) error {
 		}
 		s.fixtures.Put(fixture)
 	}
-	s.show.step(bench.GroupShare, secondRead)
-	state := "new mount"
-	if drop {
-		state = "cold"
-	}
-	s.report.Workloads = append(s.report.Workloads,
-		bench.Line{Name: secondRead, Group: bench.GroupShare, State: state, About: "a second container of an image reads every file, after a first one did"},
-		bench.Line{Name: secondMemory, Group: bench.GroupShare, State: state, Unit: bench.UnitBytes, About: "what less memory is free when it has: its server, and what it doesn't share of the page cache"})
 	times, sizes := map[string]bench.Samples{}, map[string]bench.Samples{}
 	out := map[string]bool{}
 	var order []string
-	began := time.Now()
-	rounds := s.paced()
-	for r := 0; r < rounds.Most && (r < rounds.Least || time.Since(began) < rounds.Budget); r++ {
-		s.listener.Spin()
+	for p := rounds.Pace(); p.More(); {
 		for i := range s.field.all {
-			e := s.field.all[(i+r)%len(s.field.all)]
+			e := s.field.all[(i+p.Round())%len(s.field.all)]
 			if !e.Usable || e.make == nil || out[e.Name] {
 				continue
 			}
-			took, size, err := s.second(ctx, e, fixture, drop)
+			took, size, err := s.second(ctx, e, fixture)
 			if err != nil && ctx.Err() != nil {
 				return err
 			}
@@ -75,50 +76,46 @@ func (s *session) share(ctx context.Context, drop bool) error {
 	return nil
 }
 
-// second measures an entrant's second container: the time it takes to read all, in
-// and the memory, in bytes.
-func (s *session) second(ctx context.Context, e entrant, f bench.Fixture, drop bool) (took time.Duration, size int64, err error) {
-	if err := ctx.Err(); err != nil {
-		return 0, 0, err
-	}
-	var cs [2]bench.Contestant
-	for i := range cs {
-		if cs[i], err = e.make(i); err != nil {
+// second measures an entrant's second container: the time it takes to read all, and the
+// memory, in bytes.
+func (s *session) second(ctx context.Context, e entrant, f bench.Fixture) (took time.Duration, size int64, err error) {
+	var roots [2]string
+	var used [4]int64 // with one container, with two, when the first has read all, when the second has
+	for i := range roots {
+		if err := ctx.Err(); err != nil {
+			return 0, 0, err
+		}
+		c, err := e.make(i)
+		if err != nil {
 			return 0, 0, err
 		}
 		// Each native container has a tree of its own.
-		if err := cs[i].Over(f, e.Kind == bench.Limit); err != nil {
+		if err := c.Over(f, e.Kind == bench.Limit); err != nil {
+			return 0, 0, err
+		}
+		if roots[i], err = c.Mount(ctx); err != nil {
+			return 0, 0, errors.Join(err, c.Discard())
+		}
+		defer func() { err = errors.Join(err, c.Unmount(), c.Discard()) }()
+		// What making it read and wrote, as a driver does that copies the image.
+		if s.choice.Drop {
+			if err := bench.DropCaches(s.dir, roots[i]); err != nil {
+				return 0, 0, err
+			}
+		}
+		if used[i], err = usedMemory(); err != nil {
 			return 0, 0, err
 		}
 	}
-	if drop {
-		if err := bench.DropCaches(s.dir); err != nil {
+	for i, root := range roots {
+		if took, _, err = bench.ColdRead.Time(root, f.Paths); err != nil {
+			return 0, 0, err
+		}
+		if used[2+i], err = usedMemory(); err != nil {
 			return 0, 0, err
 		}
 	}
-	reading := bench.ColdRead
-	first, err := cs[0].Mount(ctx)
-	if err != nil {
-		return 0, 0, errors.Join(err, cs[0].Discard())
-	}
-	defer func() { err = errors.Join(err, cs[0].Unmount(), cs[0].Discard()) }()
-	if _, _, err := reading.Time(first, f.Paths); err != nil {
-		return 0, 0, err
-	}
-	before, err := usedMemory()
-	if err != nil {
-		return 0, 0, err
-	}
-	next, err := cs[1].Mount(ctx)
-	if err != nil {
-		return 0, 0, errors.Join(err, cs[1].Discard())
-	}
-	defer func() { err = errors.Join(err, cs[1].Unmount(), cs[1].Discard()) }()
-	if took, _, err = reading.Time(next, f.Paths); err != nil {
-		return 0, 0, err
-	}
-	after, err := usedMemory()
-	return took, max(0, after-before), err
+	return took, max(0, used[1]-used[0]+used[3]-used[2]), nil
 }
 
 // usedMemory is what is not free, in bytes (proc_meminfo(5)).

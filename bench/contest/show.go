@@ -3,6 +3,7 @@ package contest
 import (
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/cfs-project/cfs/internal/progress"
@@ -10,35 +11,41 @@ import (
 
 // A show is the progress of a benchmark: a line for each group of workloads.
 type show struct {
-	group       *progress.Group
-	item        *progress.Item
-	name        string
-	bars        bool
-	done, total int
-	began       time.Time
+	group *progress.Group
+	item  *progress.Item
+	name  string
+	bars  bool
 }
 
 func newShow(w io.Writer, style progress.Style) *show {
-	return &show{group: progress.New(w, style), bars: style == progress.Bars, began: time.Now()}
+	return &show{group: progress.New(w, style), bars: style == progress.Bars}
 }
 
-// left is how many steps are to come after the one that is shown.
-func (s *show) left() int { return max(0, s.total-s.done) }
+// begin says how long all that is planned is expected to take.
+func (s *show) begin(p *plan, contestants int) {
+	s.group.Item("plan").Done(fmt.Sprintf("%d steps, %d contestants, up to %d rounds: about %s", len(p.steps), contestants, p.most, spoken(p.left(time.Now()))))
+}
 
-// step says what is done now.
-func (s *show) step(group, what string) {
+// step says what is done now, which the plan has begun.
+func (s *show) step(group, what string, p *plan) {
 	if group != s.name {
 		if s.item != nil {
 			s.item.Done("done")
 		}
 		s.item, s.name = s.group.Item(group), group
 	}
-	if s.bars && s.done > 0 {
-		left := time.Duration(float64(time.Since(s.began)) * float64(s.total-s.done) / float64(s.done))
-		what = fmt.Sprintf("%s   (%d of %d, about %v left)", what, s.done+1, s.total, left.Round(time.Second))
+	if s.bars {
+		what = fmt.Sprintf("%s   (%d of %d, about %s left)", what, p.next, len(p.steps), spoken(p.left(time.Now())))
 	}
 	s.item.State(what, 0, 0)
-	s.done++
+}
+
+// spoken is a time as people say it: in minutes, or in seconds if it is short.
+func spoken(d time.Duration) string {
+	if d < 90*time.Second {
+		return fmt.Sprintf("%d s", int(math.Ceil(d.Seconds()/5))*5)
+	}
+	return fmt.Sprintf("%d min", int(math.Round(d.Minutes())))
 }
 
 func (s *show) close() {

@@ -27,6 +27,14 @@ const (
 	spaceChanged = 10  // files of the image that a byte is written to
 )
 
+// spaceLines are what space looks at.
+func spaceLines() []bench.Line {
+	return []bench.Line{
+		{Name: imageSpace, Group: bench.GroupSpace, State: bench.Warm.String(), Unit: bench.UnitBytes, About: "its layers as they are kept, and what the driver extracts of them"},
+		{Name: containerSpace, Group: bench.GroupSpace, State: bench.Warm.String(), Unit: bench.UnitBytes, About: fmt.Sprintf("that made %d files of 4 KiB and changed %d of the image", spaceNew, spaceChanged)},
+	}
+}
+
 // space looks at what an image and a container take on the disk.
 func (s *session) space(ctx context.Context) error {
 	fixture, err := s.fixtures.Get(ctx, bench.FixtureTree)
@@ -38,10 +46,6 @@ func (s *session) space(ctx context.Context) error {
 			return err
 		}
 	}
-	s.show.step(bench.GroupSpace, imageSpace)
-	s.report.Workloads = append(s.report.Workloads,
-		bench.Line{Name: imageSpace, Group: bench.GroupSpace, State: "warm", Unit: bench.UnitBytes, About: "its layers as they are kept, and what the driver extracts of them"},
-		bench.Line{Name: containerSpace, Group: bench.GroupSpace, State: "warm", Unit: bench.UnitBytes, About: fmt.Sprintf("that made %d files of 4 KiB and changed %d of the image", spaceNew, spaceChanged)})
 	images, containers := map[string]bench.Samples{}, map[string]bench.Samples{}
 	var order []string
 	for _, e := range s.field.all {

@@ -96,7 +96,7 @@ func Print(w io.Writer, r *bench.Report, width int) error {
 		fmt.Fprintf(w, "%s: %s\n", strings.ToUpper(v.Use), v.Text)
 	}
 	fmt.Fprintf(w, "\n%s\n", strings.Join(Conditions(r), "\n"))
-	for _, n := range r.Notes {
+	for _, n := range append(Cached(r), r.Notes...) {
 		fmt.Fprintf(w, "note: %s\n", n)
 	}
 	return nil
@@ -116,6 +116,8 @@ func printTable(w io.Writer, r *bench.Report, columns []string) error {
 			switch {
 			case !ok:
 				fmt.Fprintf(t, "-\t")
+			case x.Cached:
+				fmt.Fprintf(t, "%s (cached)\t", Value(x.Median, x.Unit))
 			case len(x.Samples) > 1:
 				fmt.Fprintf(t, "%s ±%.0f%%\t", Value(x.Median, x.Unit), Spread(x))
 			default:
@@ -129,6 +131,16 @@ func printTable(w io.Writer, r *bench.Report, columns []string) error {
 	}
 	_, err := fmt.Fprintln(w)
 	return err
+}
+
+// Cached says of results that should have been cold why they mean little.
+func Cached(r *bench.Report) (all []string) {
+	for _, x := range r.Results {
+		if x.Cached && x.FromDevice != nil {
+			all = append(all, fmt.Sprintf("“%s” of %s was not cold: only %s came from the disk meanwhile; no verdict counts it", x.Workload, x.Contestant, units.BytesSize(float64(*x.FromDevice))))
+		}
+	}
+	return all
 }
 
 // Failures are the results that there might have been.
@@ -149,7 +161,7 @@ func Conditions(r *bench.Report) []string {
 		fmt.Sprintf("cfs %s, kernel %s, %d × %s, %s of memory", c.Version, c.Kernel, c.CPUs, c.CPU, units.BytesSize(float64(c.MemoryMiB<<20))),
 		fmt.Sprintf("store on %s; %s; as %s", c.Filesystem, c.Tree, c.User),
 		"caches: " + c.Cache,
-		fmt.Sprintf("medians of up to %d rounds, contestants taking turns; ± is how far the median's interval of 95 %% reaches (of all samples, where they are fewer than 6)", c.Rounds),
+		fmt.Sprintf("medians of up to %d rounds, contestants taking turns, fewer where there was no time or the median was known to 4 %%; ± is how far the median's interval of 95 %% reaches (of all samples, where they are fewer than 6)", c.Rounds),
 	}
 	if c.Noise != nil {
 		all = append(all, c.Noise.String())

@@ -138,9 +138,9 @@ func common(r *bench.Report, lines []string) (drivers, shared []string) {
 			drivers = append(drivers, e.Name)
 		}
 	}
-	// Who writes can't be compared with who doesn't.
+	// Who was measured can't be compared with who was not, nor cold with cached.
 	for _, l := range lines {
-		if !slices.ContainsFunc(drivers, func(d string) bool { _, ok := r.Result(l, d); return !ok }) {
+		if !slices.ContainsFunc(drivers, func(d string) bool { x, ok := r.Result(l, d); return !ok || x.Cached }) {
 			shared = append(shared, l)
 		}
 	}

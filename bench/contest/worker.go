@@ -75,9 +75,12 @@ func (j *job) work(ctx context.Context, change func(bench.Row) bench.Row) (_ *be
 	s.change = change
 	defer func() { err = errors.Join(err, s.close()) }()
 	if j.Commands {
+		s.show.begin(&s.plan, s.contestants())
 		if err := s.commands(ctx); err != nil {
 			return nil, err
 		}
+	} else {
+		s.plan.next = len(commandSteps(s.o, s.fixtures.Sizes, 0)) // another process did them
 	}
 	if err := s.measure(ctx); err != nil {
 		return nil, err

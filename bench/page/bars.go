@@ -104,6 +104,9 @@ func workload(r *bench.Report, l bench.Line, columns []column) bars {
 			continue
 		}
 		m := measure{c, float64(x.Median), float64(x.Interval[0]), float64(x.Interval[1]), contest.Value(x.Median, x.Unit), len(x.Samples) > 1}
+		if x.Cached { // what that is stands below
+			m.text += "*"
+		}
 		label += " " + c.Name + " " + m.text + ";"
 		all = append(all, m)
 	}

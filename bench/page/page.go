@@ -43,6 +43,7 @@ type view struct {
 	Columns    []column
 	Conditions []string
 	Absent     []bench.Entrant
+	Cached     []string // results that should have been cold
 	Failures   []bench.Skip
 }
 
@@ -111,7 +112,7 @@ func title(group string) string {
 }
 
 func newView(r *bench.Report) view {
-	v := view{Report: r, Conditions: contest.Conditions(r), Failures: contest.Failures(r), Columns: columns(r)}
+	v := view{Report: r, Conditions: contest.Conditions(r), Failures: contest.Failures(r), Cached: contest.Cached(r), Columns: columns(r)}
 	if n := r.Conditions.Noise; n != nil && n.Noisy {
 		v.Warning = n.String()
 	}
@@ -193,8 +194,11 @@ func newRow(r *bench.Report, l bench.Line, columns []column) (row, bool) {
 		if len(x.Samples) > 1 {
 			out.Spread = fmt.Sprintf("±%.0f %%", contest.Spread(x))
 		}
+		if x.Cached {
+			out.Spread = "cached"
+		}
 		rw.Cells = append(rw.Cells, out)
-		if c.Kind == bench.Driver && (best < 0 || x.Median < bestValue) {
+		if c.Kind == bench.Driver && !x.Cached && (best < 0 || x.Median < bestValue) {
 			best, bestValue = i, x.Median
 		}
 	}

@@ -74,6 +74,9 @@ or quick, a choice of them that takes two minutes, with --size small; or all.`,
 			if cmd.Flags().Changed("runs") && o.Runs == 0 {
 				return usage(fmt.Errorf("--runs 0: there must be at least 1"))
 			}
+			if cmd.Flags().Changed("time") && o.Time <= 0 {
+				return usage(fmt.Errorf("--time %v: there must be some", o.Time))
+			}
 			if err := o.Check(); err != nil {
 				return usage(err)
 			}
@@ -128,7 +131,8 @@ or quick, a choice of them that takes two minutes, with --size small; or all.`,
 	f.StringSliceVar(&workloads, "workload", nil, "measure these kinds of workloads only, `KIND,...`, quick, or all (default all)")
 	f.StringSliceVar(&depths, "depth", nil, "measure with stacks of `N,...` layers (default 1,10,50,100; quick: 1,50)")
 	f.StringVar(&o.Size, "size", "", "how much there is to do: `SIZE` is tiny (to try it), small, medium or large (default medium; quick: small)")
-	f.IntVar(&o.Runs, "runs", 0, "measure at most `N` rounds; fewer than 5 can't show a difference (default 9; quick: 5)")
+	f.IntVar(&o.Runs, "runs", 0, "measure at most `N` rounds; fewer than 6 can't show a difference (default 25; quick: 9)")
+	f.DurationVar(&o.Time, "time", 0, "do as many rounds as there is time for in `TIME` (default 12m; quick: 100s; with --size large it takes its time)")
 	f.BoolVar(&o.NoCold, "no-cold", false, "leave the kernel's caches alone, and measure nothing cold")
 	f.StringVar(&out, "out", "cfs-bench", "leave the page and the figures in `DIR`")
 	f.StringVar(&compare, "compare", "", "tell what has changed since an earlier `report.json`")

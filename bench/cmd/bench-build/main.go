@@ -48,13 +48,11 @@ func (o options) run(ctx context.Context) (err error) {
 	if o.cfs, err = filepath.Abs(o.cfs); err != nil {
 		return err
 	}
-	g, err := bench.NewGround(ctx, o.Ground)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, g.Close()) }()
-	r := &bench.Report{Name: "bench-build", Conditions: bench.Here()}
-	r.Conditions.Filesystem, r.Conditions.Rounds, r.Conditions.Cache = g.Describe(), o.Runs, "warm"
+	return o.OnGround(ctx, "bench-build", func(g *bench.Ground, r *bench.Report) error { return o.measure(ctx, g, r) })
+}
+
+func (o options) measure(ctx context.Context, g *bench.Ground, r *bench.Report) error {
+	r.Conditions.Cache = "warm"
 	r.Conditions.Tree = fmt.Sprintf("a busybox; a context of %d files", files)
 	r.Notes = append(r.Notes, "buildah runs its steps in a chroot, which is the least that it can do; cfs in all of a container's namespaces")
 	lab := filepath.Join(g.Dir, "context")

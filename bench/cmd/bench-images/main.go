@@ -8,7 +8,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"path/filepath"
@@ -55,13 +54,10 @@ func (o options) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	g, err := bench.NewGround(ctx, o.Ground)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, g.Close()) }()
-	r := &bench.Report{Name: "bench-images", Conditions: bench.Here()}
-	r.Conditions.Filesystem, r.Conditions.Rounds = g.Describe(), o.Runs
+	return o.OnGround(ctx, "bench-images", func(g *bench.Ground, r *bench.Report) error { return o.measure(ctx, g, r, img, parts) })
+}
+
+func (o options) measure(ctx context.Context, g *bench.Ground, r *bench.Report, img debianroot.DevImage, parts []part) error {
 	t := img.Total()
 	r.Conditions.Tree = fmt.Sprintf("%d layers, %d entries, tars of %d MB; lists: %d small images", len(img.Layers), t.Entries, t.Bytes/1e6, manyImages)
 	r.Conditions.Cache = "warm"

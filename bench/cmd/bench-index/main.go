@@ -58,14 +58,11 @@ func (o options) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	g, err := bench.NewGround(ctx, o.Ground)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, g.Close()) }()
-	r := &bench.Report{Name: "bench-index", Conditions: bench.Here()}
-	r.Conditions.Filesystem, r.Conditions.Rounds = g.Describe(), o.Runs
-	r.Conditions.Tree = fmt.Sprintf("a tar of %d MiB", st.Size()>>20)
+	return o.OnGround(ctx, "bench-index", func(g *bench.Ground, r *bench.Report) error { return o.measure(ctx, g, r, st.Size()) })
+}
+
+func (o options) measure(ctx context.Context, g *bench.Ground, r *bench.Report, size int64) error {
+	r.Conditions.Tree = fmt.Sprintf("a tar of %d MiB", size>>20)
 	r.Conditions.Cache = "what is read is in the page cache; what is written is synced, as a store must"
 	for _, c := range []struct{ program, suffix string }{{"gzip", ".gz"}, {"zstd", ".zst"}} {
 		if err := o.pack(ctx, r, g, c.program, c.suffix); err != nil {

@@ -7,7 +7,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"path/filepath"
@@ -38,13 +37,10 @@ func (o options) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	g, err := bench.NewGround(ctx, o.Ground)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, g.Close()) }()
-	r := &bench.Report{Name: "bench-layers", Conditions: bench.Here()}
-	r.Conditions.Filesystem, r.Conditions.Rounds = g.Describe(), o.Runs
+	return o.OnGround(ctx, "bench-layers", func(g *bench.Ground, r *bench.Report) error { return o.measure(ctx, g, r, img) })
+}
+
+func (o options) measure(ctx context.Context, g *bench.Ground, r *bench.Report, img debianroot.DevImage) error {
 	t := img.Total()
 	r.Conditions.Tree = fmt.Sprintf("%d layers, %d entries, %d of them not directories, tars of %d MB", len(img.Layers), t.Entries, t.Files, t.Bytes/1e6)
 	r.Conditions.Cache = "the layout is in the page cache; every store is fresh"

@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -67,14 +66,11 @@ func list() {
 	fmt.Println(memoryRow)
 }
 
-func (o options) run(ctx context.Context) (err error) {
-	g, err := bench.NewGround(ctx, o.Ground)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, g.Close()) }()
-	r := &bench.Report{Name: "bench-union", Conditions: bench.Here()}
-	r.Conditions.Filesystem, r.Conditions.Rounds = g.Describe(), o.Runs
+func (o options) run(ctx context.Context) error {
+	return o.OnGround(ctx, "bench-union", func(g *bench.Ground, r *bench.Report) error { return o.on(ctx, g, r) })
+}
+
+func (o options) on(ctx context.Context, g *bench.Ground, r *bench.Report) error {
 	r.Conditions.Cache = "warm: everything ran once before; cold: unmounted, sync, drop_caches 3, mounted again; otherwise a new mount with an empty upper, lowers warm"
 	b, err := o.bench(g, r)
 	if err != nil {
@@ -107,7 +103,7 @@ func (o options) bench(g *bench.Ground, r *bench.Report) (*bench.Bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench.Bench{Fixtures: bench.NewFixtures(fixtures, bench.DefaultSizes), Rounds: bench.Rounds{Most: o.Runs, Least: 3, Budget: o.budget}, Report: r, Counted: judged}
+	b := &bench.Bench{Fixtures: bench.NewFixtures(fixtures, bench.DefaultSizes), Rounds: bench.Rounds{Most: o.Runs, Least: 3}, Report: r, Counted: judged}
 	stack := func(name string) (bench.Stack, error) {
 		dir, err := g.Sub(name)
 		if err != nil {
@@ -156,6 +152,12 @@ func (o options) measure(ctx context.Context, b *bench.Bench) error {
 	for _, row := range rows {
 		if !wanted(row) && !bases[row.Steps[0].Name] {
 			continue
+		}
+		if _, err := b.Fixtures.Get(ctx, row.Fixture); err != nil { // not in its time
+			return err
+		}
+		if o.budget > 0 {
+			b.Rounds.Until = time.Now().Add(o.budget)
 		}
 		if err := b.Measure(ctx, row); err != nil {
 			return err
