@@ -14,6 +14,7 @@ import (
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/imagecmd/buildcontext"
 	"github.com/cfs-project/cfs/imagecmd/dockerfile"
+	"github.com/cfs-project/cfs/imagecmd/internal/piped"
 	"github.com/cfs-project/cfs/layerpack"
 )
 
@@ -127,7 +128,7 @@ func (m *runMounts) selected(ctx context.Context, src *buildcontext.Source, at s
 		t.path = path.Join("/", path.Base(at))
 	}
 	t.pack = func(ctx context.Context) (cow.Chain, func(), error) {
-		return b.st.ScratchChain(ctx, pipeFrom(writeSelection(ctx, sel)))
+		return b.st.ScratchChain(ctx, piped.From(writeSelection(ctx, sel)))
 	}
 	return t, content.String(), nil
 }
