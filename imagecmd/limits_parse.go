@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/docker/go-units"
 )
@@ -81,11 +82,11 @@ func ParseWeightDevice(s string) (DeviceRate, error) {
 	return DeviceRate{path, n}, nil
 }
 
-var deviceRule = regexp.MustCompile(`^[acb] ([0-9]+|\*):([0-9]+|\*) [rwm]{1,3}$`)
+var deviceRule = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[acb] ([0-9]+|\*):([0-9]+|\*) [rwm]{1,3}$`) })
 
 // CheckDeviceRule refuses what is no rule of a device cgroup, TYPE MAJOR:MINOR ACCESS.
 func CheckDeviceRule(s string) error {
-	if !deviceRule.MatchString(s) {
+	if !deviceRule().MatchString(s) {
 		return fmt.Errorf("invalid device cgroup format '%s'", s)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -100,12 +101,12 @@ func (e *LineError) Error() string {
 }
 func (e *LineError) Unwrap() error { return e.Err }
 
-var guess = regexp.MustCompile(` \(did you mean ([^)]+)\?\)$`)
+var guess = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(` \(did you mean ([^)]+)\?\)$`) })
 
 // lineError is err at a line. What the parser guesses was meant becomes a hint.
 func lineError(line int, err error) error {
 	text := err.Error()
-	if m := guess.FindStringSubmatch(text); m != nil {
+	if m := guess().FindStringSubmatch(text); m != nil {
 		return hint.With(&LineError{line, errors.New(strings.TrimSuffix(text, m[0]))}, "did you mean "+m[1]+"?")
 	}
 	return &LineError{line, err}

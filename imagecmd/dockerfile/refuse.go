@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -11,12 +12,14 @@ import (
 
 // ours are the frontends that a syntax directive may name: those that this
 // package stands for, of whatever registry. Another one could give the file any meaning.
-var ours = regexp.MustCompile(`^([\w.-]+(:\d+)?/)*docker/dockerfile(-upstream)?(:[\w][\w.-]*)?(@sha256:[0-9a-f]{64})?$`)
+var ours = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([\w.-]+(:\d+)?/)*docker/dockerfile(-upstream)?(:[\w][\w.-]*)?(@sha256:[0-9a-f]{64})?$`)
+})
 
 // checkSyntax refuses a Dockerfile for another frontend.
 func checkSyntax(src []byte) error {
 	syntax, _, _, ok := parser.DetectSyntax(src)
-	if !ok || ours.MatchString(syntax) {
+	if !ok || ours().MatchString(syntax) {
 		return nil
 	}
 	return fmt.Errorf("syntax=%s is a frontend that is %w: there is docker/dockerfile", syntax, ErrUnsupported)

@@ -3,6 +3,7 @@ package exact
 import (
 	"bytes"
 	"context"
+	"encoding/gob"
 	"fmt"
 	"io"
 	"log/slog"
@@ -26,7 +27,7 @@ func walkJob(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return r.Encode(out)
+	return gob.NewEncoder(out).Encode(r)
 }
 
 // libraryJob packs the layer files args[1:], bottom first, below args[0], and
@@ -79,8 +80,8 @@ func packChain(ctx context.Context, dir string, files []string) (cow.Chain, erro
 
 func decode(t *testing.T, b []byte) *treediff.Record {
 	t.Helper()
-	r, err := treediff.Decode(bytes.NewReader(b))
-	if err != nil {
+	r := new(treediff.Record)
+	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(r); err != nil {
 		t.Fatal(err)
 	}
 	return r

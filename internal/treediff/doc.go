@@ -1,8 +1,8 @@
 // Package treediff records a file tree exactly and tells how two records
 // differ. It is how the tests of cfs say "is the image, exactly".
 //
-//	tree on disk ──► Walk ──► Record ──► Encode ═ pipe ═► Decode ──► Record ─┐
-//	tree on a FUSE mount ──► Walk ──► Record ───────────────────────────────┴─► Compare ──► []Difference
+//	tree on disk ──► Walk ──► Record ─────────┐
+//	tree on a FUSE mount ──► Walk ──► Record ─┴─► Compare ──► []Difference
 //
 // # Vocabulary
 //

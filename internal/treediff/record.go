@@ -1,9 +1,6 @@
 package treediff
 
 import (
-	"encoding/gob"
-	"fmt"
-	"io"
 	"slices"
 	"strings"
 )
@@ -71,23 +68,6 @@ func (r *Record) Sort(inode []uint64) {
 		}
 	}
 	r.Entries = sorted
-}
-
-// Encode writes the record for [Decode].
-func (r *Record) Encode(w io.Writer) error {
-	if err := gob.NewEncoder(w).Encode(r); err != nil {
-		return fmt.Errorf("encode tree record: %w", err)
-	}
-	return nil
-}
-
-// Decode reads what [Record.Encode] wrote.
-func Decode(rd io.Reader) (*Record, error) {
-	r := new(Record)
-	if err := gob.NewDecoder(rd).Decode(r); err != nil {
-		return nil, fmt.Errorf("decode tree record: %w", err)
-	}
-	return r, nil
 }
 
 // comparePaths is byte order with the root before everything.

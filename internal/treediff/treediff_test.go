@@ -1,7 +1,6 @@
 package treediff
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -69,21 +68,6 @@ func TestWalkRecords(t *testing.T) {
 	x, _ := r.Lookup("d.x")
 	if x.Mode != unix.S_IFREG|0o5600 || x.Group != "" {
 		t.Errorf("mode: %+v", x)
-	}
-}
-
-func TestEncodeKeepsBytes(t *testing.T) {
-	r := walk(t, sample(t))
-	var b bytes.Buffer
-	if err := r.Encode(&b); err != nil {
-		t.Fatal(err)
-	}
-	back, err := Decode(&b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(r, back); d != "" {
-		t.Errorf("(-before +after):\n%s", d)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	goruntime "runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -25,11 +26,11 @@ const pastaSince = "20240220"
 
 // pastaDate finds the date in what `pasta --version` says: its versions are called
 // 2024_02_20.1e6f92b, and distributions' 0.0~git20230309.7c7625d-1 or 0^20240220.g1e6f92b-1.
-var pastaDate = regexp.MustCompile(`(20\d\d)_?([01]\d)_?([0-3]\d)`)
+var pastaDate = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(20\d\d)_?([01]\d)_?([0-3]\d)`) })
 
 // pastaTooOld tells whether a version is older than those that are used, or unknown.
 func pastaTooOld(version string) bool {
-	date := pastaDate.FindStringSubmatch(version)
+	date := pastaDate().FindStringSubmatch(version)
 	return date == nil || strings.Join(date[1:], "") < pastaSince
 }
 
