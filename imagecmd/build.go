@@ -163,7 +163,8 @@ type builder struct {
 	adoptable []adoptable // images that steps are taken from
 
 	mu     sync.Mutex
-	named  map[string]*namedSource // by the names of --build-context, and of images that are copied from
+	named  map[string]*namedSource       // by the names of --build-context, and of images that are copied from
+	shown  map[digest.Digest]*packedTree // parts of contexts, by what they hold
 	stages map[*dockerfile.Stage]*stageBuild
 	undo   []func() error
 	late   sync.Mutex // of the plan, while ONBUILDs change it
@@ -175,7 +176,7 @@ func newBuilder(ctx context.Context, st *store.Store, o BuildOptions, out io.Wri
 	}
 	b := &builder{
 		st: st, o: o, dir: filepath.Join(st.Root(), "build"),
-		named: map[string]*namedSource{}, stages: map[*dockerfile.Stage]*stageBuild{},
+		named: map[string]*namedSource{}, shown: map[digest.Digest]*packedTree{}, stages: map[*dockerfile.Stage]*stageBuild{},
 	}
 	for _, n := range o.Names {
 		names, err := newName(n)
