@@ -259,9 +259,8 @@ func (b *builder) prepare(ctx context.Context) error {
 	for _, w := range file.Warnings {
 		b.warn(w)
 	}
-	host := store.HostPlatform()
 	b.plan, err = file.Plan(dockerfile.PlanOptions{
-		Target: b.o.Target, Args: b.o.Args, Contexts: contextNames(b.o.Contexts), Build: plainPlatform(host), For: plainPlatform(b.st.Platform()),
+		Target: b.o.Target, Args: b.o.Args, Contexts: contextNames(b.o.Contexts), Build: hostPlatform(), For: b.platform(),
 	})
 	if err != nil {
 		return err
@@ -293,7 +292,25 @@ func (b *builder) temp(ctx context.Context) (string, error) {
 	return dir, err
 }
 
-// plainPlatform is a platform as Docker names it in variables: amd64 has no variant.
+// platform is what is built for, as Docker names it.
+func (b *builder) platform() ocispec.Platform {
+	if b.o.Platform == nil {
+		return hostPlatform()
+	}
+	return plainPlatform(b.st.Platform())
+}
+
+// hostPlatform is this machine's as Docker names it: what its CPU could do beyond an architecture's
+// first level is no part of what is built on it.
+func hostPlatform() ocispec.Platform {
+	p := store.HostPlatform()
+	if p.Architecture == "amd64" {
+		p.Variant = ""
+	}
+	return plainPlatform(p)
+}
+
+// plainPlatform is a platform as Docker names it: the first of amd64's variants and arm64's have no name.
 func plainPlatform(p ocispec.Platform) ocispec.Platform {
 	if p.Architecture == "amd64" && p.Variant == "v1" || p.Architecture == "arm64" && p.Variant == "v8" {
 		p.Variant = ""

@@ -22,7 +22,7 @@ var ErrChecked = errors.New("the Dockerfile breaks rules")
 func (b *builder) lint(ctx context.Context) (*dockerlint.Result, error) {
 	return dockerlint.Check(ctx, b.context.Dockerfile, dockerlint.Options{
 		Name: b.context.DockerfileName, BuildArgs: b.o.Args, Target: b.o.Target, Ignore: b.context.Ignore, Contexts: contextNames(b.o.Contexts),
-		Build: plainPlatform(store.HostPlatform()), Platform: plainPlatform(b.st.Platform()), Image: b.knownImage,
+		Build: hostPlatform(), Platform: b.platform(), Image: b.knownImage,
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/imagecmd/buildcontext"
+	"github.com/cfs-project/cfs/imagecmd/internal/piped"
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/layerpack"
 )
@@ -122,7 +123,7 @@ func (s *stageBuild) layerOn(ctx context.Context, in *store.Ingest, write func(l
 		return nil, err
 	}
 	defer release()
-	tar := pipeFrom(func(w io.Writer) error { return write(lower, w) })
+	tar := piped.From(func(w io.Writer) error { return write(lower, w) })
 	defer tar.Close()
 	return newLayerOrNone(ctx, in, tar, layerpack.Plain)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/imagecmd/buildcontext"
 	"github.com/cfs-project/cfs/imagecmd/dockerfile"
+	"github.com/cfs-project/cfs/imagecmd/internal/piped"
 	"github.com/cfs-project/cfs/layerpack"
 )
 
@@ -155,7 +156,7 @@ func (b *builder) packed(ctx context.Context, content digest.Digest, sel *buildc
 	b.mu.Unlock()
 	t.once.Do(func() {
 		var discard func()
-		if t.chain, discard, t.err = b.st.ScratchChain(ctx, pipeFrom(writeSelection(ctx, sel))); t.err == nil {
+		if t.chain, discard, t.err = b.st.ScratchChain(ctx, piped.From(writeSelection(ctx, sel))); t.err == nil {
 			b.atEnd(func() error { discard(); return nil })
 		}
 	})

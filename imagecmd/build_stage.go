@@ -256,8 +256,12 @@ func (s *stageBuild) triggers(ctx context.Context) ([]instructions.Command, erro
 
 // emptyConfig is that of scratch.
 func (s *stageBuild) emptyConfig() imageConfig {
+	platform := s.b.platform()
+	if s.s.Platform != "" {
+		platform = plainPlatform(s.st.Platform())
+	}
 	return imageConfig{DockerOCIImage: dockerspec.DockerOCIImage{Image: ocispec.Image{
-		Platform: plainPlatform(s.st.Platform()), RootFS: ocispec.RootFS{Type: "layers"},
+		Platform: platform, RootFS: ocispec.RootFS{Type: "layers"},
 	}}}
 }
 

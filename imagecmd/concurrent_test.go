@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	it "github.com/cfs-project/cfs/imagecmd/internal/imagetest"
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/internal/testenv"
@@ -28,7 +30,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(status)
 	}
-	testenv.Isolate()
+	testenv.Isolate(unix.CLONE_NEWNET) // the bridge of containers goes with it
 	os.Exit(m.Run())
 }
 

@@ -60,6 +60,7 @@ type Container struct {
 	Entrypoint *string          `json:"entrypoint,omitempty"` // what the person said in place of the image's
 	Created    time.Time        `json:"created"`              //
 	AutoRemove bool             `json:"autoRemove,omitempty"` // goes with its process or mount
+	Kept       bool             `json:"kept,omitempty"`       // made to be started later: there is AutoRemove only once it has been
 	CIDFile    string           `json:"cidFile,omitempty"`    // got its ID
 	MountedAt  string           `json:"mountedAt,omitempty"`  // target of `cfs mount`, else empty
 	ReadOnly   bool             `json:"readOnly,omitempty"`   // mounted without an upper

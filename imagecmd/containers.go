@@ -1,7 +1,6 @@
 package imagecmd
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -9,14 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/cfs-project/cfs/cow"
 )
 
 // Containers are the containers below one store's root.
@@ -115,8 +113,14 @@ func (c Container) fill(tmp, final string) (*Container, error) {
 }
 
 // List returns every container, oldest first. A directory that a killed process
-// left half made is not one.
+// left half made is not one, nor is what was to go with a process that is gone.
 func (cs Containers) List() ([]*Container, error) {
+	all, err := cs.withLeft()
+	return slices.DeleteFunc(all, (*Container).left), err
+}
+
+// withLeft is List with those that a killed process was to remove.
+func (cs Containers) withLeft() ([]*Container, error) {
 	entries, err := os.ReadDir(cs.dir())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -150,6 +154,19 @@ func (cs Containers) Find(name string) (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
+	return findContainer(all, name)
+}
+
+// findWithLeft is Find among those, too, that a killed process was to remove.
+func (cs Containers) findWithLeft(name string) (*Container, error) {
+	all, err := cs.withLeft()
+	if err != nil {
+		return nil, err
+	}
+	return findContainer(all, name)
+}
+
+func findContainer(all []*Container, name string) (*Container, error) {
 	var found *Container
 	for _, c := range all {
 		if c.Name == name || c.ID == name {
@@ -166,49 +183,4 @@ func (cs Containers) Find(name string) (*Container, error) {
 		return nil, &noContainer{name}
 	}
 	return found, nil
-}
-
-// sweep removes what killed processes left: directories half made or half
-// removed, and containers that were to go with their process.
-func (cs Containers) sweep(ctx context.Context, drivers []cow.Driver) error {
-	names, err := cs.lockNames() // nobody is making one
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer names.Close()
-	entries, err := os.ReadDir(cs.dir())
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, e := range entries {
-		name, dir := e.Name(), filepath.Join(cs.dir(), e.Name())
-		if strings.HasPrefix(name, ".new-") || strings.HasPrefix(name, ".gone-") {
-			if lock, err := tryLock(dir, unix.LOCK_EX); err == nil {
-				errs = append(errs, os.RemoveAll(dir))
-				lock.Close()
-			}
-		}
-	}
-	errs = append(errs, OpenVolumes(cs.root).sweep())
-	all, err := cs.List()
-	if err != nil {
-		return errors.Join(append(errs, err)...)
-	}
-	names.Close() // who removes a volume takes it
-	for _, c := range all {
-		if !c.AutoRemove {
-			errs = append(errs, c.sweepGroup())
-			continue
-		}
-		// Not hold, which waits a little: nearly all of these live.
-		if c.lock, err = tryLock(c.dir, unix.LOCK_EX); err == nil {
-			errs = append(errs, c.remove(ctx, drivers))
-			c.close()
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/internal/apart"
-	"github.com/cfs-project/cfs/internal/background"
+	"github.com/cfs-project/cfs/internal/resident"
 	"github.com/cfs-project/cfs/runtime"
 	"github.com/cfs-project/cfs/runtime/stage"
 )
@@ -70,7 +70,7 @@ func (ct *controller) exec(conn *controlConn, req controlRequest, files []*os.Fi
 	}, resize)
 	status, err := runtime.Exec(context.Background(), pid, &own, o)
 	if t := ct.settling.Load(); t != nil {
-		t.Reset(background.SettleAfter)
+		t.Reset(resident.SettleAfter)
 	}
 	return controlReply{Status: status}, err
 }

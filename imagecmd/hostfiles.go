@@ -22,7 +22,10 @@ var hostFiles = []string{"hostname", "hosts", "resolv.conf"}
 // writeHostFiles writes the files into dir, and returns how they are mounted. Who is in
 // another container's network has links to that one's files, the same for both.
 func writeHostFiles(dir string, n *connection, hostname string) (mounts []specs.Mount, err error) {
-	contents := []string{hostname + "\n", n.hosts(hostname), n.resolvConf()}
+	contents := []string{hostname + "\n", "", n.resolvConf()}
+	if contents[1], err = n.hosts(hostname); err != nil {
+		return nil, err
+	}
 	for i, name := range hostFiles {
 		path := filepath.Join(dir, name)
 		if n.joined != nil {

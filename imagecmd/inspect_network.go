@@ -64,6 +64,10 @@ func (c *Container) networkSettings(running bool) NetworkSettings {
 		}
 		if n := l.Network; n != nil {
 			end.Gateway, end.IPAddress, end.IPPrefixLen, end.MacAddress = n.Gateway.String(), n.Address.Addr().String(), n.Address.Bits(), n.MAC
+			if n.Address6.IsValid() {
+				end.IPv6Gateway, end.GlobalIPv6Address, end.GlobalIPv6PrefixLen = n.Gateway6.String(), n.Address6.Addr().String(), n.Address6.Bits()
+			}
+			s.IPv6Gateway, s.GlobalIPv6Address, s.GlobalIPv6PrefixLen = end.IPv6Gateway, end.GlobalIPv6Address, end.GlobalIPv6PrefixLen
 			s.Gateway, s.IPAddress, s.IPPrefixLen, s.MacAddress = end.Gateway, end.IPAddress, end.IPPrefixLen, end.MacAddress
 			for _, e := range o.Expose {
 				s.Ports[nat.Port(e)] = nil

@@ -14,6 +14,8 @@ const containerLive = "live.json"
 type live struct {
 	Driver string // that has its root mounted
 	Init   int    // process id of its process 1, as the monitor's pid namespace has it
+	// Server serves the mount of a container that `cfs mount` made; its process id.
+	Server int `json:",omitempty"`
 	// Network is nil where the container's network is not its own, or only a loopback interface.
 	Network *liveNetwork `json:",omitempty"`
 }

@@ -44,10 +44,7 @@ func Load(ctx context.Context, st *store.Store, o LoadOptions, out io.Writer) er
 	if o.fromStdin() && isTerminal(o.Stdin) {
 		return errEmptyStdin
 	}
-	l := loader{st: st, o: o, out: out, style: progress.StyleFor(out, o.Quiet), v1: map[string]digest.Digest{}}
-	if l.style == progress.Lines {
-		l.style = progress.Quiet // as Docker is where nobody watches
-	}
+	l := newLoader(st, o, out)
 	files, err := l.open(ctx)
 	if errors.Is(err, archive.ErrEmpty) && o.fromStdin() {
 		return errEmptyStdin
@@ -89,6 +86,14 @@ type loader struct {
 	style progress.Style
 	files archive.Files
 	v1    map[string]digest.Digest // diff IDs of layers that had another ID, as far as they are in
+}
+
+func newLoader(st *store.Store, o LoadOptions, out io.Writer) *loader {
+	l := &loader{st: st, o: o, out: out, style: progress.StyleFor(out, o.Quiet), v1: map[string]digest.Digest{}}
+	if l.style == progress.Lines {
+		l.style = progress.Quiet // as Docker is where nobody watches
+	}
+	return l
 }
 
 // open reads the archive, which is all of the work where it is a stream: its

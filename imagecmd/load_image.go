@@ -119,7 +119,7 @@ func (l *loader) docker(ctx context.Context, in *store.Ingest, img archive.Image
 	if img.MakeConfig != nil {
 		diffIDs = make([]digest.Digest, len(img.Layers))
 		for i, layer := range img.Layers {
-			diffIDs[i] = l.v1[layer.ID] // "" until another image has brought it
+			diffIDs[i] = cmp.Or(layer.DiffID, l.v1[layer.ID]) // "" until another image has brought it
 		}
 	}
 	list := make([]layerToLoad, len(img.Layers))

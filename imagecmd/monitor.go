@@ -105,6 +105,7 @@ func (m *monitor) saveState() {
 
 func (m *monitor) run() (status int, err error) {
 	c := m.c
+	m.dropMounts()
 	m.all = Drivers(m.req.Root, m.log)
 	if err := OpenContainers(m.req.Root).sweep(m.l.Context(), m.all); err != nil {
 		m.log.Warn("removing what killed processes left", "error", err)
@@ -170,7 +171,7 @@ func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 		return runtime.StatusFailed, err
 	}
 	defer func() { err = errors.Join(err, unmount()) }()
-	if !c.AutoRemove || m.req.Keep {
+	if !c.AutoRemove || c.Kept || m.req.Keep {
 		if err := c.setState(m.state); err != nil {
 			return runtime.StatusFailed, err
 		}

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
@@ -120,52 +119,6 @@ func mountContainer(ctx context.Context, st *store.Store, cs Containers, o Mount
 		MaxSize: o.MaxSize, MountedAt: target, ReadOnly: !o.ReadWrite, AutoRemove: !o.ReadWrite,
 	})
 	return c, true, err
-}
-
-// Unmount detaches what is mounted at a directory and waits until its server
-// has ended. It returns the container that keeps the changes, if there are any.
-func Unmount(ctx context.Context, st *store.Store, dir string) (*Container, error) {
-	target, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, err
-	}
-	// A dead mount can't be looked at, but the directory it is in can.
-	if parent, err := filepath.EvalSymlinks(filepath.Dir(target)); err == nil {
-		target = filepath.Join(parent, filepath.Base(target))
-	}
-	if real, err := filepath.EvalSymlinks(target); err == nil {
-		target = real
-	}
-	mounts, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(target))
-	if err != nil {
-		return nil, err
-	}
-	if len(mounts) == 0 {
-		return nil, errors.New("not mounted")
-	}
-	c, err := mountedAt(OpenContainers(st.Root()), target)
-	if err != nil {
-		return nil, err
-	}
-	if c == nil && mounts[0].FSType != unionType {
-		return nil, fmt.Errorf("%s is not a mount of cfs but of %s", dir, mounts[0].FSType)
-	}
-	if err := detach(target); err != nil {
-		return nil, err
-	}
-	if c == nil { // mounted by `cfs union`, or the store was another
-		return nil, nil
-	}
-	if err := c.waitEnd(ctx, 30*time.Second); err != nil {
-		return nil, hint.With(err, "it is unmounted here, but another mount namespace has a copy, such as that of a container which was started meanwhile: cfs ps")
-	}
-	if c.ReadOnly {
-		return nil, nil
-	}
-	if _, err := os.Stat(c.dir); err != nil {
-		return nil, nil // nothing had been changed
-	}
-	return c, nil
 }
 
 // mountedAt is the live container mounted at target, or nil.

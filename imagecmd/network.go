@@ -157,11 +157,13 @@ func (c *Container) publishError(err error) error {
 
 // A liveNetwork is what a running container's network has become.
 type liveNetwork struct {
-	Address netip.Prefix    // of the container
-	Gateway netip.Addr      //
-	MAC     string          `json:",omitempty"`
-	Driver  string          // what serves it
-	Ports   []network.Bound `json:",omitempty"` // that are published
+	Address  netip.Prefix    // of the container
+	Gateway  netip.Addr      //
+	Address6 netip.Prefix    `json:",omitzero"` // the same of IPv6
+	Gateway6 netip.Addr      `json:",omitzero"`
+	MAC      string          `json:",omitempty"`
+	Driver   string          // what serves it
+	Ports    []network.Bound `json:",omitempty"` // that are published
 }
 
 // live says how others find it; nil for a container without.
@@ -170,7 +172,7 @@ func (n *connection) live() *liveNetwork {
 	if a == nil {
 		return nil
 	}
-	l := &liveNetwork{Address: a.Address, Gateway: a.Gateway, Driver: a.Driver, Ports: n.ports.Bound}
+	l := &liveNetwork{Address: a.Address, Gateway: a.Gateway, Address6: a.Address6, Gateway6: a.Gateway6, Driver: a.Driver, Ports: n.ports.Bound}
 	if a.MAC != nil {
 		l.MAC = a.MAC.String()
 	}

@@ -1,6 +1,9 @@
 package imagecmd
 
 import (
+	"errors"
+	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -15,29 +18,57 @@ const ownHosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopbac
 
 // hosts is hosts(5) for the container: on the host's network the host's, elsewhere its
 // own, with its address and name.
-func (n *connection) hosts(hostname string) string {
+func (n *connection) hosts(hostname string) (string, error) {
 	o := n.c.Options
-	hosts, address := ownHosts, "127.0.1.1"
+	hosts, addresses := ownHosts, []string{"127.0.1.1"}
 	if o.Network == string(runtime.NetworkHost) {
 		if b, err := os.ReadFile("/etc/hosts"); err == nil {
 			hosts = strings.TrimRight(string(b), "\n") + "\n"
 		}
 	}
 	if n.attachment != nil {
-		address = n.attachment.Address.Addr().String()
+		addresses[0] = n.attachment.Address.Addr().String()
+		if six := n.attachment.Address6; six.IsValid() {
+			addresses = append(addresses, six.Addr().String())
+		}
 	}
 	if !strings.Contains(hosts, "\t"+hostname+"\n") && !strings.Contains(hosts, " "+hostname+"\n") {
 		names := hostname
 		if o.Domainname != "" {
 			names = hostname + "." + o.Domainname + " " + hostname
 		}
-		hosts += address + "\t" + names + "\n"
+		for _, address := range addresses {
+			hosts += address + "\t" + names + "\n"
+		}
 	}
 	for _, extra := range o.ExtraHosts {
 		name, address, _ := strings.Cut(extra, ":")
+		if address == hostGateway {
+			host, err := n.hostAddress()
+			if err != nil {
+				return "", err
+			}
+			address = host.String()
+		}
 		hosts += address + "\t" + name + "\n"
 	}
-	return hosts
+	return hosts, nil
+}
+
+// hostAddress is one by which the container reaches the host.
+func (n *connection) hostAddress() (a netip.Addr, err error) {
+	switch {
+	case n.attachment != nil:
+		a, err = n.attachment.HostAddress()
+	case n.c.Options.Network == string(runtime.NetworkHost):
+		a = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	default:
+		err = errors.New("the container has no network")
+	}
+	if err != nil {
+		err = fmt.Errorf("unable to derive the IP value for %s: %w", hostGateway, err) // Docker's words
+	}
+	return a, err
 }
 
 // resolvConf is resolv.conf(5) for the container: nothing where nothing is reached.

@@ -17,6 +17,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/cfs-project/cfs/imagecmd/internal/piped"
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/internal/hint"
 	"github.com/cfs-project/cfs/layerpack"
@@ -160,7 +161,7 @@ func compressed(r io.Reader, c layerpack.Compression) (io.ReadCloser, error) {
 	if c == layerpack.Plain {
 		return io.NopCloser(r), nil
 	}
-	return pipeFrom(func(w io.Writer) error {
+	return piped.From(func(w io.Writer) error {
 		z, err := layerpack.NewCompressor(w, c)
 		if err != nil {
 			return err

@@ -115,7 +115,11 @@ func ParseSysctls(list []string) (map[string]string, error) {
 	return out, nil
 }
 
-// ParseHosts reads NAME:ADDRESS, or NAME=ADDRESS, whose address may be of IPv6 in brackets.
+// hostGateway is an address that stands for the host's, as the container reaches it.
+const hostGateway = "host-gateway"
+
+// ParseHosts reads NAME:ADDRESS, or NAME=ADDRESS, whose address may be of IPv6 in brackets,
+// or host-gateway.
 func ParseHosts(list []string) ([]string, error) {
 	var out []string
 	for _, s := range list {
@@ -124,7 +128,7 @@ func ParseHosts(list []string) ([]string, error) {
 			return nil, fmt.Errorf("bad format for add-host: %q", s)
 		}
 		name, address := s[:i], strings.Trim(s[i+1:], "[]")
-		if net.ParseIP(address) == nil {
+		if address != hostGateway && net.ParseIP(address) == nil {
 			return nil, fmt.Errorf("invalid IP address in add-host: %q", address)
 		}
 		out = append(out, name+":"+address)

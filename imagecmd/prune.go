@@ -109,7 +109,7 @@ func Prune(ctx context.Context, st *store.Store, o PruneOptions, out io.Writer) 
 		errs = append(errs, err)
 	}
 	if o.Volumes {
-		n, err := pruneVolumes(st.Root(), PruneVolumesOptions{Filters: o.Filters}, out)
+		n, err := pruneVolumes(ctx, st.Root(), PruneVolumesOptions{Filters: o.Filters}, out)
 		reclaimed += n
 		errs = append(errs, err)
 	}
@@ -125,6 +125,7 @@ func pruneContainers(ctx context.Context, st *store.Store, o PruneOptions, out i
 	if err != nil {
 		return 0, err
 	}
+	OpenContainers(st.Root()).sweepLeft(ctx)
 	all, err := OpenContainers(st.Root()).List()
 	if err != nil {
 		return 0, err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/imagecmd/internal/piped"
 	"github.com/cfs-project/cfs/layerpack"
 	"github.com/cfs-project/cfs/runtime/stage"
 )
@@ -44,7 +45,7 @@ type layerTimes struct {
 func (r *reading) read(ctx context.Context, want string, times layerTimes, note func(path, what string)) (io.ReadCloser, error) {
 	req := readRequest{r.change, want, times}
 	if r.direct {
-		return pipeFrom(func(w io.Writer) error { return req.write(ctx, w, note) }), nil
+		return piped.From(func(w io.Writer) error { return req.write(ctx, w, note) }), nil
 	}
 	payload, err := json.Marshal(req)
 	if err != nil {
@@ -166,27 +167,4 @@ func (r *reading) changes(ctx context.Context) iter.Seq2[cow.Change, error] {
 			}
 		}
 	}
-}
-
-// pipeFrom is what write writes, as a reader that ends with its error. Its Close
-// waits for write to end.
-func pipeFrom(write func(w io.Writer) error) io.ReadCloser {
-	r, w := io.Pipe()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		w.CloseWithError(write(w))
-	}()
-	return &madeStream{r, done}
-}
-
-type madeStream struct {
-	*io.PipeReader
-	done <-chan struct{}
-}
-
-func (s *madeStream) Close() error {
-	err := s.PipeReader.Close()
-	<-s.done
-	return err
 }

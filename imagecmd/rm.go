@@ -60,7 +60,7 @@ type RmOptions struct {
 // Rm removes a container, with its changes. It fails with ErrNoContainer or, unless it is
 // forced, ErrRunning.
 func Rm(ctx context.Context, root, name string, o RmOptions, log *slog.Logger) error {
-	c, err := OpenContainers(root).Find(name)
+	c, err := OpenContainers(root).findWithLeft(name)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (r removeRequest) do(ctx context.Context, log *slog.Logger) error {
 	case len(r.Trees) > 0:
 		return removeAll(r.Trees)
 	}
-	c, err := OpenContainers(r.Root).Find(r.Name)
+	c, err := OpenContainers(r.Root).findWithLeft(r.Name)
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,7 @@ type RunOptions struct {
 	Source     ImageSource
 	ContainerOptions
 
+	kept   bool        // made to be started later
 	places mountPlaces // of a step of a build
 	views  []view
 }
@@ -195,7 +196,7 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 	}
 	plan := Container{
 		Name: o.Name, Image: o.Image, ImageID: image.ID, Layers: image.Config.RootFS.DiffIDs,
-		Driver: o.Driver, MaxSize: o.MaxSize, Command: proc.Args, Cmd: o.Command, Entrypoint: o.Entrypoint, AutoRemove: o.Remove, CIDFile: o.CIDFile,
+		Driver: o.Driver, MaxSize: o.MaxSize, Command: proc.Args, Cmd: o.Command, Entrypoint: o.Entrypoint, AutoRemove: o.Remove, Kept: o.kept, CIDFile: o.CIDFile,
 		Process: proc, Options: opts, Places: o.places, Views: o.views,
 	}
 	if err := plan.checkGroup(); err != nil {

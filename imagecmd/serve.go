@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
@@ -104,14 +105,41 @@ func (c *Container) serve(req serveRequest, log *slog.Logger, ready func()) erro
 	if err := os.Chdir("/"); err != nil { // let go of where the command was called
 		return errors.Join(err, m.Unmount())
 	}
+	gone, err := watchPlace(req.Target)
+	if err != nil {
+		return errors.Join(err, m.Unmount())
+	}
+	c.writeLive(live{Driver: d.Name(), Server: os.Getpid()})
 	ready()
 	select {
 	case <-m.Done():
 	case <-ctx.Done():
 	}
-	err = m.Unmount()
+	// Once it is gone here, copies in other mount namespaces are nobody's, and end with
+	// this process.
+	if !gone() {
+		err = m.Unmount()
+	}
 	if c.ReadOnly || c.Name == "" && empty(context.Background(), d, snap) {
 		return errors.Join(err, c.remove(context.Background(), all))
 	}
 	return err
+}
+
+// watchPlace tells, whenever it is asked, whether the union that is mounted at target now is
+// mounted nowhere any more in this mount namespace. Of what the kernel mounts a driver knows
+// the end by itself.
+func watchPlace(target string) (gone func() bool, err error) {
+	at, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(target))
+	if err != nil {
+		return nil, err
+	}
+	if len(at) == 0 { // it was unmounted at once
+		return func() bool { return true }, nil
+	}
+	top := at[len(at)-1]
+	return func() bool {
+		left, err := mountinfo.GetMounts(sameDevice(top))
+		return err == nil && len(left) == 0 && top.FSType == unionType
+	}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/cfs-project/cfs/imagecmd/internal/piped"
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/layerpack"
 )
@@ -121,7 +122,7 @@ func (o SquashOptions) squash(
 	if n.Layers, err = in.Take(ctx, image); err != nil {
 		return "", err
 	}
-	tar := pipeFrom(func(w io.Writer) error {
+	tar := piped.From(func(w io.Writer) error {
 		_, err := layerpack.Squash(ctx, w, chain.Layers[keep.layers:], layerpack.WriteOptions{
 			Epoch: epoch, Below: chain.Layers[:keep.layers], Note: o.Note,
 		})

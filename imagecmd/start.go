@@ -18,6 +18,7 @@ func Create(ctx context.Context, st *store.Store, o RunOptions, out io.Writer) e
 	if err := o.check(); err != nil {
 		return err
 	}
+	o.kept = true
 	c, _, release, err := newContainer(ctx, st, o)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 // RemoveVolume removes a volume that no container has. It fails with ErrNoVolume, which
 // forced is no failure, or ErrVolumeInUse.
 func RemoveVolume(ctx context.Context, root, name string, force bool) error {
+	OpenContainers(root).sweepLeft(ctx)
 	err := removeVolume(root, name)
 	if force && errors.Is(err, ErrNoVolume) {
 		return nil
@@ -85,12 +86,13 @@ func PruneVolumes(ctx context.Context, root string, o PruneVolumesOptions, out i
 	if err := o.Check(); err != nil {
 		return err
 	}
-	reclaimed, err := pruneVolumes(root, o, out)
+	reclaimed, err := pruneVolumes(ctx, root, o, out)
 	fmt.Fprintf(out, "Total reclaimed space: %s\n", units.HumanSize(float64(reclaimed)))
 	return err
 }
 
-func pruneVolumes(root string, o PruneVolumesOptions, out io.Writer) (reclaimed int64, err error) {
+func pruneVolumes(ctx context.Context, root string, o PruneVolumesOptions, out io.Writer) (reclaimed int64, err error) {
+	OpenContainers(root).sweepLeft(ctx)
 	all, err := OpenVolumes(root).List()
 	if err != nil {
 		return 0, err

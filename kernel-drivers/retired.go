@@ -15,9 +15,9 @@ func Retired(name string) *cow.Unusable {
 
 var retired = []cow.Unusable{
 	{Driver: "overlay", Reason: "it stacks no more than two directories, and Docker has dropped it",
-		Hint: "use overlay2, or union, which mounts the layers of an old store too (cfs union -o lowerdir=…)"},
+		Hint: "use overlay2, or union; cfs driver import brings in what an old Docker has of it"},
 	{Driver: "aufs", Reason: "it was never in Linux, and Docker has dropped it",
-		Hint: "use overlay2 or union; cfs union -o lowerdir=… mounts old branches, and reads their whiteouts"},
+		Hint: "use overlay2 or union; cfs driver import brings in what an old Docker has of it, and cfs union -o lowerdir=… mounts its branches"},
 	{Driver: "fuse-overlayfs", Reason: "it is a program of its own, which cfs does without",
 		Hint: "use union, which does the same in less time"},
 	{Driver: "zfs", Reason: "cfs has no driver for it", Hint: "use union, or overlay2 on ZFS 2.2 or newer"},

@@ -200,8 +200,12 @@ func (s *scanner) sparseDone(pairs []int64) error {
 	return s.done()
 }
 
-// done has the entry handed out once its data has passed.
+// done has the entry handed out once its data has passed. What has no name is nothing that could be
+// made, and passed over. (moby/go-archive.Unpack)
 func (s *scanner) done() error {
+	if s.e.name == "" {
+		return nil
+	}
 	if err := checkEntry(&s.e); err != nil {
 		return s.invalid(s.e.name, err)
 	}

@@ -6,10 +6,11 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/cfs-project/cfs/internal/background"
+	"github.com/cfs-project/cfs/internal/resident"
 )
 
 // reap stays PID 1 with the command as its child, and returns the command's
@@ -44,7 +45,8 @@ func (i *initProc) reap(path string) (int, error) {
 		unix.Close(fd)
 	}
 	unix.Close(i.sock.fd)
-	background.Settle()
+	// There is next to no garbage: init has left before most of the program was prepared.
+	time.AfterFunc(resident.SettleAfter, resident.ForgetProgram)
 
 	var mu sync.Mutex // held while child may be signalled, and while it is reaped
 	gone := false

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"net"
+	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -97,11 +97,14 @@ func (i *Init) listener(body []byte, hand func(fd int) error) error {
 // config-linux.md, "The Container Process State").
 func (i *Init) handListener(fd int, b Bundle, id string) error {
 	s := b.Spec.Linux.Seccomp
-	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: s.ListenerPath, Net: "unix"})
+	to, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return os.NewSyscallError("socket", err)
 	}
-	defer conn.Close()
+	defer unix.Close(to)
+	if err := unix.Connect(to, &unix.SockaddrUnix{Name: s.ListenerPath}); err != nil {
+		return fmt.Errorf("connect to %s: %w", s.ListenerPath, err)
+	}
 	body, err := json.Marshal(specs.ContainerProcessState{
 		Version: specs.Version, Fds: []string{specs.SeccompFdName}, Pid: i.Pid(), Metadata: s.ListenerMetadata,
 		State: specs.State{
@@ -111,6 +114,5 @@ func (i *Init) handListener(fd int, b Bundle, id string) error {
 	if err != nil {
 		return err
 	}
-	_, _, err = conn.WriteMsgUnix(body, unix.UnixRights(fd), nil)
-	return err
+	return sendAll(to, body, unix.UnixRights(fd))
 }

@@ -43,8 +43,13 @@ func (s socket) send(kind byte, body []byte, fds []int) error {
 	if len(fds) > 0 {
 		oob = unix.UnixRights(fds...)
 	}
+	return sendAll(s.fd, b, oob)
+}
+
+// sendAll sends b, the control message oob with its first byte.
+func sendAll(fd int, b, oob []byte) error {
 	for len(b) > 0 {
-		n, err := unix.SendmsgN(s.fd, b, oob, nil, unix.MSG_NOSIGNAL)
+		n, err := unix.SendmsgN(fd, b, oob, nil, unix.MSG_NOSIGNAL)
 		if err == unix.EINTR {
 			continue
 		}

@@ -17,7 +17,7 @@ func newDriver(t *terminal, g *globals) *cobra.Command {
 		Args:  groupArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newDriverList(t, g), newDriverMigrate(t, g), newDriverPrune(t, g), newDriverSet(t, g))
+	cmd.AddCommand(newDriverImport(t, g), newDriverList(t, g), newDriverMigrate(t, g), newDriverPrune(t, g), newDriverSet(t, g))
 	return cmd
 }
 

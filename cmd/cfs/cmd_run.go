@@ -114,7 +114,7 @@ func (r *runFlags) register(cmd *cobra.Command, o *imagecmd.RunOptions) {
 	f.StringArrayVar(&o.GroupAdd, "group-add", nil, "one more `GROUP` for the process")
 	f.IntVar(&r.oomScoreAdj, "oom-score-adj", 0, "how likely it is to be killed when memory is short, -1000 to 1000")
 	f.StringVar(&o.Domainname, "domainname", "", "the container's NIS domain `NAME`")
-	f.StringArrayVar(&r.addHosts, "add-host", nil, "one more line of /etc/hosts: `NAME:ADDRESS`")
+	f.StringArrayVar(&r.addHosts, "add-host", nil, "one more line of /etc/hosts: `NAME:ADDRESS`, or NAME:host-gateway for the host")
 	f.StringArrayVar(&o.DNS, "dns", nil, "`ADDRESS` of a name server")
 	f.StringArrayVar(&o.DNSSearch, "dns-search", nil, "`DOMAIN` to search names in; . for none")
 	f.StringArrayVar(&o.DNSOptions, "dns-option", nil, "an `OPTION` of resolv.conf")

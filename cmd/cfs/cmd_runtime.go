@@ -57,12 +57,20 @@ A container's state is kept in a directory of its own below --root.`,
   podman --runtime /usr/local/bin/cfs-runtime run alpine true`,
 		Version: version,
 		Args:    groupArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if is, err := cmd.Flags().GetBool("V"); err != nil || is { // crun's second letter for it
+				t.print("%s", runtimeVersion())
+				return err
+			}
+			return cmd.Help()
+		},
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			return g.begin(cmd, args)
 		},
 	}
-	cmd.SetVersionTemplate("cfs-runtime version {{.Version}}\nspec: " + specs.Version + "\n")
+	cmd.SetVersionTemplate(runtimeVersion())
+	cmd.Flags().BoolP("V", "V", false, "print the version")
+	cmd.Flags().Lookup("V").Hidden = true
 	f := cmd.PersistentFlags()
 	f.StringVar(&g.root, "root", "", "directory of the containers' state `DIR`")
 	f.StringVar(&g.log, "log", "", "file that errors and warnings are appended to `FILE`")
@@ -76,7 +84,12 @@ A container's state is kept in a directory of its own below --root.`,
 		newRuntimeList(g), newRuntimeSpec(g), newRuntimeFeatures(g),
 		newRuntimeExec(g), newRuntimePs(g), newRuntimePause(g, "pause"), newRuntimePause(g, "resume"), newRuntimeUpdate(g),
 	)
+	refuseMissing(cmd)
 	return cmd
+}
+
+func runtimeVersion() string {
+	return "cfs-runtime version " + version + "\nspec: " + specs.Version + "\n"
 }
 
 // begin checks the flags of all commands, and opens the log.

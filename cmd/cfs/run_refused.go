@@ -37,23 +37,26 @@ var fixedFlags = map[string][]string{
 // refuse gives a command the flags of `docker run` that are missing, so that whoever uses
 // one reads why it is refused.
 func refuse(f *pflag.FlagSet) {
-	add := func(name string, v pflag.Value, alone string) {
-		if f.Lookup(name) != nil {
-			return
-		}
-		f.Var(v, name, "")
-		f.Lookup(name).Hidden, f.Lookup(name).NoOptDefVal = true, alone
-	}
 	for name, why := range refusedFlags {
-		add(name, &refusedValue{why: why}, "")
+		refuseFlag(f, name, "", &refusedValue{why: why}, "")
 	}
 	for name, values := range fixedFlags {
 		alone := ""
 		if slices.Contains(values, "true") {
 			alone = "true"
 		}
-		add(name, &refusedValue{why: fmt.Sprintf("it is always %s", values[len(values)-1]), but: values}, alone)
+		refuseFlag(f, name, "", &refusedValue{why: fmt.Sprintf("it is always %s", values[len(values)-1]), but: values}, alone)
 	}
+}
+
+// refuseFlag adds a hidden flag, unless there is one of that name; alone is its value where
+// none is given, and empty if there must be one.
+func refuseFlag(f *pflag.FlagSet, name, short string, v pflag.Value, alone string) {
+	if f.Lookup(name) != nil {
+		return
+	}
+	f.VarP(v, name, short, "")
+	f.Lookup(name).Hidden, f.Lookup(name).NoOptDefVal = true, alone
 }
 
 // refusedValue is the value of a flag that takes none, but perhaps what is so anyway.

@@ -128,6 +128,7 @@ var everyones = []string{"/dev/fuse", "/dev/net/tun"}
 //	busyboxtar FILE [PROGRAM...]  write a small root as a tar: busybox, users, a secret, and programs
 //	debiantar FILE          copy a tar of Debian's minimal root
 //	dial PROTOCOL ADDRESS   send "ping" by tcp or udp until an answer comes, and print it
+//	[!] dockerstore DIR DRIVER NAME:TAG LAYER.tar...  write Docker's directory; see dockerStore
 //	nolink FILE             wait until the container with the address in FILE has no interface on the host
 func TestScripts(t *testing.T) {
 	if os.Geteuid() == 0 {
@@ -177,6 +178,7 @@ func TestScripts(t *testing.T) {
 			"until":       until,
 			"registry":    startRegistry,
 			"dial":        dial,
+			"dockerstore": dockerStore,
 			"nolink":      noLink,
 		},
 	})
@@ -314,15 +316,19 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// killServers kills the servers that hold containers of the script's store: those of
-// mounts, or those of the name given.
+// killServers kills the servers that hold containers of the script's stores, its own and
+// the ordinary user's: those of mounts, or those of the name given.
 func killServers(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 1 {
 		ts.Fatalf("usage: killservers [NAME]")
 	}
 	name := append(args, "cfs-serve")[0]
-	killed, err := killHolders(ts.MkAbs("store")+"/", name)
-	ts.Check(err)
+	killed := 0
+	for _, store := range []string{ts.MkAbs("store"), filepath.Join(ts.Getenv("USERHOME"), "store")} {
+		n, err := killHolders(store+"/", name)
+		ts.Check(err)
+		killed += n
+	}
 	if killed == 0 {
 		ts.Fatalf("killservers: there are none")
 	}

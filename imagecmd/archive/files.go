@@ -33,6 +33,12 @@ type File struct {
 	open  func() (io.ReadCloser, error)
 }
 
+// NewFile is a file of other archives than those of this package: size may be a guess, for
+// progress.
+func NewFile(size int64, open func() (io.ReadCloser, error)) File {
+	return File{Size: size, open: open}
+}
+
 // Open reads the file from its beginning. Any number of readers may be open.
 func (f File) Open() (io.ReadCloser, error) { return f.open() }
 

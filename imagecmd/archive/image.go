@@ -34,6 +34,8 @@ type Layer struct {
 	File File
 	Blob digest.Digest // what its name says of its bytes; "" nothing
 	ID   string        // what Docker before 1.10 called it; "" nothing
+	// DiffID is known without a config, where MakeConfig stands for that; "" it is not.
+	DiffID digest.Digest
 }
 
 // Images lists the images of an archive, in its order.

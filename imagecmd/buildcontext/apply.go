@@ -63,7 +63,7 @@ func (s *Selection) copyTo(d *dest, to string, dir bool, name string, n *node) e
 		return fmt.Errorf("cannot copy to non-directory: %s", at)
 	case !n.isDir() && there != nil && there.attr.IsDir():
 		at = path.Join(at, name)
-	case !n.isDir() && len(s.items) > 1:
+	case !n.isDir() && len(s.c.Paths)+len(s.c.Inline) > 1:
 		return severalError(s.c.verb())
 	}
 	if n.isDir() {
@@ -84,7 +84,8 @@ func (s *Selection) copyTo(d *dest, to string, dir bool, name string, n *node) e
 	return d.copy(p, at, n)
 }
 
-// A severalError is that several files are to get one name, of an instruction.
+// A severalError is that several sources are to get one name, of an instruction. What the wildcards of
+// one match may: the last is what stays.
 type severalError string
 
 func (verb severalError) Error() string {
@@ -101,36 +102,69 @@ func (d *dest) kids(p *place, at string, n *node) error {
 	return nil
 }
 
-// copy makes n what is at that path, which is in the directory p. (fsutil/copy.copier.copy)
+// copy makes n what is at that path, which is in the directory p, in place of what is no directory
+// as well. (moby/go-archive.Unpack, as Docker's classic builder has it)
 func (d *dest) copy(p *place, at string, n *node) error {
-	name := path.Base(at)
-	k, err := d.kid(p, path.Dir(at), name)
+	if !n.isDir() {
+		return d.file(p, at, n)
+	}
+	var k *place
+	var err error
+	if n.pass {
+		k, err = d.passed(p, at, n)
+	} else {
+		k, err = d.replaced(p, at, n)
+	}
 	if err != nil {
 		return err
-	}
-	switch {
-	case !n.isDir():
-		if k != nil && k.attr.IsDir() {
-			return fmt.Errorf("cannot replace to directory %s with file", at)
-		}
-		d.put(p, name, d.copied(n)).from = n
-		return nil
-	case k == nil:
-		k = d.put(p, name, d.copied(n))
-		k.from = n
-	case !k.attr.IsDir():
-		return fmt.Errorf("cannot copy to non-directory: %s", at)
-	case n.pass:
-		// It stays what it is but for its mode.
-		k.attr.Mode, k.write = n.attr.Mode, true
-	default:
-		k.attr, k.from, k.write = d.copied(n), n, true
 	}
 	return d.kids(k, at, n)
 }
 
-// unpack makes what the archive a holds part of the directory at to, as tar does: unlike a
-// copy it replaces whatever is in the way. (moby/go-archive.Unpack)
+// file makes n, which is no directory, what is at that path, in the place of anything.
+func (d *dest) file(p *place, at string, n *node) error {
+	name := path.Base(at)
+	if _, err := d.kid(p, path.Dir(at), name); err != nil {
+		return err
+	}
+	d.put(p, name, d.copied(n)).from = n
+	return nil
+}
+
+// passed is the directory at that path, which is made if it is missing: n is only needed for what it
+// holds, and takes nothing's place. What is there stays what it is but for its mode.
+func (d *dest) passed(p *place, at string, n *node) (*place, error) {
+	k, err := d.kid(p, path.Dir(at), path.Base(at))
+	switch {
+	case err != nil:
+		return nil, err
+	case k == nil:
+		return d.replaced(p, at, n)
+	case !k.attr.IsDir():
+		return nil, fmt.Errorf("cannot copy to non-directory: %s", at)
+	}
+	k.attr.Mode, k.write = n.attr.Mode, true
+	return k, nil
+}
+
+// replaced is the directory at that path with the attributes of n: the one that is there, or a
+// new one in the place of anything else.
+func (d *dest) replaced(p *place, at string, n *node) (*place, error) {
+	k, err := d.kid(p, path.Dir(at), path.Base(at))
+	if err != nil {
+		return nil, err
+	}
+	if k == nil || !k.attr.IsDir() {
+		k = d.put(p, path.Base(at), d.copied(n))
+		if err := d.empty(k, at); err != nil {
+			return nil, err
+		}
+	}
+	k.attr, k.from, k.write = d.copied(n), n, true
+	return k, nil
+}
+
+// unpack makes what the archive a holds part of the directory at to, as tar does. (moby/go-archive.Unpack)
 func (d *dest) unpack(to string, a *unpacked) error {
 	at, err := d.resolve(to)
 	if err != nil {
@@ -153,14 +187,12 @@ func (d *dest) unpackKids(p *place, at, rel string, a *unpacked, n *node) error 
 }
 
 func (d *dest) unpackNode(p *place, at, rel string, a *unpacked, n *node) error {
-	name := path.Base(at)
-	k, err := d.kid(p, path.Dir(at), name)
+	if !n.isDir() {
+		return d.file(p, at, n)
+	}
+	k, err := d.kid(p, path.Dir(at), path.Base(at))
 	if err != nil {
 		return err
-	}
-	if !n.isDir() {
-		d.put(p, name, d.copied(n)).from = n
-		return nil
 	}
 	if !a.named[rel] && k != nil {
 		// The archive only needs it: what leads to a directory will do.
@@ -173,15 +205,9 @@ func (d *dest) unpackNode(p *place, at, rel string, a *unpacked, n *node) error 
 		}
 		return d.unpackKids(k, at, rel, a, n)
 	}
-	if k == nil || !k.attr.IsDir() {
-		k = d.put(p, name, d.copied(n))
-		if err := d.empty(k, at); err != nil {
-			return err
-		}
-	} else {
-		k.attr, k.write = d.copied(n), true
+	if k, err = d.replaced(p, at, n); err != nil {
+		return err
 	}
-	k.from = n
 	return d.unpackKids(k, at, rel, a, n)
 }
 

@@ -111,6 +111,7 @@ func TestAddArchiveOver(t *testing.T) {
 			[]string{"C /srv d755", "A /srv/new f640 5:6 =n", "C /tmp d750 5:6"}, ""},
 		{"--chown and --chmod", Copy{Dest: "/n", Chown: "1", Chmod: "700"}, []string{"f a 0 a"}, []string{"A /n d700 1:1", "A /n/a f700 1:1 =a"}, ""},
 		{"--exclude", Copy{Dest: "/n", Exclude: []string{"*.o"}}, []string{"f a.o 0 a", "f a.c 0 c"}, []string{"A /n d755", "A /n/a.c f640 5:6 =c"}, ""},
+		{"a member without a name", Copy{Dest: "/n"}, []string{"f  0 nothing", "f a 0 a"}, []string{"A /n d755", "A /n/a f640 5:6 =a"}, ""},
 		{"onto a file", Copy{Dest: "/file"}, []string{"f a 0 a"}, nil, "mkdir /file: not a directory"},
 		{"out of it by ..", Copy{Dest: "/n"}, []string{"f ../../etc/passwd 0 evil"}, nil, "leads out of the root"},
 		{"out of it by a link", Copy{Dest: "/n"}, []string{"l up ../../..", "f up/etc/passwd 0 evil", "l abs /etc", "f abs/shadow 0 evil"},

@@ -23,6 +23,12 @@ const maxID = 1<<32 - 2
 // maxUsers bounds passwd and group, in bytes, as BuildKit does.
 const maxUsers = 10 << 20
 
+// Names that nobody has.
+var (
+	errNoUser  = errors.New("no such user")
+	errNoGroup = errors.New("no such group")
+)
+
 // resolveChown reads USER[:GROUP], names being those of lower's passwd and group. Without
 // a group, it is the user's own; that of a number is the same number.
 func resolveChown(s string, lower cow.Base, link bool) (owner, error) {
@@ -44,7 +50,7 @@ func resolveChown(s string, lower cow.Base, link bool) (owner, error) {
 			return o, chownError("/etc/passwd: %w", err)
 		}
 		if len(found) == 0 {
-			return o, chownError("can't find uid for user %s: no such user: %s", name, name)
+			return o, chownError("can't find uid for user %s: %w: %s", name, errNoUser, name)
 		}
 		o = owner{uint32(found[0].Uid), uint32(found[0].Gid)}
 	}
@@ -68,7 +74,7 @@ func resolveChown(s string, lower cow.Base, link bool) (owner, error) {
 		return o, chownError("/etc/group: %w", err)
 	}
 	if len(found) == 0 {
-		return o, chownError("can't find gid for group %s: no such group: %s", group, group)
+		return o, chownError("can't find gid for group %s: %w: %s", group, errNoGroup, group)
 	}
 	o.gid = uint32(found[0].Gid)
 	return o, nil

@@ -14,7 +14,8 @@ import (
 var contextLines = []string{
 	"f a.txt 644 a", "f b.md 600 b", "f run.sh 755 #!", "d sub 750", "f sub/x 644 x", "f sub/deep/y.txt 640 y",
 	"h hard1 a.txt", "l link.txt a.txt", "l out /etc/passwd", "l up ../../../a.txt", "l dirlink sub", "d empty 711",
-	"f hom1.txt 644 1", "f hom2.md 644 2", "f arr[0].txt 644 arr", "d m/n 700", "f m/n/k.go 644 k", "f m/z.go 644 z",
+	"l replace/one/sub x", "f replace/two/sub 644 s", "f replace/three/x/in 644 i", "f replace/four/file/in 644 i", "f replace/five/sub/new 644 n",
+	"f lib/q 644 q", "f hom1.txt 644 1", "f hom2.md 644 2", "f arr[0].txt 644 arr", "d m/n 700", "f m/n/k.go 644 k", "f m/z.go 644 z",
 }
 
 var lowerLines = []string{
@@ -50,7 +51,7 @@ func TestCopy(t *testing.T) {
 		{"never out of it", Copy{Paths: []string{"out"}, Dest: "/d"}, nil,
 			"file not found in build context or excluded by .dockerignore: stat out: file does not exist"},
 		{"nor by ..", Copy{Paths: []string{"up"}, Dest: "/d"}, []string{"A /d f644 #1 =a"}, ""},
-		{"a link below a directory is copied", Copy{Paths: []string{"m", "."}, Dest: "/d/", Exclude: []string{"*.txt", "*.md", "sub", "m", "hard1", "empty", "run.sh"}},
+		{"a link below a directory is copied", Copy{Paths: []string{"m", "."}, Dest: "/d/", Exclude: []string{"replace", "lib", "*.txt", "*.md", "sub", "m", "hard1", "empty", "run.sh"}},
 			[]string{"A /d d755", "A /d/dirlink l777 ->sub", "A /d/n d700", "A /d/n/k.go f644 =k", "A /d/out l777 ->/etc/passwd", "A /d/up l777 ->../../../a.txt", "A /d/z.go f644 =z"}, ""},
 		{"wildcards", Copy{Paths: []string{"hom*", "m/*/*.go"}, Dest: "/d/"},
 			[]string{"A /d d755", "A /d/hom1.txt f644 =1", "A /d/hom2.md f644 =2", "A /d/k.go f644 =k"}, ""},
@@ -63,6 +64,7 @@ func TestCopy(t *testing.T) {
 		{".. that stays inside", Copy{Paths: []string{"sub/../b.md"}, Dest: "/d"}, []string{"A /d f600 =b"}, ""},
 		{"several onto a name", Copy{Paths: []string{"a.txt", "b.md"}, Dest: "/d"}, nil,
 			"When using COPY with more than one source file, the destination must be a directory and end with a /"},
+		{"what wildcards match, onto a name", Copy{Paths: []string{"hom*"}, Dest: "/d"}, []string{"A /d f644 =2"}, ""},
 		{"several into a directory that is there", Copy{Paths: []string{"b.md", "run.sh"}, Dest: "/tmp"},
 			[]string{"C /tmp d1777", "A /tmp/b.md f600 =b", "A /tmp/run.sh f755 =#!"}, ""},
 		{"hard links stay linked", Copy{Paths: []string{"."}, Dest: "/d", Exclude: []string{"**", "!a.txt", "!hard1"}},
@@ -77,7 +79,15 @@ func TestCopy(t *testing.T) {
 		{"an empty directory", Copy{Paths: []string{"empty"}, Dest: "/d"}, []string{"A /d d755"}, ""},
 		{"a directory onto a file", Copy{Paths: []string{"sub"}, Dest: "/file"}, nil, "cannot copy to non-directory: /file"},
 		{"a file below a file", Copy{Paths: []string{"b.md"}, Dest: "/file/x"}, nil, "mkdir /file: not a directory"},
-		{"a file onto a directory of its name", Copy{Paths: []string{"a.txt"}, Dest: "/dst/"}, nil, "cannot replace to directory /dst/a.txt with file"},
+		{"a file onto a directory of its name", Copy{Paths: []string{"a.txt"}, Dest: "/dst/"}, []string{"C /dst d755", "C /dst/a.txt f644 #1 =a"}, ""},
+		{"a file onto a directory with something in it", Copy{Paths: []string{"replace/two"}, Dest: "/srv"}, []string{"C /srv d755", "C /srv/sub f644 =s"}, ""},
+		{"a link onto a directory", Copy{Paths: []string{"replace/one"}, Dest: "/srv"}, []string{"C /srv d755", "C /srv/sub l777 ->x"}, ""},
+		{"a directory onto a link below the destination", Copy{Paths: []string{"replace/three"}, Dest: "/srv"},
+			[]string{"C /srv d755", "C /srv/x d755", "A /srv/x/in f644 =i"}, ""},
+		{"a directory onto a file below the destination", Copy{Paths: []string{"replace/four"}, Dest: "/"}, []string{"C /file d755", "A /file/in f644 =i"}, ""},
+		{"a directory that is a file first", Copy{Paths: []string{"replace/two", "replace/five"}, Dest: "/srv/"},
+			[]string{"C /srv d755", "C /srv/sub d755", "A /srv/sub/new f644 =n", "D /srv/sub/old"}, ""},
+		{"--parents replaces nothing on its way", Copy{Paths: []string{"lib/q"}, Dest: "/", Parents: true}, nil, "cannot copy to non-directory: /lib"},
 		{"--chown of numbers", Copy{Paths: []string{"b.md"}, Dest: "/n/", Chown: "7:8"}, []string{"A /n d755 7:8", "A /n/b.md f600 7:8 =b"}, ""},
 		{"--chown of one number", Copy{Paths: []string{"b.md"}, Dest: "/n", Chown: "7"}, []string{"A /n f600 7:7 =b"}, ""},
 		{"--chown of a name", Copy{Paths: []string{"b.md"}, Dest: "/n", Chown: "alice"}, []string{"A /n f600 1000:1001 =b"}, ""},

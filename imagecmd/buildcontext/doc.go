@@ -35,8 +35,9 @@
 // They are BuildKit's (solver/llbsolver/file and tonistiigi/fsutil/copy), but that
 //
 //   - a path out of the context is refused, as by Docker's classic builder;
-//   - so are several files onto one name, which BuildKit lets overwrite each other: they need
-//     a slash at the end, or a directory that is there;
+//   - several sources need no slash at the end of a directory that is there;
+//   - a directory takes the place of a file or a symbolic link, and these that of a directory
+//     with all in it, as for Docker's classic builder; only what --parents passes through doesn't;
 //   - --exclude leaves out files that the instruction names, too, as is documented;
 //   - --parents copies everything of ".", and nothing of a file that is the pivot;
 //   - --link with --chown takes numbers only, and sockets are left out;
@@ -50,8 +51,7 @@
 //     missing, 0755 or as --chmod says; if it is there its attributes stay.
 //     Directories below it take those of the source's.
 //   - Symbolic links on the way to the destination, and the last one, lead where they
-//     do inside the lower tree. What lies below the destination is not followed: a directory
-//     over a symbolic link or a file is refused, a file replaces a symbolic link.
+//     do inside the lower tree. What lies below the destination is not followed, but replaced.
 //   - Times are the source's. Sockets are left out.
 //
 // # Invariants

@@ -25,6 +25,7 @@ type naive struct {
 	uid, gid int
 	links    map[uint64]string
 	items    int
+	several  bool // sources are named
 	// include is the pattern of --parents; exclude those of --exclude; nil for none.
 	include, exclude *patternmatcher.PatternMatcher
 }
@@ -98,6 +99,7 @@ func (n *naive) run() error {
 		}
 	}
 	n.items = len(tasks)
+	n.several = len(n.c.Paths) > 1
 	for _, k := range tasks {
 		n.include, n.links = nil, map[uint64]string{}
 		if k.pattern != "" {
@@ -232,7 +234,7 @@ func (n *naive) item(p string) error {
 		err = nil
 	case err == nil && there.IsDir():
 		dst = filepath.Join(dst, path.Base(p))
-	case n.items > 1:
+	case n.several:
 		return errors.New("several onto a name")
 	default:
 		err = n.mkdirAll(filepath.Dir(dst))
@@ -342,10 +344,9 @@ func (n *naive) copy(src, dst, rel string) error {
 	there, err := os.Lstat(dst)
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		switch {
-		case err != nil:
+		case err != nil || !there.IsDir():
+			os.Remove(dst)
 			err = n.directory(src, dst)
-		case !there.IsDir():
-			return errors.New("not a directory")
 		default:
 			err = n.attributes(src, dst)
 		}
@@ -354,10 +355,9 @@ func (n *naive) copy(src, dst, rel string) error {
 		}
 		return n.contents(src, dst, rel)
 	}
-	if err == nil && there.IsDir() {
-		return errors.New("a directory")
+	if err := os.RemoveAll(dst); err != nil {
+		return err
 	}
-	os.Remove(dst)
 	if first, ok := n.links[st.Ino]; ok && st.Nlink > 1 {
 		return os.Link(first, dst)
 	}

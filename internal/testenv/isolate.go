@@ -5,9 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,15 +20,21 @@ const isolatedVar = "CFS_TESTENV_ISOLATED"
 // TestMain. Nobody who makes a namespace at the same time gets a copy of their
 // mounts, which would keep a FUSE mount alive when it is unmounted, and its server
 // waiting; and whatever a test that dies leaves mounted goes with the namespace.
-func Isolate() {
+//
+// The flags are those of clone(2) for further namespaces; in a network namespace the
+// loopback interface is up.
+func Isolate(flags ...uintptr) {
 	if os.Geteuid() != 0 {
 		return
 	}
 	var err error
 	if os.Getenv(isolatedVar) == "" {
-		err = inNamespace()
+		err = inNamespace(flags)
 	} else {
 		err = forgetMounts()
+		if err == nil && slices.Contains(flags, unix.CLONE_NEWNET) {
+			err = loopbackUp()
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testenv: a mount namespace of one's own:", err)
@@ -35,13 +43,16 @@ func Isolate() {
 }
 
 // inNamespace runs this program again in a namespace, and ends with it.
-func inNamespace() error {
+func inNamespace(flags []uintptr) error {
 	runtime.LockOSThread() // the death signal is sent when this thread ends
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), isolatedVar+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
+	for _, f := range flags {
+		cmd.SysProcAttr.Cloneflags |= f
+	}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -72,4 +83,12 @@ func forgetMounts() error {
 		_ = unix.Unmount(unescape.Replace(f[1]), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 	}
 	return nil
+}
+
+func loopbackUp() error {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	return netlink.LinkSetUp(lo)
 }

@@ -12,8 +12,11 @@ import (
 	"github.com/opencontainers/cgroups"
 	_ "github.com/opencontainers/cgroups/devices" // lets the library restrict devices
 	"github.com/opencontainers/cgroups/manager"
+	"github.com/opencontainers/cgroups/systemd"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/hint"
 )
 
 // Options is where a group is made.
@@ -57,6 +60,10 @@ func New(o Options) (*Group, error) {
 	if !o.Systemd && c.Name == "" && c.Path == "/" {
 		// Whoever removes the group kills all that is in it.
 		return nil, fmt.Errorf("cgroup: path %q is the root, which no container can have for itself", o.Path)
+	}
+	if o.Systemd && !systemd.IsRunningSystemd() {
+		return nil, hint.With(errors.New("cgroup: systemd not running on this host, cannot use systemd cgroups manager"),
+			"without systemd groups are made as files: leave --systemd-cgroup out, or tell the engine to use cgroupfs")
 	}
 	m, err := manager.New(c)
 	if err != nil {

@@ -22,6 +22,9 @@ type Attachment struct {
 	Address netip.Prefix
 	// Gateway is where the container sends what is for others.
 	Gateway netip.Addr
+	// Address6 and Gateway6 are the same of IPv6; not valid where the container has none.
+	Address6 netip.Prefix
+	Gateway6 netip.Addr
 	// MAC is the hardware address of the container's interface; nil if it has none.
 	MAC net.HardwareAddr
 	// Nameserver, if valid, is an address in the container at which the host's own name
@@ -32,6 +35,9 @@ type Attachment struct {
 
 	// onlyNameserver tells that these servers answer there, and by their own addresses not.
 	onlyNameserver bool
+
+	// reaches6 tells that addresses of IPv6 that are not of the host are reached.
+	reaches6 bool
 
 	ns       *os.File
 	host     bool // the host itself reaches the container's address
@@ -80,6 +86,22 @@ func Attach(ctx context.Context, o Options) (*Attachment, error) {
 		a.Warning = fmt.Sprintf("%v: a user-mode network (%s) instead", err, a.Driver)
 	}
 	return a, nil
+}
+
+// HostAddress is one of the host's by which the container reaches it: the bridge's, or what
+// the host itself has towards the outside.
+func (a *Attachment) HostAddress() (netip.Addr, error) {
+	if a.host {
+		return a.Gateway, nil
+	}
+	// Sends nothing: the kernel chooses the address that a packet to a machine elsewhere,
+	// one of documentation's (RFC 5737), would have.
+	c, err := net.Dial("udp4", "192.0.2.1:9")
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("the host has no address that others reach: %w", err)
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
 }
 
 // Close ends what Publish has begun, and takes the connection down. Processes in the

@@ -6,9 +6,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -32,8 +34,15 @@ func Bridge(o Options) (*Attachment, error) {
 	if err != nil {
 		return nil, bridgeError(err)
 	}
-	if err := masquerade(net); err != nil {
+	if err := masquerade(net.Prefix); err != nil {
 		return nil, bridgeError(err)
+	}
+	families := []nftables.TableFamily{nftables.TableFamilyIPv4}
+	six, err := ensureSix(bridge)
+	if err == nil {
+		families = append(families, nftables.TableFamilyIPv6)
+	} else {
+		o.log().Debug("no IPv6 for containers", "error", err)
 	}
 	link, number, err := addLink(o, bridge, net)
 	if err != nil {
@@ -41,12 +50,17 @@ func Bridge(o Options) (*Attachment, error) {
 	}
 	a := &Attachment{
 		Driver: "bridge", Address: netip.PrefixFrom(net.address(number), net.Bits()), Gateway: net.address(1),
-		MAC: hardwareAddr(net.address(number)), Warning: forwardingWarning(), ns: o.Namespace, host: true,
+		MAC: hardwareAddr(net.address(number)), ns: o.Namespace, host: true,
 		ends: []func() error{func() error { return removeLink(link) }},
 	}
-	if err := configureLink(o.Namespace, a.Address, a.Gateway, 0); err != nil {
+	if six.IsValid() {
+		a.Address6, a.Gateway6 = netip.PrefixFrom(sixAddress(six, number), six.Bits()), sixAddress(six, 1)
+	}
+	if err := a.configureLink(0); err != nil {
 		return nil, errors.Join(bridgeError(err), a.Close())
 	}
+	a.reaches6 = a.Address6.IsValid() && forwardSix()
+	a.Warning = strings.Join(slices.DeleteFunc([]string{forwardingWarning(), passFirewall(families...)}, func(s string) bool { return s == "" }), "; ")
 	return a, nil
 }
 

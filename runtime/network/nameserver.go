@@ -57,7 +57,7 @@ func nameserver(line string) (netip.Addr, bool) {
 }
 
 // ResolvConf makes the host's resolv.conf(5) one for the container: name servers on the
-// host's loopback interface, and those of IPv6, which the container doesn't reach, are
+// host's loopback interface, and those of IPv6 where the container doesn't reach them, are
 // replaced by the attachment's, or left out. If none is left it has public ones.
 func (a *Attachment) ResolvConf(host string) string {
 	var out []string
@@ -69,7 +69,7 @@ func (a *Attachment) ResolvConf(host string) string {
 		case !ok && strings.HasPrefix(strings.TrimSpace(line), "nameserver"):
 			continue // of which nothing can be made
 		case !ok:
-		case !a.onlyNameserver && s.Is4() && !s.IsLoopback() && !s.IsUnspecified():
+		case !a.onlyNameserver && (s.Is4() || a.reaches6 && !s.IsLinkLocalUnicast()) && !s.IsLoopback() && !s.IsUnspecified():
 			servers++
 		case a.Nameserver.IsValid() && !own:
 			line, own = "nameserver "+a.Nameserver.String(), true

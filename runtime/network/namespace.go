@@ -7,7 +7,6 @@ import (
 	"os"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/internal/lostthread"
@@ -24,10 +23,22 @@ func inside(ns *os.File, f func() error) error {
 	})
 }
 
-// configureLink gives the container's interface an address, sends everything by it, and
-// bounds its packets by mtu, unless that is 0.
-func configureLink(ns *os.File, address netip.Prefix, gateway netip.Addr, mtu int) error {
-	h, err := netlink.NewHandleAt(netns.NsHandle(ns.Fd()), unix.NETLINK_ROUTE)
+// handleIn is for asking and changing what a network namespace has. It is made on a thread
+// that doesn't come back: the library's own takes one there and back, and the namespace of
+// the host can't be entered again by who is root in a user namespace only (setns(2)).
+func handleIn(ns *os.File) (h *netlink.Handle, err error) {
+	err = inside(ns, func() error {
+		h, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+		return err
+	})
+	return h, err
+}
+
+// configureLink gives the container's interface its addresses, sends everything by it, and
+// bounds its packets by mtu, unless that is 0. Where the namespace has no IPv6, neither has
+// the attachment then.
+func (a *Attachment) configureLink(mtu int) error {
+	h, err := handleIn(a.ns)
 	if err != nil {
 		return err
 	}
@@ -41,14 +52,22 @@ func configureLink(ns *os.File, address netip.Prefix, gateway netip.Addr, mtu in
 			return err
 		}
 	}
-	if err := h.AddrAdd(link, &netlink.Addr{IPNet: ipNet(address)}); err != nil {
+	if err := h.AddrAdd(link, &netlink.Addr{IPNet: ipNet(a.Address)}); err != nil {
 		return fmt.Errorf("set the container's address: %w", err)
+	}
+	if a.Address6.IsValid() && h.AddrAdd(link, sixAddr(a.Address6.Addr())) != nil { // net.ipv6.conf.default.disable_ipv6
+		a.Address6, a.Gateway6 = netip.Prefix{}, netip.Addr{}
 	}
 	if err := h.LinkSetUp(link); err != nil {
 		return err
 	}
-	if err := h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()}); err != nil {
-		return fmt.Errorf("set the container's default route: %w", err)
+	for _, gateway := range []netip.Addr{a.Gateway, a.Gateway6} {
+		if !gateway.IsValid() {
+			continue
+		}
+		if err := h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()}); err != nil {
+			return fmt.Errorf("set the container's default route: %w", err)
+		}
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func attachNetstack(ctx context.Context, o Options) (end func() error, err error
 	s.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: nic}})
 	s.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(s, 0, maxConnecting, f.tcp).HandlePacket)
 	s.SetTransportProtocolHandler(udp.ProtocolNumber, udp.NewForwarder(s, f.udp).HandlePacket)
-	if err := configureLink(o.Namespace, userAddress, userGateway, tunMTU); err != nil {
+	if err := (&Attachment{ns: o.Namespace, Address: userAddress, Gateway: userGateway}).configureLink(tunMTU); err != nil {
 		return nil, errors.Join(err, end())
 	}
 	return end, nil

@@ -96,7 +96,7 @@ func dialFrom(ns *os.File, protocol, address string) (c net.Conn, err error) {
 func listenIn(t *testing.T, ns *os.File, address string) (l net.Listener) {
 	t.Helper()
 	must(t, inside(ns, func() (err error) {
-		l, err = net.Listen("tcp4", address)
+		l, err = net.Listen("tcp", address)
 		return err
 	}))
 	t.Cleanup(func() { l.Close() })
@@ -119,7 +119,7 @@ func sayAddress(l net.Listener) {
 
 // whoAmI asks such a server from a namespace.
 func whoAmI(ns *os.File, address string) (string, error) {
-	c, err := dialFrom(ns, "tcp4", address)
+	c, err := dialFrom(ns, "tcp", address)
 	if err != nil {
 		return "", err
 	}
@@ -150,8 +150,16 @@ func outsideOf(t *testing.T) (ns *os.File, ours, theirs netip.Addr) {
 	must(t, err)
 	must(t, h.AddrAdd(link, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(theirs, 24))}))
 	must(t, h.LinkSetUp(link))
+	if _, err := os.Stat(sixConf); err == nil {
+		must(t, netlink.AddrAdd(veth, sixAddr(oursSix)))
+		must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: veth.Attrs().Index, Gw: theirsSix.AsSlice()}))
+		must(t, h.AddrAdd(link, sixAddr(theirsSix)))
+	}
 	return ns, ours, theirs
 }
+
+// oursSix and theirsSix are the same of IPv6.
+var oursSix, theirsSix = netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2")
 
 // containerLinks are the interfaces of containers on this host.
 func containerLinks(t *testing.T) (names []string) {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -105,7 +104,7 @@ func serve(ctx context.Context, o Options, name, link string, args ...string) (e
 
 // awaitLink waits until there is a default route by an interface that is up.
 func awaitLink(ctx context.Context, ns *os.File, name string, ended <-chan struct{}) error {
-	h, err := netlink.NewHandleAt(netns.NsHandle(ns.Fd()), unix.NETLINK_ROUTE)
+	h, err := handleIn(ns)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package background
+package resident
 
 import (
 	"os"
@@ -9,7 +9,7 @@ import (
 // The program goes on after its pages were unmapped, and fewer of them are resident.
 func TestForgetProgram(t *testing.T) {
 	before := residentFile(t)
-	forgetProgram()
+	ForgetProgram()
 	after := residentFile(t)
 	if after >= before {
 		t.Errorf("%d KiB of files resident before, %d after", before, after)
