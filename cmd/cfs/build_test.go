@@ -186,7 +186,7 @@ func killBuilds(t *testing.T, kills int) {
 	l.write("ctx/Dockerfile", killDockerfile)
 	l.write("ctx/dir/a", "a\n")
 	began := time.Now()
-	l.run("docker build --no-cache ctx")
+	l.run("docker build --network none --no-cache ctx")
 	whole := time.Since(began)
 	random := rand.New(rand.NewPCG(1, uint64(began.UnixNano())))
 	done := 0
@@ -194,7 +194,7 @@ func killBuilds(t *testing.T, kills int) {
 		l.write("ctx/dir/a", fmt.Sprintf("a%d\n", i)) // all steps from the first COPY on are new
 		first := killedBuild(l, time.Duration(random.Int64N(int64(whole))))
 		finished := strings.Count(first, "\n ---> ") - strings.Count(first, "Running in") - 1 // FROM's isn't one
-		out := l.run("docker build -t killed ctx")
+		out := l.run("docker build --network none -t killed ctx")
 		if found := strings.Count(out, "Using cache"); found < finished {
 			t.Errorf("kill %d: %d steps were finished, %d found:\n%s\n%s", i, finished, found, first, out)
 		}
@@ -215,7 +215,7 @@ func killBuilds(t *testing.T, kills int) {
 // killedBuild is what a build printed until it was killed after some time.
 func killedBuild(l *buildLab, after time.Duration) string {
 	var out bytes.Buffer
-	cmd := exec.Command("docker", "build", "ctx")
+	cmd := exec.Command("docker", "build", "--network", "none", "ctx")
 	cmd.Dir, cmd.Env = l.dir, append(os.Environ(), "CFS_ROOT="+filepath.Join(l.dir, "store"))
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
