@@ -64,12 +64,22 @@ type BuildOptions struct {
 // BuildRunOptions are how RUN steps run.
 type BuildRunOptions struct {
 	Driver  string
-	Network string // of steps that name none
+	Network string // of steps that name none, as ParseNetwork has it
+	// HostNetwork allows RUN --network=host, as Network being that does.
+	HostNetwork bool
 	// Insecure allows RUN --security=insecure.
 	Insecure bool
 	Keep     bool // --rm=false: the containers of steps stay
 	ForceRm  bool // the container of a step that failed goes, too
 	ShapeOptions
+	GroupOptions
+}
+
+// check refuses what can't be, before anything is done.
+func (o BuildRunOptions) check() error {
+	c := Container{Options: ContainerOptions{Network: o.Network, ShapeOptions: o.ShapeOptions, GroupOptions: o.GroupOptions}}
+	c.Options.Limits = o.Limits.filled()
+	return errors.Join(c.Options.checkNetwork(), c.checkGroup())
 }
 
 // A BuildError is a step that failed.
@@ -153,16 +163,20 @@ type builder struct {
 	adoptable []adoptable // images that steps are taken from
 
 	mu     sync.Mutex
-	named  map[string]*namedSource // by the names of --build-context, and of images that are copied from
+	named  map[string]*namedSource       // by the names of --build-context, and of images that are copied from
+	shown  map[digest.Digest]*packedTree // parts of contexts, by what they hold
 	stages map[*dockerfile.Stage]*stageBuild
 	undo   []func() error
 	late   sync.Mutex // of the plan, while ONBUILDs change it
 }
 
 func newBuilder(ctx context.Context, st *store.Store, o BuildOptions, out io.Writer) (*builder, error) {
+	if err := o.Run.check(); err != nil {
+		return nil, err
+	}
 	b := &builder{
 		st: st, o: o, dir: filepath.Join(st.Root(), "build"),
-		named: map[string]*namedSource{}, stages: map[*dockerfile.Stage]*stageBuild{},
+		named: map[string]*namedSource{}, shown: map[digest.Digest]*packedTree{}, stages: map[*dockerfile.Stage]*stageBuild{},
 	}
 	for _, n := range o.Names {
 		names, err := newName(n)

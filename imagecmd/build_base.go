@@ -30,6 +30,9 @@ func (b *builder) baseImage(ctx context.Context, s *stageBuild, src dockerfile.S
 	if IsHello(name) {
 		return Hello(ctx, s.st)
 	}
+	if _, err := reference.ParseAnyReference(name); err != nil {
+		return store.Image{}, fmt.Errorf("failed to parse stage name %q: %w", name, err) // BuildKit's words
+	}
 	img, err := s.st.Resolve(ctx, name)
 	if err == nil && (!b.o.Pull || isImageID(img, name)) {
 		return img, nil

@@ -8,8 +8,10 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/imagecmd/buildcontext"
@@ -32,7 +34,14 @@ type runMounts struct {
 type mountedTree struct {
 	chain *cow.Chain
 	path  string
-	pack  func(ctx context.Context) (cow.Chain, func(), error) // makes chain, where the tree is not one yet
+	pack  func(ctx context.Context) (*cow.Chain, error) // makes chain, where the tree is not one yet
+}
+
+// A packedTree is a part of a context that bind mounts show.
+type packedTree struct {
+	once  sync.Once
+	chain cow.Chain
+	err   error
 }
 
 // runMounts reads the mounts of a RUN. Trees are looked at, as the step depends on them.
@@ -109,8 +118,13 @@ func (m *runMounts) tree(ctx context.Context, mount *instructions.Mount) (*mount
 	return m.selected(ctx, m.s.b.context.Source, source)
 }
 
-// selected is a mount of a part of a context. It is packed as a layer when the step is
-// done, without what the context ignores.
+// selected is a mount of a part of a context, without what the context ignores.
+//
+// It is a copy, packed as a layer by the first step that is done with it, and shown by
+// all that mount the same content until the build ends. The directory itself would cost
+// nothing; but a step is known by what its mounts held, so that what somebody changes
+// meanwhile must not be in it (BuildKit takes a snapshot, too), and files have other
+// owners there than in a container.
 func (m *runMounts) selected(ctx context.Context, src *buildcontext.Source, at string) (*mountedTree, string, error) {
 	b := m.s.b
 	what := buildcontext.Copy{From: src, Paths: []string{at}, Dest: "/"}
@@ -127,10 +141,26 @@ func (m *runMounts) selected(ctx context.Context, src *buildcontext.Source, at s
 	if sel.Kind() == "file" {
 		t.path = path.Join("/", path.Base(at))
 	}
-	t.pack = func(ctx context.Context) (cow.Chain, func(), error) {
-		return b.st.ScratchChain(ctx, piped.From(writeSelection(ctx, sel)))
-	}
+	t.pack = func(ctx context.Context) (*cow.Chain, error) { return b.packed(ctx, content, sel) }
 	return t, content.String(), nil
+}
+
+// packed is a tree of what is selected, whose digest is content.
+func (b *builder) packed(ctx context.Context, content digest.Digest, sel *buildcontext.Selection) (*cow.Chain, error) {
+	b.mu.Lock()
+	t := b.shown[content]
+	if t == nil {
+		t = &packedTree{}
+		b.shown[content] = t
+	}
+	b.mu.Unlock()
+	t.once.Do(func() {
+		var discard func()
+		if t.chain, discard, t.err = b.st.ScratchChain(ctx, piped.From(writeSelection(ctx, sel))); t.err == nil {
+			b.atEnd(func() error { discard(); return nil })
+		}
+	})
+	return &t.chain, t.err
 }
 
 // open makes the mounts part of how a container runs.
@@ -190,15 +220,14 @@ func (m *runMounts) add(ctx context.Context, i int, mount *instructions.Mount, o
 
 // view is the mount of a tree.
 func (m *runMounts) view(ctx context.Context, t *mountedTree, mount *instructions.Mount) (view, error) {
-	if t.chain == nil {
-		chain, discard, err := t.pack(ctx)
-		if err != nil {
+	chain := t.chain
+	if chain == nil {
+		var err error
+		if chain, err = t.pack(ctx); err != nil {
 			return view{}, fmt.Errorf("mount %s: %w", mount.Target, err)
 		}
-		m.undo = append(m.undo, func() error { discard(); return nil })
-		return view{Target: mount.Target, Writable: !mount.ReadOnly, Chain: &chain, Source: t.path}, nil
 	}
-	return view{Target: mount.Target, Writable: !mount.ReadOnly, Chain: t.chain, Source: t.path}, nil
+	return view{Target: mount.Target, Writable: !mount.ReadOnly, Chain: chain, Source: t.path}, nil
 }
 
 // ownerOf is whose a mount's file is, 0:0 unless it says otherwise.

@@ -1,6 +1,7 @@
 package imagecmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,6 +50,9 @@ func (s *stageBuild) run(ctx context.Context, c *instructions.RunCommand) error 
 	if network != instructions.NetworkDefault {
 		step.depends = append(step.depends, "network "+network)
 	}
+	if network == instructions.NetworkHost && !s.b.o.Run.HostNetwork && s.b.o.Run.Network != network {
+		return hint.With(errors.New("RUN --network=host is not allowed"), "--allow network.host allows it")
+	}
 	if security == instructions.SecurityInsecure {
 		if !s.b.o.Run.Insecure {
 			return hint.With(errors.New("RUN --security=insecure is not allowed"), "--allow security.insecure allows it")
@@ -87,13 +91,11 @@ func (s *stageBuild) needImage(ctx context.Context) error {
 // runOptions is how a RUN runs but for its mounts.
 func (s *stageBuild) runOptions(script dockerfile.Script, env []string) RunOptions {
 	none, run := "", s.b.o.Run
-	if run.Network == "" || run.Network == instructions.NetworkDefault {
-		run.Network = string(runtime.NetworkHost)
-	}
 	o := RunOptions{
 		Image: s.image.ID.String(), Entrypoint: &none, Command: script.Args, Env: env, Driver: run.Driver, Remove: true, Debug: s.b.o.Debug,
 		ContainerOptions: ContainerOptions{
-			Network: run.Network, InitSet: true, Privileges: true, Log: LogOptions{None: true}, ShapeOptions: run.ShapeOptions,
+			Network: cmp.Or(run.Network, NetworkDefault), InitSet: true, Privileges: true, Log: LogOptions{None: true},
+			ShapeOptions: run.ShapeOptions, GroupOptions: run.GroupOptions,
 		},
 		places: mountPlaces{},
 	}

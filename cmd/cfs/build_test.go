@@ -168,28 +168,38 @@ RUN cat /two /four/a /five/a > /six
 // TestBuildKilled kills builds at random moments, with all that they started. The next build
 // is right, goes on with what was finished, and nothing of the killed one is left.
 func TestBuildKilled(t *testing.T) {
+	const labs = 5
+	kills := 10 // in each: 50
+	if testing.Short() {
+		kills = 1
+	}
+	for i := range labs {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			killBuilds(t, kills)
+		})
+	}
+}
+
+func killBuilds(t *testing.T, kills int) {
 	l := newBuildLab(t)
 	l.write("ctx/Dockerfile", killDockerfile)
 	l.write("ctx/dir/a", "a\n")
 	began := time.Now()
-	l.run("docker build --no-cache ctx")
+	l.run("docker build --network none --no-cache ctx")
 	whole := time.Since(began)
-	kills := 12
-	if testing.Short() {
-		kills = 3
-	}
 	random := rand.New(rand.NewPCG(1, uint64(began.UnixNano())))
 	done := 0
 	for i := range kills {
 		l.write("ctx/dir/a", fmt.Sprintf("a%d\n", i)) // all steps from the first COPY on are new
 		first := killedBuild(l, time.Duration(random.Int64N(int64(whole))))
 		finished := strings.Count(first, "\n ---> ") - strings.Count(first, "Running in") - 1 // FROM's isn't one
-		out := l.run("docker build -t killed ctx")
+		out := l.run("docker build --network none -t killed ctx")
 		if found := strings.Count(out, "Using cache"); found < finished {
 			t.Errorf("kill %d: %d steps were finished, %d found:\n%s\n%s", i, finished, found, first, out)
 		}
 		done += finished
-		if got := l.run("docker run --rm killed cat /six"); !strings.HasPrefix(got, fmt.Sprintf("two\na%d\na%d\n", i, i)) {
+		if got := l.run("docker run --rm --network none killed cat /six"); !strings.HasPrefix(got, fmt.Sprintf("two\na%d\na%d\n", i, i)) {
 			t.Errorf("kill %d: the image has %q", i, got)
 		}
 	}
@@ -205,7 +215,7 @@ func TestBuildKilled(t *testing.T) {
 // killedBuild is what a build printed until it was killed after some time.
 func killedBuild(l *buildLab, after time.Duration) string {
 	var out bytes.Buffer
-	cmd := exec.Command("docker", "build", "ctx")
+	cmd := exec.Command("docker", "build", "--network", "none", "ctx")
 	cmd.Dir, cmd.Env = l.dir, append(os.Environ(), "CFS_ROOT="+filepath.Join(l.dir, "store"))
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/cfs-project/cfs/internal/debianroot"
 )
 
 // busyboxTar writes a small root filesystem as a tar: a static busybox under
@@ -22,6 +25,17 @@ func busyboxTar(ts *testscript.TestScript, neg bool, args []string) {
 	tar, err := busyboxRoot(args[1:]...)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), tar, 0o644))
+}
+
+// debianTar copies a tar of Debian's minimal root; see the condition [debian].
+func debianTar(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: debiantar FILE")
+	}
+	tar, err := debianroot.Tar(context.Background())
+	ts.Check(err)
+	ts.Check(ts.Exec("cp", tar, ts.MkAbs(args[0])))
+	ts.Check(os.Chmod(ts.MkAbs(args[0]), 0o644))
 }
 
 // busyboxRoot is that tar, with programs of this machine and the libraries they need.

@@ -138,11 +138,13 @@ func (b *buildFlags) register(cmd *cobra.Command, o *imagecmd.BuildOptions) {
 
 	f.StringArrayVar(&b.secrets, "secret", nil, "a secret for RUN --mount=type=secret: `id=ID[,src=FILE|,env=NAME]`")
 	f.StringArrayVar(&b.agents, "ssh", nil, "an agent for RUN --mount=type=ssh: `default|ID[=SOCKET]`")
-	f.StringVar(&o.Run.Network, "network", "default", "network of RUN steps that name none: `default|none|host`")
+	f.StringVar(&o.Run.Network, "network", "default", "network of RUN steps that name none: `default|bridge|host|none|container:NAME`, as of cfs run")
 	f.StringArrayVar(&b.hosts, "add-host", nil, "one more line of /etc/hosts: `NAME:ADDRESS`")
 	f.StringVar(&b.shmSize, "shm-size", "", "`SIZE` of /dev/shm (default 64m)")
 	f.StringArrayVar(&o.Run.Ulimits, "ulimit", nil, "a limit `NAME=SOFT[:HARD]`")
-	f.StringArrayVar(&b.allow, "allow", nil, "allow what is refused otherwise: `security.insecure`")
+	f.StringArrayVar(&b.allow, "allow", nil, "allow what a RUN is refused otherwise: `network.host|security.insecure`")
+	registerLimits(f, &o.Run.Limits)
+	registerParent(f, &o.Run.GroupOptions)
 	f.StringVar(&o.Run.Driver, "driver", "", "storage driver `NAME` or auto (CFS_DRIVER) for RUN steps")
 	f.BoolVar(&b.remove, "rm", true, "remove the containers of steps that succeeded")
 	f.BoolVar(&o.Run.ForceRm, "force-rm", false, "remove the container of a step that failed, too")
@@ -167,11 +169,9 @@ func (b *buildFlags) register(cmd *cobra.Command, o *imagecmd.BuildOptions) {
 // refusedBuildFlags are Docker's and buildx's that cfs build has no meaning for.
 var refusedBuildFlags = map[string]string{
 	"annotation": "an image of one platform has no index to annotate", "attest": "no attestations are made",
-	"builder": "there are no builders to choose from", "call": "there is --check", "cgroup-parent": "there is no daemon whose groups these would be",
-	"compress": "the context isn't sent anywhere", "cpu-period": "RUN steps have no limits", "cpu-quota": "RUN steps have no limits",
-	"cpu-shares": "RUN steps have no limits", "cpuset-cpus": "RUN steps have no limits", "cpuset-mems": "RUN steps have no limits",
-	"disable-content-trust": "there is no content trust", "isolation": "that is for Windows", "memory": "RUN steps have no limits",
-	"memory-swap": "RUN steps have no limits", "no-cache-filter": "there is --no-cache", "push": "there is cfs push",
+	"builder": "there are no builders to choose from", "call": "there is --check",
+	"compress": "the context isn't sent anywhere", "disable-content-trust": "there is no content trust", "isolation": "that is for Windows",
+	"no-cache-filter": "there is --no-cache", "push": "there is cfs push",
 	"security-opt": "RUN steps are as Docker's default", "stream": "the context isn't sent anywhere",
 }
 
@@ -183,9 +183,8 @@ func (r refusedFlag) String() string   { return "" }
 func (r refusedFlag) Type() string     { return "string" }
 
 func refuseFlags(f *pflag.FlagSet) {
-	short := map[string]string{"memory": "m", "cpu-shares": "c"}
 	for name, why := range refusedBuildFlags {
-		f.VarP(refusedFlag{name, why}, name, short[name], "")
+		f.Var(refusedFlag{name, why}, name, "")
 		f.Lookup(name).Hidden = true
 		if slices.Contains([]string{"compress", "disable-content-trust", "push", "stream"}, name) {
 			f.Lookup(name).NoOptDefVal = "true"
@@ -241,16 +240,17 @@ func (b *buildFlags) readRun(o *imagecmd.BuildOptions) (err error) {
 		}
 		o.SSH = append(o.SSH, agent)
 	}
-	if !slices.Contains([]string{"default", "none", "host"}, o.Run.Network) {
-		return fmt.Errorf("network mode %q is not supported: there are default, none and host", o.Run.Network)
+	if o.Run.Network, err = imagecmd.ParseNetwork(o.Run.Network); err != nil {
+		return err
 	}
 	for _, a := range b.allow {
 		switch a {
 		case "security.insecure":
 			o.Run.Insecure = true
-		case "network.host": // it is
+		case "network.host":
+			o.Run.HostNetwork = true
 		default:
-			return fmt.Errorf("--allow %s: there is security.insecure", a)
+			return fmt.Errorf("--allow %s: there are network.host and security.insecure", a)
 		}
 	}
 	if b.shmSize != "" {
@@ -261,7 +261,7 @@ func (b *buildFlags) readRun(o *imagecmd.BuildOptions) (err error) {
 	if o.Run.ExtraHosts, err = imagecmd.ParseHosts(b.hosts); err != nil {
 		return err
 	}
-	return o.Run.CheckShape()
+	return errors.Join(o.Run.CheckShape(), o.Run.Limits.Check())
 }
 
 // readResults takes in where results and steps go to, and come from.

@@ -16,17 +16,27 @@ type limitFlags struct {
 
 // register adds the flags that update has, too.
 func (l *limitFlags) register(f *pflag.FlagSet, o *imagecmd.Limits) {
-	f.VarP(memoryFlag(&o.Memory, false), "memory", "m", "at most so much memory: `BYTES`, as 64m")
-	f.Var(memoryFlag(&o.MemorySwap, true), "memory-swap", "at most so much memory and swap together: `BYTES`, -1 for any (default: twice the memory)")
+	registerLimits(f, o)
 	f.Var(memoryFlag(&o.MemoryReservation, false), "memory-reservation", "`BYTES` of memory that it is pushed back to when the host is short of it")
 	f.Var(&parsed[int64]{kind: "decimal", to: &o.NanoCPUs, parse: imagecmd.ParseCPUs}, "cpus", "at most the time of so many CPUs: a `NUMBER`, as 1.5")
+	f.Int64Var(&l.pids, "pids-limit", 0, "at most so many processes and threads: a `NUMBER`, -1 for any")
+	f.Uint16Var(&o.BlkioWeight, "blkio-weight", 0, "`WEIGHT` among others that use block devices, 10 to 1000")
+}
+
+// registerLimits adds those that build has, too.
+func registerLimits(f *pflag.FlagSet, o *imagecmd.Limits) {
+	f.VarP(memoryFlag(&o.Memory, false), "memory", "m", "at most so much memory: `BYTES`, as 64m")
+	f.Var(memoryFlag(&o.MemorySwap, true), "memory-swap", "at most so much memory and swap together: `BYTES`, -1 for any (default: twice the memory)")
 	f.Int64VarP(&o.CPUShares, "cpu-shares", "c", 0, "`WEIGHT` among others that want CPUs (others have 1024)")
 	f.Int64Var(&o.CPUPeriod, "cpu-period", 0, "period of the CPU quota, in `MICROSECONDS`")
 	f.Int64Var(&o.CPUQuota, "cpu-quota", 0, "at most so many `MICROSECONDS` of CPU in each period")
 	f.StringVar(&o.CpusetCpus, "cpuset-cpus", "", "run on these `CPUS` only, as 0-2,4")
 	f.StringVar(&o.CpusetMems, "cpuset-mems", "", "use memory of these `NODES` only, as 0,1")
-	f.Int64Var(&l.pids, "pids-limit", 0, "at most so many processes and threads: a `NUMBER`, -1 for any")
-	f.Uint16Var(&o.BlkioWeight, "blkio-weight", 0, "`WEIGHT` among others that use block devices, 10 to 1000")
+}
+
+// registerParent adds that which says where the control group is made.
+func registerParent(f *pflag.FlagSet, o *imagecmd.GroupOptions) {
+	f.StringVar(&o.CgroupParent, "cgroup-parent", "", "control group, or slice of systemd, to make the container's in: a `PARENT`")
 }
 
 // registerMore adds those that are fixed when a container is made.
@@ -43,7 +53,7 @@ func (l *limitFlags) registerMore(f *pflag.FlagSet, o *imagecmd.GroupOptions) {
 	list(&limits.ReadIOps, "device-read-iops", "read at most so many times a second: `DEVICE:RATE`", imagecmd.ParseIOps)
 	list(&limits.WriteIOps, "device-write-iops", "write at most so many times a second: `DEVICE:RATE`", imagecmd.ParseIOps)
 	f.StringArrayVar(&o.DeviceRules, "device-cgroup-rule", nil, "allow the use of devices: `'TYPE MAJOR:MINOR ACCESS'`, as 'c 10:* rw'")
-	f.StringVar(&o.CgroupParent, "cgroup-parent", "", "control group, or slice of systemd, to make the container's in: a `PARENT`")
+	registerParent(f, o)
 	f.StringVar(&o.CgroupNS, "cgroupns", "", "namespace of control groups: `private|host` (default private)")
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/imagecmd/hello"
+	"github.com/cfs-project/cfs/internal/debianroot"
 	"github.com/cfs-project/cfs/internal/testenv"
 	"github.com/cfs-project/cfs/runtime/cgroup"
 )
@@ -115,8 +117,8 @@ func welcomeStranger(dir string) error {
 var everyones = []string{"/dev/fuse", "/dev/net/tun"}
 
 // TestScripts runs testdata/script/*.txtar. Conditions: [root] and [devicemapper] for
-// scripts that need them, [cgroupfs] where systemd isn't asked for control groups. Commands
-// beside testscript's own:
+// scripts that need them, [cgroupfs] where systemd isn't asked for control groups, [debian]
+// where there is its root. Commands beside testscript's own:
 //
 //	asuser PROGRAM ARG...   run as an ordinary user (root needed; see stranger)
 //	status N PROGRAM ARG... run and expect exit status N
@@ -124,6 +126,7 @@ var everyones = []string{"/dev/fuse", "/dev/net/tun"}
 //	killservers             kill -9 the servers of this script's mounts
 //	registry NAME ...       start a registry, whose address is $NAME then; see startRegistry
 //	busyboxtar FILE [PROGRAM...]  write a small root as a tar: busybox, users, a secret, and programs
+//	debiantar FILE          copy a tar of Debian's minimal root
 //	dial PROTOCOL ADDRESS   send "ping" by tcp or udp until an answer comes, and print it
 //	[!] dockerstore DIR DRIVER NAME:TAG LAYER.tar...  write Docker's directory; see dockerStore
 //	nolink FILE             wait until the container with the address in FILE has no interface on the host
@@ -157,6 +160,9 @@ func TestScripts(t *testing.T) {
 			case "cgroupfs": // control groups are made by files, not by systemd
 				o, err := cgroup.Default("x", "", false)
 				return !o.Systemd, err
+			case "debian": // a root of it is there, or can be built
+				_, err := debianroot.Tar(context.Background())
+				return err == nil, nil
 			case "devicemapper":
 				_, err := os.Stat("/dev/mapper/control")
 				return err == nil, nil
@@ -167,6 +173,7 @@ func TestScripts(t *testing.T) {
 			"asuser":      asUser,
 			"status":      expectStatus,
 			"busyboxtar":  busyboxTar,
+			"debiantar":   debianTar,
 			"killservers": killServers,
 			"until":       until,
 			"registry":    startRegistry,
