@@ -161,8 +161,8 @@ func TestRounds(t *testing.T) {
 	if r.settled() || r.settled(wide) || r.settled(narrow[:5]) || r.settled(narrow, wide) || !r.settled(narrow, narrow) || (Rounds{}).settled(narrow) {
 		t.Error("what is settled")
 	}
-	dear := Rounds{Most: 9, Fewest: 2, Share: time.Second}
-	if dear.rests(2*time.Second, Samples{1}) || dear.rests(time.Second, Samples{1, 2}) || dear.rests(2*time.Second, Samples{1, 2}, Samples{1}) || !dear.rests(2*time.Second, Samples{1, 2}, Samples{1, 2}) {
+	dear, six := Rounds{Most: 9, Fewest: 2, Share: time.Second}, wide[:6]
+	if dear.rests(2*time.Second, wide[:5]) || dear.rests(time.Second, six) || dear.rests(2*time.Second, six, wide[:5]) || !dear.rests(2*time.Second, six, six) {
 		t.Error("which contestant has had its share")
 	}
 }

@@ -18,7 +18,8 @@ type Rounds struct {
 	// Settled is how far a median's interval may reach, as a part of it, for a contestant
 	// to be measured no more after Least; 0: all are measured in every round.
 	Settled float64
-	// Share is what one contestant may take of the time, after the Fewest; 0: no bound.
+	// Share is what one contestant may take of the time, once it has samples to be compared
+	// by; 0: no bound.
 	Share   time.Duration
 	Between func() // called before each; may be nil
 }
@@ -56,12 +57,16 @@ func (n Rounds) rests(spent time.Duration, all ...Samples) bool {
 	for _, s := range all {
 		fewest = min(fewest, len(s))
 	}
-	return n.Share > 0 && spent > n.Share && fewest >= max(n.Fewest, 1)
+	return n.Share > 0 && spent > n.Share && fewest >= max(n.Fewest, leastShared)
 }
 
 // leastSettled is how many samples it takes for one change among hundreds of results to be
 // significant: see [Differ] and [Adjust].
 const leastSettled = 9
+
+// leastShared is how many samples it takes for a few changes among some twenty results to be
+// significant, which those are that a quick look is about.
+const leastShared = 6
 
 // A Pace keeps rounds.
 type Pace struct {

@@ -15,23 +15,6 @@ import (
 	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
 )
 
-// TestZFS is the suite, and what there is beside it, where the kernel has ZFS.
-func TestZFS(t *testing.T) {
-	drivertest.NeedsRoot(t)
-	if u := sys.ProbeFilesystem("zfs", ""); u != nil {
-		t.Skipf("SKIPPED: %s", u.Reason)
-	}
-	if os.Getenv(homeVar) == "" { // or the suite has started this process
-		t.Run("own", func(t *testing.T) {
-			own(t, mountKernel)
-			for name, f := range map[string]func(*testing.T, *Driver){"limit": limits, "busy": removeBusy, "shared": shares} {
-				t.Run(name, func(t *testing.T) { f(t, newDriver(t, os.Getenv(poolVar), mountKernel)) })
-			}
-		})
-	}
-	t.Run("conformance", func(t *testing.T) { cowtest.Run(t, harness(t, newPool(t), mountKernel)) })
-}
-
 // own is what there is to test beside the suite, with a pool of its own.
 func own(t *testing.T, mount mounter) {
 	if os.Getenv(killedVar) != "" {
