@@ -167,6 +167,7 @@ type builder struct {
 	shown  map[digest.Digest]*packedTree // parts of contexts, by what they hold
 	stages map[*dockerfile.Stage]*stageBuild
 	undo   []func() error
+	told   bool       // that steps have no network, or whatever there is to say of it
 	late   sync.Mutex // of the plan, while ONBUILDs change it
 }
 

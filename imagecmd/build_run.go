@@ -121,7 +121,7 @@ func (s *stageBuild) execute(
 	}
 	defer release()
 	s.out.running(c.ID)
-	req := monitorRequest{Root: s.st.Root(), ID: c.ID, Chain: chain, Attach: true, Keep: true, Files: mounts.files, Debug: s.b.o.Debug}
+	req := monitorRequest{Root: s.st.Root(), ID: c.ID, Chain: chain, Attach: true, Keep: true, Told: s.b.tell(o.Network), Files: mounts.files, Debug: s.b.o.Debug}
 	status, err := c.runFor(ctx, req, s.out, s.out.errors())
 	if err != nil || ctx.Err() != nil {
 		return nil, errors.Join(endedBy(ctx, err), s.removeContainer(c))
@@ -144,6 +144,18 @@ func (s *stageBuild) execute(
 		s.out.removed(c.ID)
 	}
 	return layer, err
+}
+
+// tell tells whether of a step's network all was said already: the first with one says it
+// for all.
+func (b *builder) tell(network string) (told bool) {
+	if network != NetworkDefault && network != NetworkBridge {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	told, b.told = b.told, true
+	return told
 }
 
 // endedBy is why a container ended that nobody let run on: the build's reason, if it has one.

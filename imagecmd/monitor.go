@@ -34,6 +34,7 @@ type monitorRequest struct {
 	Attach      bool        // P's files get the container's output
 	Interactive bool        // P's standard input is the container's
 	Only        []string    // of stdout and stderr those that P gets; none: both
+	Told        bool        // the person knows what there is to say of the network
 	Keep        bool        // P removes the container, which would go with its process
 	Files       []shownFile // that the container sees, from memory
 	Debug       bool
@@ -205,7 +206,7 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		return runtime.StatusFailed, err
 	}
 	defer release()
-	if err := m.net.ready(); err != nil {
+	if err := m.net.ready(m.req.Told); err != nil {
 		return runtime.StatusFailed, err
 	}
 	spec.Mounts = append(spec.Mounts, m.views...)

@@ -53,8 +53,8 @@ func (m *monitor) connect(pid int) (err error) {
 }
 
 // ready waits for the network. Where there is none for a container that wasn't asked one
-// for, it goes without, and a person is told so.
-func (n *connection) ready() error {
+// for, it goes without, and a person is told so, unless he was told before.
+func (n *connection) ready(told bool) error {
 	if n.done == nil {
 		return nil
 	}
@@ -66,10 +66,13 @@ func (n *connection) ready() error {
 			return fmt.Errorf("no network for the container: %w", err)
 		}
 		n.err = nil
+		if told {
+			return nil
+		}
 		printError(os.Stderr, fmt.Errorf("the container has no network: %w", err))
 		return nil
 	}
-	if w := n.attachment.Warning; w != "" {
+	if w := n.attachment.Warning; w != "" && !told {
 		fmt.Fprintf(os.Stderr, "cfs: WARNING: %s\n", w)
 	}
 	n.attachment.Publish(n.ports)

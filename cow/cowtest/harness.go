@@ -43,6 +43,8 @@ const (
 	// MappedWritesUnseen: Changes doesn't list a file of which nothing but what was
 	// written through a mapping differs.
 	MappedWritesUnseen Limit = "what is written through a mapping is no change"
+	// NoRenameFlags: renameat2(2) with a flag fails with EINVAL.
+	NoRenameFlags Limit = "there is no rename that replaces nothing, or exchanges"
 	// SourceIsFilesystem: the mount's source in mountinfo is that of the filesystem that the snapshot is on.
 	SourceIsFilesystem Limit = "the mount shows its filesystem as source"
 )

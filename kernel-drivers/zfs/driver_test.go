@@ -130,6 +130,10 @@ func newDriver(t *testing.T, pool string, mount mounter) *Driver {
 func harness(t *testing.T, pool string, mount mounter) cowtest.Harness {
 	d := newDriver(t, pool, mount)
 	t.Setenv(homeVar, d.home)
+	limits := map[cowtest.Limit]string{cowtest.SourceIsFilesystem: "the source is the dataset"}
+	if version, err := os.ReadFile("/sys/module/zfs/version"); err == nil && strings.HasPrefix(string(version), "2.1.") {
+		limits[cowtest.NoRenameFlags] = "ZFS has them from 2.2 on"
+	}
 	return cowtest.Harness{
 		New: func(t testing.TB) cow.Driver { return d },
 		Scratch: func(t testing.TB) string {
@@ -142,6 +146,6 @@ func harness(t *testing.T, pool string, mount mounter) cowtest.Harness {
 			return dir
 		},
 		Chain:  drivertest.Chain[cowtest.Layer],
-		Limits: map[cowtest.Limit]string{cowtest.SourceIsFilesystem: "the source is the dataset"},
+		Limits: limits,
 	}
 }
