@@ -7,6 +7,8 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/apart"
 )
 
 // With ACLs agreed on, everybody who doesn't own a directory on the way to a
@@ -95,20 +97,23 @@ func mountDetached(o *MountOptions) (fd, mount int, err error) {
 }
 
 // show attaches the detached mount at target, by the second root where that may
-// be (Linux 6.15 and later clone a mount that is nowhere).
+// be (Linux 6.15 and later clone a mount that is nowhere). Finding that is a request to
+// this very process, which could not be killed meanwhile but apart from the device.
 func (f *FS) show(mount int, target string) error {
-	tree := mount
-	if f.rootAliased.Load() {
-		alias, err := unix.OpenTree(mount, rootAliasName, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)
-		if err == nil {
-			defer unix.Close(alias)
-			tree = alias
-		} else {
-			f.rootAliased.Store(false)
+	return apart.Do(func() error {
+		tree := mount
+		if f.rootAliased.Load() {
+			alias, err := unix.OpenTree(mount, rootAliasName, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)
+			if err == nil {
+				defer unix.Close(alias)
+				tree = alias
+			} else {
+				f.rootAliased.Store(false)
+			}
 		}
-	}
-	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return fmt.Errorf("mount %s: %w", target, err)
-	}
-	return nil
+		if err := unix.MoveMount(tree, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return fmt.Errorf("mount %s: %w", target, err)
+		}
+		return nil
+	})
 }

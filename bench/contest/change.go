@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"text/tabwriter"
+	"time"
 
 	"github.com/cfs-project/cfs/bench"
 )
@@ -36,7 +37,8 @@ const (
 //   - and by so much further than those of the native directory and the kernel's overlay,
 //     which cfs has no part in: where they changed, it was the host.
 //
-// Sizes, which are measured once, are when they are further apart than 5 %.
+// Sizes, which are measured once, are when they are further apart than 5 %. What took next to
+// no time on either is left out: for who has nothing to do, the clock alone was measured.
 func Changes(before, now *bench.Report) []Change {
 	threshold := minChange
 	for _, r := range []*bench.Report{before, now} {
@@ -49,6 +51,9 @@ func Changes(before, now *bench.Report) []Change {
 	for _, x := range now.Results {
 		old, ok := before.Result(x.Workload, x.Contestant)
 		if !ok || old.Unit != x.Unit || old.Median == 0 || x.Median == 0 || old.Cached != x.Cached {
+			continue
+		}
+		if x.Unit != bench.UnitBytes && max(old.Median, x.Median) < int64(nothing) {
 			continue
 		}
 		all = append(all, Change{Workload: x.Workload, Contestant: x.Contestant, Old: old, New: x, Ratio: float64(x.Median) / float64(old.Median), P: 1})
@@ -70,6 +75,9 @@ func Changes(before, now *bench.Report) []Change {
 	}
 	return all
 }
+
+// nothing is a time that no work takes: of some calls of the kernel.
+const nothing = 10 * time.Microsecond
 
 // once tells whether it is of a size that was measured once.
 func (c Change) once() bool {

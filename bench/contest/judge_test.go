@@ -197,10 +197,17 @@ func TestChanges(t *testing.T) {
 		}
 	}
 	// Few rounds can't tell.
-	few, more := made(map[string]map[string]time.Duration{"w": {"a": 100}}, ""), made(map[string]map[string]time.Duration{"w": {"a": 1000}}, "")
+	line := func(d time.Duration) *bench.Report {
+		return made(map[string]map[string]time.Duration{"w": {"a": d}}, "")
+	}
+	few, more := line(time.Millisecond), line(10*time.Millisecond)
 	few.Results[0].Samples = few.Results[0].Samples[:2]
 	if x := Changes(few, more); x[0].Significant {
 		t.Errorf("two samples: %+v", x)
+	}
+	// Who has nothing to do takes twice as much of it at times.
+	if x := Changes(line(300), line(600)); len(x) > 0 {
+		t.Errorf("nothing: %+v", x)
 	}
 	// Sizes are measured once.
 	size := func(n time.Duration) *bench.Report {

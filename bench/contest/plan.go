@@ -15,6 +15,7 @@ type plan struct {
 	next        int // the first that has not begun
 	most, least int // rounds
 	deadline    time.Time
+	grace       time.Duration // by which it may be passed rather than leave a step out
 
 	began    time.Time     // of the step before next
 	rounds   int           // that it has begun, the unmeasured one among them
@@ -103,7 +104,7 @@ func (p *plan) fits(i int, left time.Duration) bool {
 			sum += c
 		}
 	}
-	return sum*3/4 <= left
+	return sum*3/4 <= left+p.grace
 }
 
 // begin is the next step's rounds; false if there is no time for it.

@@ -105,6 +105,20 @@ func TestPlanLeavesOut(t *testing.T) {
 	}
 }
 
+// What is a little too long for what is left is not left out for it.
+func TestPlanGrace(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		grace time.Duration
+		want  bool
+	}{{0, false}, {5 * time.Second, true}} {
+		p := &plan{most: 9, least: least, deadline: now.Add(10 * time.Second), grace: c.grace, steps: []step{{round: 8 * time.Second}}}
+		if _, ok := p.begin(now); ok != c.want {
+			t.Errorf("with %v more: %v", c.grace, ok)
+		}
+	}
+}
+
 // Without a time it does all that was asked for.
 func TestPlanWithoutTime(t *testing.T) {
 	p := &plan{steps: steps(10), most: 9, least: least}

@@ -116,6 +116,7 @@ func (s *session) prepare(began time.Time) {
 	s.plan = plan{most: s.o.Runs, least: least}
 	if s.o.Time > 0 {
 		s.plan.deadline = began.Add(time.Duration((1 - tidying) * float64(s.o.Time)))
+		s.plan.grace = s.o.Time / 10
 	}
 	n := s.contestants()
 	s.plan.steps = commandSteps(s.o, size, n)

@@ -132,7 +132,7 @@ or quick, a choice of them that takes two minutes, with --size small; or all.`,
 	f.StringSliceVar(&depths, "depth", nil, "measure with stacks of `N,...` layers (default 1,10,50,100; quick: 1,50)")
 	f.StringVar(&o.Size, "size", "", "how much there is to do: `SIZE` is tiny (to try it), small, medium or large (default medium; quick: small)")
 	f.IntVar(&o.Runs, "runs", 0, "measure at most `N` rounds; fewer than 6 can't show a difference (default 25; quick: 9)")
-	f.DurationVar(&o.Time, "time", 0, "do as many rounds as there is time for in `TIME` (default 12m; quick: 100s; with --size large it takes its time)")
+	f.DurationVar(&o.Time, "time", 0, "do as many rounds as there is time for in `TIME`, or a tenth more rather than leave work out (default 12m; quick: 100s; with --size large it takes its time)")
 	f.BoolVar(&o.NoCold, "no-cold", false, "leave the kernel's caches alone, and measure nothing cold")
 	f.StringVar(&out, "out", "cfs-bench", "leave the page and the figures in `DIR`")
 	f.StringVar(&compare, "compare", "", "tell what has changed since an earlier `report.json`")

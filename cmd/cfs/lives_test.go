@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -341,12 +342,17 @@ func (l *lair) victim(command int) string {
 // truth holds that a container is as it is said to be.
 func (l *lair) truth(id, who string) {
 	l.t.Helper()
+	if strings.HasPrefix(who, "run: ") { // it goes with its process, or is to be swept
+		if left := settled(func() []string { return l.listed(id) }); len(left) > 0 {
+			l.t.Errorf("after the end of %s ps lists it:\n%s", who, left)
+		}
+		return
+	}
 	list := l.must("ps", "--all=true")
 	status, err := l.cfs("inspect", "--format={{.State.Status}} {{.State.Running}}", id)
 	_, gone := os.Stat(filepath.Join(l.root, "containers", id))
 	switch {
 	case gone != nil: // with its process, as it was to
-	case err != nil && strings.HasPrefix(who, "run: ") && !strings.Contains(list, id[:12]): // or is to be swept
 	case err != nil:
 		l.t.Errorf("after the end of %s: %v", who, err)
 	case !strings.Contains(list, id[:12]):
@@ -372,6 +378,12 @@ func (l *lair) truth(id, who string) {
 			l.t.Errorf("after the end of %s it is said to be %s, and there are\n%s", who, status, strings.Join(left, "\n"))
 		}
 	}
+}
+
+// listed is what ps says of a container, if anything.
+func (l *lair) listed(id string) []string {
+	lines := strings.Split(l.must("ps", "--all=true"), "\n")
+	return slices.DeleteFunc(lines, func(line string) bool { return !strings.HasPrefix(line, id[:12]) })
 }
 
 // resume lets a container go on that is paused, by a person; who pauses it to read its
