@@ -41,7 +41,7 @@ func (s *Store) Images(want ...string) ([]Image, error) {
 		return nil, err
 	}
 	if len(want) > 0 {
-		ids, err = choseIDs(ids, names, want)
+		ids, err = chooseIDs(ids, names, want)
 	} else {
 		ids, err = s.tips(ids, names)
 	}
@@ -135,8 +135,8 @@ func (s *Store) tips(ids []digest.Digest, names map[digest.Digest][]reference.Na
 	return append(named, nameless...), nil
 }
 
-// choseIDs are those of ids that are called for, each once, in that order.
-func choseIDs(ids []digest.Digest, names map[digest.Digest][]reference.Named, want []string) ([]digest.Digest, error) {
+// chooseIDs picks those of ids that are called for, each once, in that order.
+func chooseIDs(ids []digest.Digest, names map[digest.Digest][]reference.Named, want []string) ([]digest.Digest, error) {
 	var out []digest.Digest
 	for _, w := range want {
 		var found []digest.Digest
