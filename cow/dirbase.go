@@ -19,6 +19,10 @@ import (
 // It keeps the directories open that lead to where it last looked, so that a
 // depth-first walk opens each once.
 type DirBase struct {
+	// Data are directories of which a file's data are in the first that has them, if it has
+	// none but says where they are; see openData.
+	Data []string
+
 	dialect whiteout.Dialect
 	open    []baseDir // from the root down to the last directory looked at
 }
@@ -317,6 +321,10 @@ func (b *DirBase) Open(p string) (Data, error) {
 		return nil, err
 	}
 	f.size = st.Size
+	if err := b.openData(&f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("opening %s of a layer: %w", p, err)
+	}
 	return &f, nil
 }
 

@@ -116,7 +116,7 @@ func welcomeStranger(dir string) error {
 // everyones are devices that may be root's alone on this machine.
 var everyones = []string{"/dev/fuse", "/dev/net/tun"}
 
-// TestScripts runs testdata/script/*.txtar. Conditions: [root] and [devicemapper] for
+// TestScripts runs testdata/script/*.txtar. Conditions: [root], [devicemapper] and [zfs] for
 // scripts that need them, [cgroupfs] where systemd isn't asked for control groups, [debian]
 // where there is its root. Commands beside testscript's own:
 //
@@ -165,6 +165,9 @@ func TestScripts(t *testing.T) {
 				return err == nil, nil
 			case "devicemapper":
 				_, err := os.Stat("/dev/mapper/control")
+				return err == nil, nil
+			case "zfs": // in the kernel, not in a process
+				_, err := os.Stat("/sys/module/zfs")
 				return err == nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)

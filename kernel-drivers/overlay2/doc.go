@@ -22,6 +22,9 @@
 //     The trees are kept by package tree.
 //   - merged tree: the whole of a chain's first layers, as one lower, for chains of more
 //     layers than the kernel stacks (500, OVL_MAX_STACK).
+//   - data tree: the whole of a chain with files that have no content but refer to it, by digest,
+//     in data-only lowers (option datadir): one that all images share, or directories that
+//     others keep. See package objects. It takes the place of the packed image.
 //   - empty: two directories without content, for chains of less than the two
 //     layers that a mount without upper must have.
 //

@@ -46,13 +46,15 @@ func TestConformanceOnTrees(t *testing.T) {
 }
 
 func TestConformanceRootless(t *testing.T) {
-	cowtest.Rootless(t, func(t *testing.T) {
-		h := harness()
-		h.Limits[cowtest.OwnersSquashed] = "no sub-uids"
-		h.Limits[cowtest.DevicesLeftOut] = "mknod needs CAP_MKNOD in the initial user namespace"
-		h.Limits[cowtest.RenameDirEXDEV] = "redirect_dir needs trusted xattrs"
-		h.Limits[cowtest.InodeMovesAtRemount] = "origins are file handles, which a user namespace can't open"
-		h.Limits[cowtest.LinkMovesInode] = "the same"
-		cowtest.Run(t, h)
-	})
+	cowtest.Rootless(t, func(t *testing.T) { cowtest.Run(t, rootlessHarness()) })
+}
+
+func rootlessHarness() cowtest.Harness {
+	h := harness()
+	h.Limits[cowtest.OwnersSquashed] = "no sub-uids"
+	h.Limits[cowtest.DevicesLeftOut] = "mknod needs CAP_MKNOD in the initial user namespace"
+	h.Limits[cowtest.RenameDirEXDEV] = "redirect_dir needs trusted xattrs"
+	h.Limits[cowtest.InodeMovesAtRemount] = "origins are file handles, which a user namespace can't open"
+	h.Limits[cowtest.LinkMovesInode] = "the same"
+	return h
 }

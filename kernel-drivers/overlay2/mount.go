@@ -56,6 +56,7 @@ func (d *Driver) mount(ctx context.Context, s cow.Snapshot, target string, o cow
 type plan struct {
 	source      string
 	lowers      []string // topmost first
+	data        []string // data-only lowers, below them
 	upper, work string   // empty: read-only
 	options     [][2]string
 	attr        int // MOUNT_ATTR_*
@@ -80,8 +81,11 @@ func (d *Driver) plan(st *stack, s cow.Snapshot, how cow.MountOptions) (*plan, e
 	// overlayfs wants one lower below an upper and two without any
 	// (overlayfs.rst, "Multiple lower layers").
 	need := 1
+	if len(st.trees) > 0 {
+		p.data = st.data.lowers()
+	}
 	if how.ReadOnly {
-		need = 2
+		need = 2 - len(p.data) // which count
 	}
 	for n := 0; len(p.lowers) < need; n++ {
 		dir, err := st.empty(n)
@@ -94,6 +98,9 @@ func (d *Driver) plan(st *stack, s cow.Snapshot, how cow.MountOptions) (*plan, e
 		p.options = append(p.options, [2]string{"userxattr", ""})
 	}
 	if how.ReadOnly {
+		if len(p.data) > 0 && st.dialect != whiteout.User && st.data.metacopy {
+			p.options = append(p.options, [2]string{"redirect_dir", "on"}, [2]string{"metacopy", "on"})
+		}
 		return p, nil
 	}
 	p.upper, p.work = filepath.Join(s.Dir, upperName), filepath.Join(s.Dir, workName)
@@ -152,6 +159,15 @@ func (p *plan) attach(target string) error {
 		}
 		if err != nil {
 			return attach.Explain(fs, fmt.Errorf("lower directory %s: %w", dir, err))
+		}
+	}
+	for _, dir := range p.data {
+		at, err := fds.Short(dir)
+		if err != nil {
+			return err
+		}
+		if err := sys.Again(func() error { return unix.FsconfigSetString(fs, "datadir+", at) }); err != nil {
+			return attach.Explain(fs, fmt.Errorf("data-only lower directory %s: %w", dir, err))
 		}
 	}
 	set := p.options

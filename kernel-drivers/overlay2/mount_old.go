@@ -3,6 +3,7 @@ package overlay2
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -25,15 +26,21 @@ func (p *plan) attachOld(target string) error {
 			opts = append(opts, kv[0]+"="+kv[1])
 		}
 	}
-	var lowers []string
-	for _, dir := range p.lowers {
+	var lowers strings.Builder
+	for i, dir := range append(slices.Clone(p.lowers), p.data...) {
 		at, err := fds.Link(dir)
 		if err != nil {
 			return err
 		}
-		lowers = append(lowers, at)
+		if i > 0 {
+			lowers.WriteByte(':')
+		}
+		if i >= len(p.lowers) { // overlayfs.rst, "Data-only lower layers"
+			lowers.WriteByte(':')
+		}
+		lowers.WriteString(at)
 	}
-	opts = append(opts, "lowerdir="+strings.Join(lowers, ":"))
+	opts = append(opts, "lowerdir="+lowers.String())
 	for _, kv := range [][2]string{{"upperdir", p.upper}, {"workdir", p.work}} {
 		if kv[1] == "" {
 			continue

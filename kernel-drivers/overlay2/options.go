@@ -32,9 +32,7 @@ var definitions = []options.Definition{
 	{Name: optMetacopy, Default: "auto", Usage: "on: chmod and chown copy no data; off; auto: on for root, with redirect_dir", Check: oneOf("auto", "on", "off")},
 	{Name: optIndex, Default: "off", Usage: "on: hard links of an image stay linked when they are written to, but a container can't be mounted any more when its image was extracted anew; off", Check: oneOf("on", "off")},
 	{Name: optVolatile, Default: "off", Usage: "on: nothing is synced, and a container can't be mounted any more when the machine crashed meanwhile; off", Check: oneOf("on", "off")},
-	{Name: optDataDir, Usage: "refused: the data of images are in their layers, and no files refer to data elsewhere", Check: func(string) error {
-		return errors.New("data-only lowers are for files whose data are elsewhere, and images have none; the kernel's EROFS finds theirs in the layers' tars")
-	}},
+	{Name: optDataDir, Usage: "shared: contents of files are kept once for all images, by digest; DIR: those found in that directory of objects, such as composefs keeps, are used; or several of these, with colons between", Check: checkDataDir},
 }
 
 func oneOf(values ...string) func(string) error {
@@ -58,11 +56,12 @@ func (d *Driver) SetOptions(_ context.Context, values map[string]string) error {
 type settings struct {
 	redirect, metacopy string // auto, on, off
 	index, volatile    bool
+	dataDir            string
 }
 
 func (d *Driver) settings() (settings, error) {
 	v, err := options.Load(d.home, definitions)
-	return settings{redirect: v[optRedirect], metacopy: v[optMetacopy], index: v[optIndex] == "on", volatile: v[optVolatile] == "on"}, err
+	return settings{redirect: v[optRedirect], metacopy: v[optMetacopy], index: v[optIndex] == "on", volatile: v[optVolatile] == "on", dataDir: v[optDataDir]}, err
 }
 
 // forUpper are the options for the kernel, and the marks that it does not heed in an upper

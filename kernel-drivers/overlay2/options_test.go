@@ -48,7 +48,7 @@ func TestOptionsForUpper(t *testing.T) {
 
 func TestOptionsThatAreRefused(t *testing.T) {
 	d := New(t.TempDir(), nil)
-	for name, value := range map[string]string{optDataDir: "/data", optMetacopy: "yes", optIndex: "auto", "xino": "on"} {
+	for name, value := range map[string]string{optDataDir: "data", optMetacopy: "yes", optIndex: "auto", "xino": "on"} {
 		if err := d.SetOptions(t.Context(), map[string]string{name: value}); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s=%s: %v", name, value, err)
 		}

@@ -24,7 +24,11 @@ func (d *Driver) packable(c cow.Chain) bool {
 		return false
 	}
 	group, err := tree.OwnGroup(d.home)
-	return err == nil && !extracted(c, group) && !hasMarks(c.Index)
+	if err != nil || extracted(c, group) || hasMarks(c.Index) {
+		return false
+	}
+	o, err := d.settings()
+	return err == nil && o.dataDir == "" // which is about trees
 }
 
 // base is the chain c to compare uppers with. What can be compared with the index
@@ -46,6 +50,7 @@ func (d *Driver) base(ctx context.Context, c cow.Chain) (base cow.Base, dialect 
 		st.release()
 		return nil, 0, nil, err
 	}
+	dirs.Data = st.data.lowers()
 	return dirs, st.dialect, func() { dirs.Close(); st.release() }, nil
 }
 

@@ -23,6 +23,7 @@ type stack struct {
 	group   tree.Group
 	trees   []tree.Tree
 	packed  *os.File // the root of an EROFS mount, attached nowhere; nil: there are trees
+	data    dataOnly // where contents of the trees' files are
 }
 
 func (s *stack) release() {
@@ -74,6 +75,12 @@ func (d *Driver) stack(ctx context.Context, c cow.Chain) (*stack, error) {
 	if err := os.MkdirAll(group.Dir, 0o700); err != nil {
 		return nil, err
 	}
+	if s.data, err = d.dataOnly(group, s.dialect); err != nil {
+		return nil, err
+	}
+	if err := s.data.usable(); err != nil {
+		return nil, err
+	}
 	if d.packable(c) {
 		fd, err := packed.Mount(c, 0)
 		if err == nil {
@@ -82,7 +89,7 @@ func (d *Driver) stack(ctx context.Context, c cow.Chain) (*stack, error) {
 		}
 		d.log.Debug("an image can't be mounted packed", "index", c.Index, "error", err)
 	}
-	merged := mergedLayers(len(c.Layers), mostLowers())
+	merged := s.data.merged(len(c.Layers))
 	for i := range c.Layers {
 		if i < merged-1 {
 			continue
@@ -92,9 +99,12 @@ func (d *Driver) stack(ctx context.Context, c cow.Chain) (*stack, error) {
 		if i == merged-1 {
 			id, extract = mergedID(layers), d.extractMerged
 		}
-		t, err := group.Open(ctx, id, tree.Recipe{
-			Fill: func(temp string) error { return extract(ctx, s, layers, temp) },
-		})
+		t, err := group.Open(ctx, s.data.id(id), tree.Recipe{Fill: func(temp string) error {
+			if err := extract(ctx, s, layers, temp); err != nil || s.data.value == "" {
+				return err
+			}
+			return s.data.store.Share(ctx, temp, s.dialect.Namespace())
+		}})
 		if err != nil {
 			s.release()
 			return nil, err

@@ -2,7 +2,6 @@ package vfs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -17,7 +16,7 @@ type copying struct {
 	ctx   context.Context
 	to    int               // root of the copy
 	links map[uint64]string // where an inode with several names is in the copy
-	clone bool              // reflinks have not failed yet
+	files sys.Copier
 }
 
 // copyTree copies the tree at from into the empty directory to: data, holes, owners,
@@ -33,7 +32,7 @@ func copyTree(ctx context.Context, from, to string) error {
 		return fmt.Errorf("open %s: %w", to, err)
 	}
 	defer unix.Close(dst)
-	c := &copying{ctx: ctx, to: dst, links: map[uint64]string{}, clone: true}
+	c := &copying{ctx: ctx, to: dst, links: map[uint64]string{}}
 	if err := c.dir(src, dst, ""); err != nil {
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
@@ -165,7 +164,7 @@ func (c *copying) file(src, dst int, name, path string, st *unix.Stat_t) error {
 		return fmt.Errorf("make %s: %w", path, err)
 	}
 	defer unix.Close(out)
-	if err := c.data(in, out, st.Size); err != nil {
+	if err := c.files.Copy(c.ctx, in, out, st.Size); err != nil {
 		return fmt.Errorf("copy %s: %w", path, err)
 	}
 	return c.attributes(sys.ProcPath(in), sys.ProcPath(out), st, path)
@@ -205,63 +204,6 @@ func (c *copying) attributes(from, to string, st *unix.Stat_t, path string) erro
 	ts := []unix.Timespec{st.Atim, st.Mtim}
 	if err := sys.Again(func() error { return unix.UtimesNanoAt(unix.AT_FDCWD, to, ts, 0) }); err != nil {
 		return fmt.Errorf("set times of the copy of %s: %w", path, err)
-	}
-	return nil
-}
-
-// data copies size bytes, by reflink where that works, else what is no hole.
-func (c *copying) data(in, out int, size int64) error {
-	if size == 0 {
-		return nil
-	}
-	if c.clone {
-		err := sys.Again(func() error { return unix.IoctlFileClone(out, in) })
-		if err == nil {
-			return nil
-		}
-		c.clone = false // what it can't do for one file it can't do for the next
-	}
-	if err := sys.Again(func() error { return unix.Ftruncate(out, size) }); err != nil {
-		return err
-	}
-	for off := int64(0); off < size; {
-		start, err := unix.Seek(in, off, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) {
-			return nil // a hole up to the end
-		}
-		if err != nil {
-			return err
-		}
-		end, err := unix.Seek(in, start, unix.SEEK_HOLE)
-		if err != nil {
-			return err
-		}
-		if err := c.stretch(in, out, start, end-start); err != nil {
-			return err
-		}
-		off = end
-	}
-	return nil
-}
-
-// stretch copies n bytes at off.
-func (c *copying) stretch(in, out int, off, n int64) error {
-	to := off
-	for n > 0 {
-		if c.ctx.Err() != nil {
-			return context.Cause(c.ctx)
-		}
-		done, err := unix.CopyFileRange(in, &off, out, &to, int(min(n, 1<<30)), 0)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if done == 0 {
-			return fmt.Errorf("the file ends %d bytes too early", n)
-		}
-		n -= int64(done)
 	}
 	return nil
 }

@@ -34,7 +34,16 @@ func openLocked(ctx context.Context, name string, how int) (int, error) {
 // Lock makes this process the only one of those that call it in the group, until
 // unlock is called. It keeps nobody from trees.
 func (g Group) Lock(ctx context.Context) (unlock func(), err error) {
-	fd, err := openLocked(ctx, g.Dir, unix.LOCK_EX)
+	return g.lock(ctx, unix.LOCK_EX)
+}
+
+// Share keeps those away who call Lock, until unlock is called.
+func (g Group) Share(ctx context.Context) (unlock func(), err error) {
+	return g.lock(ctx, unix.LOCK_SH)
+}
+
+func (g Group) lock(ctx context.Context, how int) (unlock func(), err error) {
+	fd, err := openLocked(ctx, g.Dir, how)
 	if err != nil {
 		return nil, err
 	}
