@@ -3,8 +3,6 @@ package devicemapper
 import (
 	"context"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/tree"
 )
@@ -83,21 +81,6 @@ func (d *Driver) fill(ctx context.Context, layers []cow.Layer, temp string) erro
 		return err
 	}
 	return tree.Touch(temp)
-}
-
-// mountedBase is the base of layers as a tree that can be read, mounted read-only
-// nowhere until it is released.
-func (d *Driver) mountedBase(ctx context.Context, layers []cow.Layer) (tree.Tree, error) {
-	base, err := d.base(ctx, layers)
-	if err != nil {
-		return tree.Tree{}, err
-	}
-	v, err := d.volume(ctx, base.Path, true, unix.MOUNT_ATTR_RDONLY)
-	if err != nil {
-		base.Release()
-		return tree.Tree{}, err
-	}
-	return base.At(v.Root(), v.Close), nil
 }
 
 // Prune implements cow.Pruner: it removes the bases that no chain of keep stands on.

@@ -3,30 +3,25 @@ package devicemapper
 import (
 	"context"
 	"errors"
-	"fmt"
-	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/cfs-project/cfs/cow"
-	"github.com/cfs-project/cfs/kernel-drivers/internal/attach"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/tree"
+	"github.com/cfs-project/cfs/kernel-drivers/internal/volumes"
 )
 
 // Name is what the driver is called.
 const Name = "devicemapper"
 
-// Names in Snapshot.Dir.
-const (
-	volumeName = "devicemapper" // the directory of all else
-	madeName   = "made"         // see tree.Stamp
-)
+// volumeName is the directory in Snapshot.Dir.
+const volumeName = "devicemapper"
 
 // Driver keeps layers and snapshots as thin devices. It implements cow.Driver.
 type Driver struct {
+	volumes.Snapshots
+
 	home string            // immutable; made when first needed
 	log  *slog.Logger      // immutable
 	at   func(step string) // immutable; called between lines at which tests kill the process
@@ -42,40 +37,26 @@ var (
 // path. Log is told what a base had to leave out, and may be nil. Nothing is made
 // or looked at yet.
 func New(home string, log *slog.Logger) *Driver {
-	return &Driver{home: filepath.Clean(home), log: tree.Logger(log), at: func(string) {}}
+	d := &Driver{home: filepath.Clean(home), log: tree.Logger(log), at: func(string) {}}
+	d.Snapshots = volumes.Snapshots{
+		Directory: volumeName, Base: d.base, Made: recorded, Clone: d.snapshotOf, Drop: d.remove, At: func(step string) { d.at(step) },
+		Open: func(ctx context.Context, dir string, readOnly bool, attr int) (volumes.Volume, error) {
+			return d.volume(ctx, dir, readOnly, attr)
+		},
+	}
+	return d
 }
 
 // Name implements cow.Driver.
 func (d *Driver) Name() string { return Name }
 
-// Create implements cow.Driver. A snapshot that is already there stays as it is.
-func (d *Driver) Create(ctx context.Context, s cow.Snapshot) error {
-	if err := d.create(ctx, s); err != nil {
-		return fmt.Errorf("create snapshot %s: %w", s.Dir, err)
+// recorded tells whether dir has the record of a device.
+func recorded(_ context.Context, dir string) (bool, error) {
+	_, err := readRecord(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
 	}
-	return nil
-}
-
-func (d *Driver) create(ctx context.Context, s cow.Snapshot) error {
-	at := filepath.Join(s.Dir, volumeName)
-	if _, err := readRecord(at); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	base, err := d.base(ctx, s.Base.Layers)
-	if err != nil {
-		return err
-	}
-	defer base.Release()
-	if err := os.Mkdir(at, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	// Before the device: of a snapshot that was made and not stamped, one that is
-	// killed here leaves nothing that would be taken for unchanged.
-	if err := tree.Stamp(filepath.Join(at, madeName), base.Path); err != nil {
-		return err
-	}
-	d.at("stamped")
-	return d.snapshotOf(ctx, base.Path, at)
+	return err == nil, err
 }
 
 // snapshotOf makes a snapshot of the device that from has the record of, and writes
@@ -91,75 +72,6 @@ func (d *Driver) snapshotOf(ctx context.Context, from, to string) error {
 	}
 	defer p.close()
 	return p.create(ctx, to, record{Size: of.Size, Filesystem: of.Filesystem}, &of.Device)
-}
-
-// Mount implements cow.Driver.
-func (d *Driver) Mount(ctx context.Context, s cow.Snapshot, target string, o cow.MountOptions) (cow.Mount, error) {
-	m, err := d.mount(ctx, s, target, o)
-	if err != nil {
-		return nil, fmt.Errorf("mount at %s: %w", target, err)
-	}
-	return m, nil
-}
-
-func (d *Driver) mount(ctx context.Context, s cow.Snapshot, target string, o cow.MountOptions) (*attach.Mounted, error) {
-	dir, end := filepath.Join(s.Dir, volumeName), func() {}
-	if o.ReadOnly {
-		base, err := d.base(ctx, s.Base.Layers)
-		if err != nil {
-			return nil, err
-		}
-		dir, end = base.Path, base.Release
-	}
-	v, err := d.volume(ctx, dir, o.ReadOnly, attach.Attr(o))
-	if err != nil {
-		end()
-		return nil, err
-	}
-	defer v.Close()
-	return v.Attach(target, func() {
-		d.gone(v.name)
-		end()
-	})
-}
-
-// Changes implements cow.Driver, by comparing the snapshot with its base.
-func (d *Driver) Changes(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Change, error] {
-	return d.compared(s).Changes(ctx)
-}
-
-// Diff implements cow.Driver.
-func (d *Driver) Diff(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Entry, error] {
-	return d.compared(s).Diff(ctx)
-}
-
-// compared is the snapshot and its base, mounted, attached nowhere, for as long as they are
-// compared.
-func (d *Driver) compared(s cow.Snapshot) tree.Copy {
-	at := filepath.Join(s.Dir, volumeName)
-	return tree.Copy{
-		Dir: at, Chain: s.Base,
-		Open: func(ctx context.Context) (string, func(), error) {
-			v, err := d.volume(ctx, at, false, unix.MOUNT_ATTR_RDONLY)
-			if err != nil {
-				return "", nil, err
-			}
-			return v.Root(), v.Close, nil
-		},
-		Base: func(ctx context.Context) (tree.Tree, error) { return d.mountedBase(ctx, s.Base.Layers) },
-		Same: func(context.Context) (func(*unix.Stat_t) bool, error) {
-			return tree.Unchanged(filepath.Join(at, madeName))
-		},
-	}
-}
-
-// Remove implements cow.Driver. The snapshot must not be mounted; where something still
-// has it open, its blocks are free later.
-func (d *Driver) Remove(ctx context.Context, s cow.Snapshot) error {
-	if err := d.remove(ctx, s.Dir, volumeName); err != nil {
-		return fmt.Errorf("remove snapshot %s: %w", s.Dir, err)
-	}
-	return nil
 }
 
 // remove removes the directory name in dir and the device that it has the record of.

@@ -26,9 +26,7 @@ func TestDevicemapper(t *testing.T) {
 		drivertest.InVM(t, "^TestDevicemapper$/^(loop|limit|full|discard|busy|claim|kill)$|^TestDevicemapper$/^disk$/^("+onDisks+")$")
 		return
 	}
-	if verbs := os.Getenv(killedVar); verbs != "" {
-		liveUntilKilled(t, verbs) // does not return
-	}
+	drivertest.Live(t, mortal)
 	t.Run("loop", func(t *testing.T) { cowtest.Run(t, harness(t, files)) })
 	t.Run("disk", func(t *testing.T) { cowtest.Run(t, harness(t, disks)) })
 	t.Run("limit", limits)

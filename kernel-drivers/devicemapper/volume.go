@@ -23,7 +23,16 @@ type volume struct {
 	*attach.Detached
 	name string // of the device
 	info dm.Info
-	room int64 // free in the pool when it was mounted, in bytes
+	room int64  // free in the pool when it was mounted, in bytes
+	gone func() // waits until the device is not active any more
+}
+
+// Attach attaches it at target and calls end when it is there no more, nor active.
+func (v *volume) Attach(target string, end func()) (*attach.Mounted, error) {
+	return v.Detached.Attach(target, func() {
+		v.gone()
+		end()
+	})
 }
 
 // active is the device that dir has the record of, which is the caller's to close.
@@ -69,7 +78,7 @@ func (d *Driver) volume(ctx context.Context, dir string, readOnly bool, attr int
 	if err != nil {
 		return nil, err
 	}
-	v := &volume{Detached: mounted, name: a.name, info: a.info, room: a.room}
+	v := &volume{Detached: mounted, name: a.name, info: a.info, room: a.room, gone: func() { d.gone(a.name) }}
 	if !readOnly && a.Filesystem == "ext4" {
 		if err := v.reserve(a.record); err != nil {
 			v.Close()

@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/tree"
 )
@@ -75,21 +73,6 @@ func (d *Driver) fill(ctx context.Context, layers []cow.Layer, temp string) erro
 	}
 	d.at("frozen")
 	return tree.Touch(temp)
-}
-
-// mountedBase is the base of layers as a tree that can be read, mounted read-only
-// nowhere until it is released.
-func (d *Driver) mountedBase(ctx context.Context, layers []cow.Layer) (tree.Tree, error) {
-	base, err := d.base(ctx, layers)
-	if err != nil {
-		return tree.Tree{}, err
-	}
-	m, err := d.mounted(ctx, base.Path, true, unix.MOUNT_ATTR_RDONLY)
-	if err != nil {
-		base.Release()
-		return tree.Tree{}, err
-	}
-	return base.At(m.Root(), m.Close), nil
 }
 
 // remove removes the directory name in dir and the dataset that it has the record of.

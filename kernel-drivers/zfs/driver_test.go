@@ -17,9 +17,7 @@ import (
 
 // own is what there is to test beside the suite, with a pool of its own.
 func own(t *testing.T, mount mounter) {
-	if os.Getenv(killedVar) != "" {
-		liveUntilKilled(t, mount) // does not return
-	}
+	drivertest.Live(t, mortal(mount))
 	pool := newPool(t)
 	for _, c := range []struct {
 		name string
