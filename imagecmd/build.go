@@ -239,7 +239,7 @@ func (b *builder) open(ctx context.Context) error {
 		return err
 	}
 	b.context, err = buildcontext.Open(ctx, b.o.Context, buildcontext.Options{
-		Dockerfile: b.o.File, Stdin: b.o.Stdin, Temp: temp, MaxExpansion: b.o.MaxExpansion,
+		Dockerfile: b.o.File, Stdin: b.o.Stdin, Temp: temp, Fetch: b.fetch(), MaxExpansion: b.o.MaxExpansion,
 	})
 	if err != nil {
 		return err
