@@ -9,6 +9,7 @@
 package apart
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -19,21 +20,29 @@ import (
 )
 
 // Do runs fn on a thread of its own, with copies of the process's descriptors but for those
-// of /dev/fuse. What fn opens it has to close: nothing of it is there afterwards.
+// of /dev/fuse. They are closed when Do returns, and what fn opened with them: a mount that
+// one of them leads to isn't kept busy by a thread that has not ended yet.
 func Do(fn func() error) error {
 	return lostthread.Do(func() error {
-		if err := leave(); err != nil {
+		if err := unix.Unshare(unix.CLONE_FILES); err != nil {
+			return fmt.Errorf("unshare descriptors: %w", err)
+		}
+		if err := closeThose(func(to string) bool { return to == "/dev/fuse" }); err != nil {
 			return err
 		}
-		return fn()
+		err := fn()
+		return errors.Join(err, closeThose(notRuntimes))
 	})
 }
 
-// leave gives the calling thread a table of its own.
-func leave() error {
-	if err := unix.Unshare(unix.CLONE_FILES); err != nil {
-		return fmt.Errorf("unshare descriptors: %w", err)
-	}
+// notRuntimes tells the process's descriptors from those by which Go's runtime wakes its
+// threads, which this one does until it has ended.
+func notRuntimes(to string) bool {
+	return to != "anon_inode:[eventpoll]" && to != "anon_inode:[eventfd]"
+}
+
+// closeThose closes the calling thread's descriptors by where /proc says that they lead.
+func closeThose(which func(to string) bool) error {
 	dir, err := unix.Open("/proc/thread-self/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -56,7 +65,7 @@ func leave() error {
 		if err != nil || fd == dir {
 			continue
 		}
-		if to, err := os.Readlink("/proc/thread-self/fd/" + name); err == nil && to == "/dev/fuse" {
+		if to, err := os.Readlink("/proc/thread-self/fd/" + name); err == nil && which(to) {
 			unix.Close(fd)
 		}
 	}

@@ -111,3 +111,28 @@ func TestDo(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A thread that was apart keeps nothing in use, though it may take a moment to end.
+func TestNothingStaysInUse(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: needs root, to mount")
+	}
+	at := t.TempDir()
+	for range 200 {
+		if err := unix.Mount("apart", at, "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Do(func() error { return nil }); err != nil {
+			t.Error(err)
+		}
+		f.Close()
+		if err := unix.Unmount(at, 0); err != nil {
+			t.Error(err)
+			unix.Unmount(at, unix.MNT_DETACH)
+		}
+	}
+}
