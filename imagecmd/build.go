@@ -100,7 +100,7 @@ func (e *BuildError) Unwrap() error { return e.err }
 func Build(ctx context.Context, st *store.Store, o BuildOptions, out io.Writer) (err error) {
 	ctx, stop := interrupted(ctx)
 	defer stop()
-	if err := o.removeOld(); err != nil {
+	if err := o.prepareResults(); err != nil {
 		return err
 	}
 	b, err := newBuilder(ctx, st, o, out)
@@ -181,6 +181,9 @@ func newBuilder(ctx context.Context, st *store.Store, o BuildOptions, out io.Wri
 	}
 	for _, n := range o.Names {
 		names, err := newName(n)
+		if n == "" {
+			err = reference.ErrReferenceInvalidFormat
+		}
 		if err != nil {
 			return nil, fmt.Errorf("invalid argument %q for \"-t, --tag\" flag: %w", n, err)
 		}
@@ -239,7 +242,7 @@ func (b *builder) open(ctx context.Context) error {
 		return err
 	}
 	b.context, err = buildcontext.Open(ctx, b.o.Context, buildcontext.Options{
-		Dockerfile: b.o.File, Stdin: b.o.Stdin, Temp: temp, MaxExpansion: b.o.MaxExpansion,
+		Dockerfile: b.o.File, Stdin: b.o.Stdin, Temp: temp, Fetch: b.fetch(), MaxExpansion: b.o.MaxExpansion,
 	})
 	if err != nil {
 		return err

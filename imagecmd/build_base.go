@@ -14,7 +14,7 @@ import (
 )
 
 // baseImage is the image that a FROM, or another instruction of s, names. One that is not
-// here is pulled, and with --pull every one that has a name.
+// here, or for another platform than is asked for, is pulled, and with --pull every one that has a name.
 func (b *builder) baseImage(ctx context.Context, s *stageBuild, src dockerfile.Source) (store.Image, error) {
 	name := src.Image
 	if src.Context != "" {
@@ -33,19 +33,26 @@ func (b *builder) baseImage(ctx context.Context, s *stageBuild, src dockerfile.S
 	if _, err := reference.ParseAnyReference(name); err != nil {
 		return store.Image{}, fmt.Errorf("failed to parse stage name %q: %w", name, err) // BuildKit's words
 	}
-	img, err := s.st.Resolve(ctx, name)
-	if err == nil && (!b.o.Pull || isImageID(img, name)) {
-		return img, nil
-	}
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return img, err
-	}
 	platform := s.st.Platform()
-	registry := b.o.Registry
-	if err := Pull(ctx, s.st, PullOptions{Name: name, Platform: &platform, MaxExpansion: b.o.MaxExpansion, Registry: registry}, s.out); err != nil {
+	var want ImageSource
+	if b.o.Platform != nil || s.s.Platform != "" {
+		want.Platform = &platform
+	}
+	img, wrong := want.here(ctx, s.st, name)
+	switch {
+	case wrong == nil && !b.o.Pull, img.ID != "" && isImageID(img, name):
+		return img, wrong
+	case wrong != nil && !errors.Is(wrong, store.ErrNotFound) && !errors.Is(wrong, store.ErrPlatform):
+		return img, wrong
+	}
+	err := Pull(ctx, s.st, PullOptions{Name: name, Platform: &platform, MaxExpansion: b.o.MaxExpansion, Registry: b.o.Registry}, s.out)
+	if err != nil {
+		if errors.Is(wrong, store.ErrPlatform) { // here is one, for another machine
+			err = fmt.Errorf("%w; %w", wrong, err)
+		}
 		return store.Image{}, err
 	}
-	return s.st.Resolve(ctx, name)
+	return want.here(ctx, s.st, name)
 }
 
 // isImage tells whether a source is an image, or a stage, and not files alone.

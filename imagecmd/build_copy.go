@@ -37,7 +37,7 @@ func (s *stageBuild) copyFiles(ctx context.Context, what buildcontext.Copy) erro
 		return err
 	}
 	sel, err := what.Select(ctx, buildcontext.SelectOptions{
-		Temp: temp, Time: s.b.now, Digests: s.b.digests, MaxExpansion: s.b.o.MaxExpansion,
+		Temp: temp, Time: s.b.now, Digests: s.b.digests, Fetch: s.b.fetch(), MaxExpansion: s.b.o.MaxExpansion,
 		Note: func(path, what string) { s.out.printf("[Warning] %s: %s\n", path, what) },
 	})
 	if err != nil {

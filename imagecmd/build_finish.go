@@ -3,14 +3,10 @@ package imagecmd
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/distribution/reference"
-	"github.com/google/renameio/v2"
 
 	"github.com/cfs-project/cfs/imagecmd/store"
 )
@@ -49,7 +45,8 @@ func (b *builder) finish(ctx context.Context, r buildResult) error {
 		return err
 	}
 	if b.o.Quiet {
-		fmt.Fprintln(b.out, r.image.ID)
+		_, err := fmt.Fprintln(b.out, r.image.ID)
+		return err
 	}
 	return nil
 }
@@ -79,7 +76,7 @@ func (b *builder) squash(ctx context.Context, r *buildResult) error {
 // writeResult writes the files that tell of the image.
 func (b *builder) writeResult(r buildResult) error {
 	if b.o.IIDFile != "" {
-		if err := renameio.WriteFile(b.o.IIDFile, []byte(r.image.ID), 0o644); err != nil {
+		if err := writeNote(b.o.IIDFile, []byte(r.image.ID)); err != nil {
 			return fmt.Errorf("--iidfile: %w", err)
 		}
 	}
@@ -100,7 +97,7 @@ func (b *builder) writeResult(r buildResult) error {
 	}
 	raw, err := json.MarshalIndent(meta, "", "  ")
 	if err == nil {
-		err = renameio.WriteFile(b.o.MetadataFile, append(raw, '\n'), 0o644)
+		err = writeNote(b.o.MetadataFile, append(raw, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("--metadata-file: %w", err)
@@ -116,12 +113,29 @@ func plainDescriptor(img store.Image) any {
 	return d
 }
 
-// removeOld removes the file that tells of an image, so that a failed build leaves none.
-func (o BuildOptions) removeOld() error {
+// prepareResults tells, before anything is done, what couldn't be written in the end, and removes the file that tells of
+// an image, so that a failed build leaves none.
+func (o BuildOptions) prepareResults() error {
+	for _, out := range o.Outputs {
+		if out.Type == "image" || out.Dir || out.toStdout() {
+			continue
+		}
+		if _, err := checkOutput(out.Dest); err != nil {
+			return fmt.Errorf("output %s: %w", out, err)
+		}
+	}
+	if o.MetadataFile != "" {
+		if err := checkNote(o.MetadataFile); err != nil {
+			return fmt.Errorf("--metadata-file: %w", err)
+		}
+	}
 	if o.IIDFile == "" {
 		return nil
 	}
-	if err := os.Remove(o.IIDFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := checkNote(o.IIDFile); err != nil {
+		return fmt.Errorf("--iidfile: %w", err)
+	}
+	if err := removeNote(o.IIDFile); err != nil {
 		return fmt.Errorf("removing image ID file: %w", err)
 	}
 	return nil

@@ -12,9 +12,12 @@ import (
 	"sync"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+
+	"github.com/cfs-project/cfs/imagecmd/buildcontext"
 )
 
-// A BuildSecret is one --secret: what RUN --mount=type=secret shows by its ID.
+// A BuildSecret is one --secret: what RUN --mount=type=secret shows by its ID, or what a URL or a repository
+// wants to be fetched, see [buildcontext.Fetch].
 type BuildSecret struct {
 	ID   string
 	File string // it is the content of that file
@@ -141,6 +144,15 @@ func (s *secretStore) get(id string) ([]byte, bool, error) {
 		return nil, false, fmt.Errorf("secret %s: %w", id, err)
 	}
 	return data, true, nil
+}
+
+// fetch is how contexts and what ADD names are fetched: with the secrets and the agent that there are for it.
+func (b *builder) fetch() buildcontext.Fetch {
+	f := buildcontext.Fetch{Secret: b.secrets.get}
+	if agent, ok := b.secrets.agents["default"]; ok {
+		f.GitEnv = append(os.Environ(), "SSH_AUTH_SOCK="+agent)
+	}
+	return f
 }
 
 // note says that a variable holds a secret.

@@ -64,7 +64,7 @@ func (b *builder) openSource(ctx context.Context, s *stageBuild, src dockerfile.
 			if err != nil {
 				return err
 			}
-			n.source, err = buildcontext.OpenNamed(ctx, src.Context, value, buildcontext.Options{Temp: temp, MaxExpansion: b.o.MaxExpansion})
+			n.source, err = buildcontext.OpenNamed(ctx, src.Context, value, buildcontext.Options{Temp: temp, Fetch: b.fetch(), MaxExpansion: b.o.MaxExpansion})
 			if err == nil {
 				b.atEnd(n.source.Close)
 			}

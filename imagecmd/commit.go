@@ -70,8 +70,8 @@ func Commit(ctx context.Context, st *store.Store, o CommitOptions, out io.Writer
 	if err != nil {
 		return fmt.Errorf("commit container %s: %w", r.c.Label(), err)
 	}
-	fmt.Fprintln(out, id)
-	return nil
+	_, err = fmt.Fprintln(out, id)
+	return err
 }
 
 // image is the image that the container stands on.

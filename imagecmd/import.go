@@ -67,8 +67,8 @@ func Import(ctx context.Context, st *store.Store, o ImportOptions, out io.Writer
 	if err != nil {
 		return fmt.Errorf("import %s: %w", o.source(), err)
 	}
-	fmt.Fprintln(out, id)
-	return nil
+	_, err = fmt.Fprintln(out, id)
+	return err
 }
 
 func (o ImportOptions) fromStdin() bool { return o.Input == "" || o.Input == "-" }

@@ -14,7 +14,7 @@ func (o ImportOptions) open(ctx context.Context) (io.ReadCloser, error) {
 	case o.fromStdin():
 		return io.NopCloser(o.Stdin), nil
 	case weburl.Is(o.Input):
-		resp, err := weburl.Get(ctx, nil, o.Input)
+		resp, err := weburl.Get(ctx, nil, o.Input, "")
 		if err != nil {
 			return nil, err
 		}

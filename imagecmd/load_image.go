@@ -54,12 +54,14 @@ func (l *loader) image(ctx context.Context, img archive.Image) error {
 		}
 	}
 	for _, n := range img.Names {
-		fmt.Fprintf(l.out, "Loaded image: %s\n", reference.FamiliarString(n))
+		if _, err := fmt.Fprintf(l.out, "Loaded image: %s\n", reference.FamiliarString(n)); err != nil {
+			return err
+		}
 	}
 	if len(img.Names) == 0 {
-		fmt.Fprintf(l.out, "Loaded image ID: %s\n", id)
+		_, err = fmt.Fprintf(l.out, "Loaded image ID: %s\n", id)
 	}
-	return nil
+	return err
 }
 
 // A layerToLoad is one layer for layers.

@@ -36,28 +36,42 @@ func isTerminal(v any) bool {
 type outputFile struct {
 	*os.File
 	path   string
-	direct bool   // written where it is: a pipe
+	direct bool   // written where it is, see inPlace
 	hidden string // the name beside; "" while it has none
 }
 
-// createOutput begins the file at path, for its owner only, as Docker does: an
-// image may hold secrets. What is at path already keeps its mode when it is
-// replaced. The errors are Docker's.
-func createOutput(path string) (*outputFile, error) {
+// checkOutput tells whether createOutput could begin path, and what is there already; nil is nothing.
+func checkOutput(path string) (os.FileInfo, error) {
 	dir := filepath.Dir(filepath.Clean(path))
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("invalid output path: directory %q does not exist", dir)
 	}
-	mode := os.FileMode(0o600)
 	switch fi, err := os.Stat(path); {
 	case errors.Is(err, os.ErrNotExist):
+		return nil, nil
 	case err != nil:
 		return nil, err
 	case fi.Mode()&os.ModeDevice != 0:
 		return nil, fmt.Errorf("invalid output path: %q must be a directory or a regular file: got a device", path)
 	case fi.IsDir():
 		return nil, fmt.Errorf("invalid output path: %q is a directory", path)
-	case !fi.Mode().IsRegular():
+	default:
+		return fi, nil
+	}
+}
+
+// createOutput begins the file at path, for its owner only, as Docker does: an
+// image may hold secrets. What is at path already keeps its mode when it is
+// replaced. The errors are Docker's.
+func createOutput(path string) (*outputFile, error) {
+	fi, err := checkOutput(path)
+	if err != nil {
+		return nil, err
+	}
+	mode := os.FileMode(0o600)
+	switch {
+	case fi == nil:
+	case inPlace(path, fi):
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		return &outputFile{File: f, path: path, direct: true}, err
 	default:
@@ -65,8 +79,8 @@ func createOutput(path string) (*outputFile, error) {
 		if path, err = filepath.EvalSymlinks(path); err != nil {
 			return nil, err
 		}
-		dir = filepath.Dir(path)
 	}
+	dir := filepath.Dir(path)
 	o := &outputFile{path: path}
 	f, err := os.OpenFile(dir, unix.O_TMPFILE|os.O_RDWR, mode)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) { // a filesystem without such files

@@ -120,9 +120,9 @@ func (p *puller) candidate(ctx context.Context, c registries.Candidate) error {
 		fmt.Fprintf(p.out, "Status: Image is up to date for %s\n", reference.FamiliarString(name))
 	}
 	if !p.o.Nameless {
-		fmt.Fprintln(p.out, name.String())
+		_, err = fmt.Fprintln(p.out, name.String())
 	}
-	return nil
+	return err
 }
 
 func allTags(ctx context.Context, repo *remote.Repository, name reference.Named) ([]reference.Named, error) {

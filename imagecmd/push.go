@@ -73,9 +73,9 @@ func Push(ctx context.Context, st *store.Store, o PushOptions, out io.Writer) er
 		}
 	}
 	if o.Quiet {
-		fmt.Fprintln(out, ref.String())
+		_, err = fmt.Fprintln(out, ref.String())
 	}
-	return nil
+	return err
 }
 
 // localTags are the names that the store has of a repository.

@@ -51,8 +51,8 @@ func Squash(ctx context.Context, st *store.Store, o SquashOptions, out io.Writer
 	if err != nil {
 		return fmt.Errorf("squash image %s: %w", o.Image, err)
 	}
-	fmt.Fprintln(out, id)
-	return nil
+	_, err = fmt.Fprintln(out, id)
+	return err
 }
 
 // kept is what stays below a squashed layer.

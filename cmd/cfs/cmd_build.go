@@ -136,7 +136,7 @@ func (b *buildFlags) register(cmd *cobra.Command, o *imagecmd.BuildOptions) {
 	f.BoolVar(&o.Pull, "pull", false, "look for newer base images")
 	f.BoolVar(&o.Squash, "squash", false, "make one layer of all that lie on the base image")
 
-	f.StringArrayVar(&b.secrets, "secret", nil, "a secret for RUN --mount=type=secret: `id=ID[,src=FILE|,env=NAME]`")
+	f.StringArrayVar(&b.secrets, "secret", nil, "a secret `id=ID[,src=FILE|,env=NAME]`, for RUN --mount=type=secret; GIT_AUTH_TOKEN[.HOST] and HTTP_AUTH_TOKEN_HOST, or …HEADER…, are for what is fetched")
 	f.StringArrayVar(&b.agents, "ssh", nil, "an agent for RUN --mount=type=ssh: `default|ID[=SOCKET]`")
 	f.StringVar(&o.Run.Network, "network", "default", "network of RUN steps that name none: `default|bridge|host|none|container:NAME`, as of cfs run")
 	f.StringArrayVar(&b.hosts, "add-host", nil, "one more line of /etc/hosts: `NAME:ADDRESS`")

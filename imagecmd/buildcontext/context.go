@@ -21,9 +21,8 @@ type Options struct {
 	// directory first, as in Docker. "-" is Stdin. "" is "Dockerfile", or "dockerfile" where that is missing.
 	Dockerfile string
 	Stdin      io.Reader
-	Temp       string       // a directory for what must be kept of tars, URLs and repositories; "" is os.TempDir()
-	Client     *http.Client // for URLs; nil is http.DefaultClient
-	GitEnv     []string     // the environment of the git program; nil is that of this process
+	Temp       string // a directory for what must be kept of tars, URLs and repositories; "" is os.TempDir()
+	Fetch
 	// MaxExpansion bounds decompression, as in layerpack.PackOptions.
 	MaxExpansion int64
 	// Fetching, when not nil, is told what is about to be fetched.
@@ -74,14 +73,14 @@ func (o *Options) open(ctx context.Context, where string) (*Context, error) {
 		return nil, err
 	case git:
 		o.fetching(where)
-		src, err := fetchGit(ctx, buildContext, g, o.Temp, o.GitEnv, g.KeepGit != nil && *g.KeepGit)
+		src, err := o.fetchGit(ctx, buildContext, g, o.Temp, g.KeepGit != nil && *g.KeepGit)
 		if err != nil {
 			return nil, err
 		}
 		return o.finish(&Context{Source: src}, false)
 	case weburl.Is(where):
 		o.fetching(where)
-		resp, err := weburl.Get(ctx, o.Client, where)
+		resp, err := o.get(ctx, where)
 		if err != nil {
 			return nil, err
 		}
@@ -141,11 +140,11 @@ func (o *Options) openNamed(ctx context.Context, name, value string) (src *Sourc
 	case err != nil:
 	case git:
 		o.fetching(value)
-		src, err = fetchGit(ctx, label, g, o.Temp, o.GitEnv, g.KeepGit != nil && *g.KeepGit)
+		src, err = o.fetchGit(ctx, label, g, o.Temp, g.KeepGit != nil && *g.KeepGit)
 	case weburl.Is(value):
 		o.fetching(value)
 		var resp *http.Response
-		if resp, err = weburl.Get(ctx, o.Client, value); err == nil {
+		if resp, err = o.get(ctx, value); err == nil {
 			src, err = FromTar(ctx, label, resp.Body, o.Temp, o.MaxExpansion, nil)
 			resp.Body.Close()
 		}

@@ -1,7 +1,6 @@
 package buildcontext
 
 import (
-	"net/http"
 	"path"
 	"strings"
 	"time"
@@ -43,8 +42,7 @@ type SelectOptions struct {
 	Time time.Time
 	// Digests remembers digests of files; may be nil.
 	Digests *Digests
-	Client  *http.Client // for URLs; nil is http.DefaultClient
-	GitEnv  []string     // the environment of the git program; nil is that of this process
+	Fetch
 	// MaxExpansion bounds decompression, as in layerpack.PackOptions.
 	MaxExpansion int64
 	// Note is told what can't be copied, such as sockets, and why; may be nil.

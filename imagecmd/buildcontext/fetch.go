@@ -107,7 +107,7 @@ func (c *Copy) gitOptions(g Git) (Git, error) {
 
 // fetchRepository is the root of a repository.
 func (s *Selection) fetchRepository(ctx context.Context, g Git, keep bool) (*node, error) {
-	src, err := fetchGit(ctx, g.Remote, g, s.o.Temp, s.o.GitEnv, keep)
+	src, err := s.o.fetchGit(ctx, g.Remote, g, s.o.Temp, keep)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func (s *Selection) fetchURL(ctx context.Context, from, name string) (*node, err
 		return nil, err
 	}
 	s.closing(func() error { return os.RemoveAll(dir) })
-	got, err := download(ctx, s.o.Client, from, filepath.Join(dir, "file"))
+	got, err := s.o.download(ctx, from, filepath.Join(dir, "file"))
 	if err != nil {
 		return nil, err
 	}
@@ -181,19 +181,19 @@ type downloaded struct {
 }
 
 // download writes what a GET of url answers to a new file.
-func download(ctx context.Context, client *http.Client, url, file string) (d downloaded, err error) {
-	resp, err := weburl.Get(ctx, client, url)
+func (f *Fetch) download(ctx context.Context, url, file string) (d downloaded, err error) {
+	resp, err := f.get(ctx, url)
 	if err != nil {
 		return d, err
 	}
 	defer resp.Body.Close()
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	to, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return d, err
 	}
 	h := sha256.New()
-	d.size, err = io.Copy(io.MultiWriter(f, h), resp.Body)
-	if err = errors.Join(err, f.Close()); err != nil {
+	d.size, err = io.Copy(io.MultiWriter(to, h), resp.Body)
+	if err = errors.Join(err, to.Close()); err != nil {
 		return d, fmt.Errorf("get %s: %w", resp.Request.URL.Redacted(), err)
 	}
 	h.Sum(d.sum[:0])

@@ -26,7 +26,11 @@ type checkout struct {
 
 // fetchGit fetches what g names below temp, as a source named name. Modes are 0755 and 0644, whatever the
 // host's umask (docs.docker.com/reference/dockerfile, "Adding files from a Git repository").
-func fetchGit(ctx context.Context, name string, g Git, temp string, env []string, keepGit bool) (src *Source, err error) {
+func (f *Fetch) fetchGit(ctx context.Context, name string, g Git, temp string, keepGit bool) (src *Source, err error) {
+	env, err := f.gitEnv(g.Remote)
+	if err != nil {
+		return nil, fmt.Errorf("git repository %s: %w", g, err)
+	}
 	dir, err := os.MkdirTemp(temp, "git-")
 	if err != nil {
 		return nil, err
@@ -36,7 +40,7 @@ func fetchGit(ctx context.Context, name string, g Git, temp string, env []string
 			os.RemoveAll(dir)
 		}
 	}()
-	c := checkout{git: g, dir: dir, env: gitEnv(env)}
+	c := checkout{git: g, dir: dir, env: env}
 	commit, err := c.fetch(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("git repository %s: %w", g, err)
@@ -73,11 +77,8 @@ var localGit = []string{
 	"GIT_REPLACE_REF_BASE", "GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_COMMON_DIR", "GIT_INTERNAL_SUPER_PREFIX",
 }
 
-// gitEnv is the environment in which git asks nothing, and takes only what Docker does as a repository.
-func gitEnv(env []string) []string {
-	if env == nil {
-		env = os.Environ()
-	}
+// plainGitEnv is the environment in which git asks nothing, and takes only what Docker does as a repository.
+func plainGitEnv(env []string) []string {
 	var out []string
 	for _, e := range env {
 		if name, _, _ := strings.Cut(e, "="); !slices.Contains(localGit, name) {
@@ -100,7 +101,11 @@ func (c *checkout) run(ctx context.Context, args ...string) (string, error) {
 	case errors.Is(err, exec.ErrNotFound):
 		return "", hint.With(err, "install git: repositories are fetched by it")
 	case err != nil:
-		return "", fmt.Errorf("git %s: %w: %s", args[0], err, strings.TrimSpace(talk.String()))
+		err = fmt.Errorf("git %s: %w: %s", args[0], err, strings.TrimSpace(talk.String()))
+		if strings.Contains(talk.String(), "terminal prompts disabled") { // it would ask for a name and a password
+			err = hint.With(err, "credentials are given by --secret id=GIT_AUTH_TOKEN, see 'cfs build --help'")
+		}
+		return "", err
 	}
 	return strings.TrimSpace(out.String()), nil
 }

@@ -64,7 +64,7 @@ func (o *object) same(was *object) bool {
 const maxLinks = 40
 
 // errLoop is what too many symbolic links give.
-var errLoop = fmt.Errorf("too many levels of symbolic links: %w", unix.ELOOP)
+const errLoop = unix.ELOOP
 
 // A linker tells of the two things that resolving a path needs: whether there is a
 // symbolic link at path, which goes through none, and where it leads.

@@ -103,7 +103,11 @@ func (p *Plan) noTarget() error {
 	for _, s := range p.all {
 		names = append(names, s.Label())
 	}
-	return hint.With(fmt.Errorf("failed to reach build target %s in Dockerfile", p.options.Target), "there are "+strings.Join(names, ", "))
+	there := "the stages are " + strings.Join(names, ", ")
+	if len(names) == 1 {
+		there = "the only stage is " + names[0]
+	}
+	return hint.With(fmt.Errorf("failed to reach build target %s in Dockerfile", p.options.Target), there)
 }
 
 // addStage takes in a stage, whose base it finds.

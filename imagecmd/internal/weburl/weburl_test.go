@@ -31,7 +31,7 @@ func TestGet(t *testing.T) {
 	}))
 	defer server.Close()
 	read := func(path string) (string, error) {
-		resp, err := Get(context.Background(), nil, server.URL+path)
+		resp, err := Get(context.Background(), nil, server.URL+path, "")
 		if err != nil {
 			return "", err
 		}
@@ -45,7 +45,7 @@ func TestGet(t *testing.T) {
 	if _, err := read("/cut"); err == nil {
 		t.Error("half a body is whole")
 	}
-	if _, err := Get(context.Background(), nil, strings.Replace(server.URL, "//", "//name:secret@", 1)+"/none"); err == nil ||
+	if _, err := Get(context.Background(), nil, strings.Replace(server.URL, "//", "//name:secret@", 1)+"/none", ""); err == nil ||
 		!strings.HasSuffix(err.Error(), "/none with status 404 Not Found") || strings.Contains(err.Error(), "secret") {
 		t.Errorf("error %v", err)
 	}
