@@ -36,7 +36,7 @@ func pastaTooOld(version string) bool {
 
 // attachPasta has pasta(1) serve the namespace. It copies no address of the host's into
 // it, and lets nothing through to the host's loopback interface.
-func attachPasta(ctx context.Context, o Options, _ *Attachment) (func() error, error) {
+func attachPasta(ctx context.Context, o Options, a *Attachment) (func() error, error) {
 	path, err := exec.LookPath("pasta")
 	if err != nil {
 		return nil, errNotInstalled
@@ -47,19 +47,46 @@ func attachPasta(ctx context.Context, o Options, _ *Attachment) (func() error, e
 	if first, _, _ := strings.Cut(string(said), "\n"); err != nil || pastaTooOld(first) {
 		return nil, fmt.Errorf("%w: %s is older than %s", errNotInstalled, first, pastaSince)
 	}
-	return serve(ctx, o, "pasta", containerLink,
-		"--foreground", "--quiet", "--config-net", "--ipv4-only", "--ns-ifname", containerLink,
+	args := []string{
+		"--foreground", "--quiet", "--config-net", "--ns-ifname", containerLink,
 		"--address", userAddress.Addr().String(), "--netmask", fmt.Sprint(userAddress.Bits()), "--gateway", userGateway.String(),
 		"--dns-forward", userNameserver.String(), "--no-map-gw",
 		"--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none",
-		"--netns", o.Namespace.Name())
+	}
+	if a.Address6.IsValid() && ownSix(o.Namespace) == nil {
+		args = append(args, "--address", userAddress6.Addr().String(), "--gateway", userGateway6.String())
+	} else {
+		args = append(args, "--ipv4-only")
+		a.noSix()
+	}
+	return serve(ctx, o, "pasta", containerLink, append(args, "--netns", o.Namespace.Name())...)
 }
 
-// attachSlirp has slirp4netns(1) serve the namespace.
-func attachSlirp(ctx context.Context, o Options, _ *Attachment) (func() error, error) {
-	return serve(ctx, o, "slirp4netns", containerLink,
-		"--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox",
-		"--netns-type=path", o.Namespace.Name(), containerLink)
+// attachSlirp has slirp4netns(1) serve the namespace. It gives the interface an address of
+// IPv4 alone, that of IPv6 is ours to give.
+func attachSlirp(ctx context.Context, o Options, a *Attachment) (func() error, error) {
+	args := []string{"--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox", "--netns-type=path"}
+	if a.Address6.IsValid() && ownSix(o.Namespace) == nil {
+		args = append(args, "--enable-ipv6")
+	} else {
+		a.noSix()
+	}
+	end, err := serve(ctx, o, "slirp4netns", containerLink, append(args, o.Namespace.Name(), containerLink)...)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.addSix(); err != nil {
+		return nil, errors.Join(err, end())
+	}
+	return end, nil
+}
+
+// ownSix has interfaces that come get no other address of IPv6 than they are given, though
+// the program announces itself as a router. It fails where the namespace has no IPv6.
+func ownSix(ns *os.File) error {
+	return inside(ns, func() error {
+		return os.WriteFile(sixConf+"default/accept_ra", []byte("0\n"), 0)
+	})
 }
 
 // serve starts a program that serves the namespace, and returns once the interface
