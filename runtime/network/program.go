@@ -44,7 +44,8 @@ func attachPasta(ctx context.Context, o Options, a *Attachment) (func() error, e
 	short, cancel := context.WithTimeout(ctx, programTimeout)
 	defer cancel()
 	said, err := exec.CommandContext(short, path, "--version").Output()
-	if first, _, _ := strings.Cut(string(said), "\n"); err != nil || pastaTooOld(first) {
+	// That of Debian 13 (2025-05-03) ends before it has said it, unless to a terminal.
+	if first, _, _ := strings.Cut(string(said), "\n"); err != nil || first != "" && pastaTooOld(first) {
 		return nil, fmt.Errorf("%w: %s is older than %s", errNotInstalled, first, pastaSince)
 	}
 	args := []string{
@@ -59,7 +60,7 @@ func attachPasta(ctx context.Context, o Options, a *Attachment) (func() error, e
 		args = append(args, "--ipv4-only")
 		a.noSix()
 	}
-	return serve(ctx, o, "pasta", containerLink, append(args, "--netns", o.Namespace.Name())...)
+	return serve(ctx, o, "pasta", a.Address6.IsValid(), append(args, "--netns", o.Namespace.Name())...)
 }
 
 // attachSlirp has slirp4netns(1) serve the namespace. It gives the interface an address of
@@ -71,7 +72,7 @@ func attachSlirp(ctx context.Context, o Options, a *Attachment) (func() error, e
 	} else {
 		a.noSix()
 	}
-	end, err := serve(ctx, o, "slirp4netns", containerLink, append(args, o.Namespace.Name(), containerLink)...)
+	end, err := serve(ctx, o, "slirp4netns", false, append(args, o.Namespace.Name(), containerLink)...)
 	if err != nil {
 		return nil, err
 	}
@@ -85,13 +86,16 @@ func attachSlirp(ctx context.Context, o Options, a *Attachment) (func() error, e
 // the program announces itself as a router. It fails where the namespace has no IPv6.
 func ownSix(ns *os.File) error {
 	return inside(ns, func() error {
+		if b, err := os.ReadFile(sixConf + "default/disable_ipv6"); err != nil || strings.TrimSpace(string(b)) != "0" {
+			return errors.Join(errors.New("IPv6 is disabled"), err)
+		}
 		return os.WriteFile(sixConf+"default/accept_ra", []byte("0\n"), 0)
 	})
 }
 
 // serve starts a program that serves the namespace, and returns once the interface
-// is there and has a route, or the program has ended.
-func serve(ctx context.Context, o Options, name, link string, args ...string) (end func() error, err error) {
+// is there and has a route, with six of IPv6 as well, or the program has ended.
+func serve(ctx context.Context, o Options, name string, six bool, args ...string) (end func() error, err error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
 		return nil, errNotInstalled
@@ -120,7 +124,7 @@ func serve(ctx context.Context, o Options, name, link string, args ...string) (e
 		<-ended
 		return nil
 	}
-	if err := awaitLink(ctx, o.Namespace, link, ended); err != nil {
+	if err := awaitRoutes(ctx, o.Namespace, six, ended); err != nil {
 		_ = end()
 		if text := strings.TrimSpace(string(said)); text != "" {
 			err = fmt.Errorf("%w: %s", err, text)
@@ -130,24 +134,27 @@ func serve(ctx context.Context, o Options, name, link string, args ...string) (e
 	return end, nil
 }
 
-// awaitLink waits until there is a default route by an interface that is up.
-func awaitLink(ctx context.Context, ns *os.File, name string, ended <-chan struct{}) error {
+// awaitRoutes waits until there is a default route by an interface that is up, and of IPv6.
+func awaitRoutes(ctx context.Context, ns *os.File, six bool, ended <-chan struct{}) error {
 	h, err := handleIn(ns)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
+	has := func(family int) bool {
+		routes, err := h.RouteListFiltered(family, &netlink.Route{Dst: nil}, netlink.RT_FILTER_DST)
+		return err == nil && len(routes) > 0
+	}
 	timeout := time.After(programTimeout)
 	for {
-		routes, err := h.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Dst: nil}, netlink.RT_FILTER_DST)
-		if err == nil && len(routes) > 0 {
+		if has(netlink.FAMILY_V4) && (!six || has(netlink.FAMILY_V6)) {
 			return nil
 		}
 		select {
 		case <-ended:
 			return errors.New("it ended at once")
 		case <-timeout:
-			return fmt.Errorf("no route by %s after %v", name, programTimeout)
+			return fmt.Errorf("no route by %s after %v", containerLink, programTimeout)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-time.After(500 * time.Microsecond):
