@@ -88,6 +88,15 @@ func pickDriver(ctx context.Context, all []cow.Driver, name string) (cow.Driver,
 	return d, d.Probe(ctx)
 }
 
+// checkDriver refuses the name of a driver that there is not.
+func checkDriver(root, name string) error {
+	if name == "" || name == autoDriver {
+		return nil
+	}
+	_, err := knownDriver(Drivers(root, slog.New(slog.DiscardHandler)), name)
+	return err
+}
+
 // knownDriver is the driver of all with a name, whether or not it works here.
 func knownDriver(all []cow.Driver, name string) (cow.Driver, error) {
 	if d := driverNamed(all, name); d != nil {

@@ -194,6 +194,7 @@ func prunable(ctx context.Context, st *store.Store, o PruneOptions) ([]string, e
 	if err != nil {
 		return nil, err // what can't be read may be a parent's child
 	}
+	OpenContainers(st.Root()).sweepLeft(ctx)
 	containers, err := st.Containers(ctx)
 	if err != nil {
 		return nil, err

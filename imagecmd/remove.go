@@ -20,10 +20,12 @@ type RemoveOptions struct {
 }
 
 // Remove removes images, one after the other, and prints "Untagged: NAME" and
-// "Deleted: ID" for what went. A name that can't be removed does not keep the
+// "Deleted: ID" for what went. A container that was to go with a process that was killed
+// goes first: nobody has it. A name that can't be removed does not keep the
 // next ones from it; the error then joins one of each. With Force what is not
 // there is no error, unless something else is.
 func Remove(ctx context.Context, st *store.Store, o RemoveOptions, out io.Writer) error {
+	OpenContainers(st.Root()).sweepLeft(ctx)
 	var errs []error
 	removed, failed := false, false
 	for _, name := range o.Names {

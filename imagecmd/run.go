@@ -152,6 +152,9 @@ func newContainer(ctx context.Context, st *store.Store, o RunOptions) (c *Contai
 	if o.Driver == "" {
 		o.Driver = os.Getenv("CFS_DRIVER")
 	}
+	if err := checkDriver(st.Root(), o.Driver); err != nil { // before an image is pulled
+		return nil, chain, nil, err
+	}
 	image, err := o.Source.image(ctx, st, o.Image)
 	if err != nil {
 		return nil, chain, nil, err

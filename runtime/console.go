@@ -44,9 +44,14 @@ func (i *initProc) openConsole(root rootDir) error {
 	if !i.config.MakeDevices || i.config.Enter {
 		return nil
 	}
-	target, err := root.mkfile("/dev/console")
+	dev, err := root.mkdirAll("/dev")
 	if err != nil {
 		return err
+	}
+	defer unix.Close(dev)
+	target, err := devicePlace(dev, "console")
+	if err != nil {
+		return fmt.Errorf("/dev/console: %w", err)
 	}
 	defer unix.Close(target)
 	tree, err := unix.OpenTree(i.console, "", unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)

@@ -149,14 +149,21 @@ func bindDevice(d deviceConfig, dir int, name string) error {
 	if st.Mode&unix.S_IFMT != d.Mode&unix.S_IFMT || st.Rdev != d.Rdev {
 		return fmt.Errorf("the host's node %s is another device, and making one isn't permitted", d.Path)
 	}
-	// O_PATH for what exists: it may be a device of the image, which must not be opened.
-	target, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err == unix.ENOENT {
-		target, err = unix.Openat(dir, name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o666)
-	}
+	target, err := devicePlace(dir, name)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(target)
 	return attach(tree, target)
+}
+
+// devicePlace opens what a node is mounted over, which is made if it is missing. A link of
+// the image's is covered itself, and what it leads to is left as it is (CVE-2025-52565).
+func devicePlace(dir int, name string) (int, error) {
+	// O_PATH for what exists: it may be a device of the image, which must not be opened.
+	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err == unix.ENOENT {
+		fd, err = unix.Openat(dir, name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o666)
+	}
+	return fd, err
 }

@@ -15,17 +15,27 @@ import (
 // not told to forward, as those of Docker and ufw do: what containers send, and the answers.
 // That goes into the tables of iptables, at the head of Docker's DOCKER-USER or of FORWARD,
 // where nothing else is touched; rules that are there are left alone. Chains of other tables
-// are somebody's own, of whom the person is told who they are.
+// are somebody's own, of whom the person is told who they are. A packet has to pass the
+// kernel's older tables as well, which a host may have beside those of nftables.
 func passFirewall(families ...nftables.TableFamily) (warning string) {
+	warnings := passNftables(families)
+	for _, f := range families {
+		if err := passLegacy(f); err != nil {
+			warnings = append(warnings, err.Error())
+		}
+	}
+	return strings.Join(warnings, "; ")
+}
+
+func passNftables(families []nftables.TableFamily) (warnings []string) {
 	c, err := nftables.New()
 	if err != nil {
-		return "" // without nftables there are no such chains
+		return nil // without nftables there are no such chains
 	}
 	chains, err := c.ListChains()
 	if err != nil {
-		return ""
+		return nil
 	}
-	var warnings []string
 	for _, ch := range chains {
 		if !dropsForwarded(ch) || ch.Table.Family != nftables.TableFamilyINet && !slices.Contains(families, ch.Table.Family) {
 			continue
@@ -34,7 +44,7 @@ func passFirewall(families ...nftables.TableFamily) (warning string) {
 			warnings = append(warnings, err.Error())
 		}
 	}
-	return strings.Join(warnings, "; ")
+	return warnings
 }
 
 // dropsForwarded tells whether packets that are not for the host itself are dropped at the
@@ -59,11 +69,16 @@ func passChain(c *nftables.Conn, ch *nftables.Chain, all []*nftables.Chain) erro
 		return nil
 	}
 	if ofIptables {
-		err := runIptables(program, first.Name)
-		if err == nil {
-			return nil
+		path, err := exec.LookPath(program + "-nft")
+		if err != nil {
+			if path, err = exec.LookPath(program); err != nil {
+				return droppedError(ch, program+" is not installed")
+			}
 		}
-		return droppedError(ch, err.Error())
+		if err := runIptables(path, first.Name); err != nil {
+			return droppedError(ch, err.Error())
+		}
+		return nil
 	}
 	return droppedError(ch, "it is nobody's but its owner's")
 }
@@ -103,14 +118,8 @@ func passes(c *nftables.Conn, ch *nftables.Chain) bool {
 	return found[expr.MetaKeyIIFNAME] && found[expr.MetaKeyOIFNAME]
 }
 
-// runIptables inserts the rules that Docker has for its own bridge.
-func runIptables(program, chain string) error {
-	path, err := exec.LookPath(program + "-nft")
-	if err != nil {
-		if path, err = exec.LookPath(program); err != nil {
-			return fmt.Errorf("%s is not installed", program)
-		}
-	}
+// runIptables has a program insert the rules that Docker has for its own bridge.
+func runIptables(path, chain string) error {
 	for _, match := range [][]string{
 		{"-o", bridgeName, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED"},
 		{"-i", bridgeName},
@@ -123,7 +132,7 @@ func runIptables(program, chain string) error {
 			continue
 		}
 		if out, err := run("-I"); err != nil {
-			return fmt.Errorf("%s: %w: %s", program, err, bytes.TrimSpace(out))
+			return fmt.Errorf("%s: %w: %s", path, err, bytes.TrimSpace(out))
 		}
 	}
 	return nil

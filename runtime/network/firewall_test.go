@@ -9,23 +9,26 @@ import (
 )
 
 // iptablesHere runs iptables, as Docker's installation would, in this test's network.
-func iptablesHere(t *testing.T, args ...string) string {
+func iptablesHere(t *testing.T, program string, args ...string) string {
 	t.Helper()
-	path, err := exec.LookPath("iptables-nft")
+	path, err := exec.LookPath(program)
 	if err != nil {
 		t.Skip("SKIPPED: ", err)
 	}
 	out, err := exec.Command(path, args...).CombinedOutput()
 	if err != nil {
-		t.Fatalf("iptables %v: %v %s", args, err, out)
+		t.Fatalf("%s %v: %v %s", program, args, err, out)
 	}
 	return string(out)
 }
 
-// TestBridgeFirewall: a host whose firewall drops what is not asked for, as those of ufw and
+func TestBridgeFirewall(t *testing.T)       { testBridgeFirewall(t, "iptables-nft") }
+func TestBridgeLegacyFirewall(t *testing.T) { testBridgeFirewall(t, "iptables-legacy") }
+
+// testBridgeFirewall: a host whose firewall drops what is not asked for, as those of ufw and
 // Docker do, lets containers through, by two rules that are made once, or again when
 // somebody has flushed them, and iptables still knows its tables.
-func TestBridgeFirewall(t *testing.T) {
+func testBridgeFirewall(t *testing.T, program string) {
 	if !ownNetwork(t) {
 		return
 	}
@@ -44,23 +47,45 @@ func TestBridgeFirewall(t *testing.T) {
 		}
 		must(t, a.Close())
 	}
-	rulesOf := func(chain string) int { return strings.Count(iptablesHere(t, "-S", chain), bridgeName+" ") }
+	rulesOf := func(chain string) int { return strings.Count(iptablesHere(t, program, "-S", chain), bridgeName+" ") }
 
-	iptablesHere(t, "-P", "FORWARD", "DROP")
-	iptablesHere(t, "-A", "FORWARD", "-i", "other0", "-j", "ACCEPT")
+	iptablesHere(t, program, "-P", "FORWARD", "DROP")
+	iptablesHere(t, program, "-A", "FORWARD", "-i", "other0", "-j", "ACCEPT")
 	reaches()
 	reaches()
-	if n := rulesOf("FORWARD"); n != 2 || !strings.Contains(iptablesHere(t, "-S", "FORWARD"), "other0") {
-		t.Errorf("%d rules:\n%s", n, iptablesHere(t, "-S"))
+	if n := rulesOf("FORWARD"); n != 2 || !strings.Contains(iptablesHere(t, program, "-S", "FORWARD"), "other0") {
+		t.Errorf("%d rules:\n%s", n, iptablesHere(t, program, "-S"))
 	}
-	iptablesHere(t, "-F", "FORWARD")
-	iptablesHere(t, "-N", "DOCKER-USER")
-	iptablesHere(t, "-A", "FORWARD", "-j", "DOCKER-USER")
-	iptablesHere(t, "-A", "DOCKER-USER", "-j", "RETURN")
+	iptablesHere(t, program, "-F", "FORWARD")
+	iptablesHere(t, program, "-N", "DOCKER-USER")
+	iptablesHere(t, program, "-A", "FORWARD", "-j", "DOCKER-USER")
+	iptablesHere(t, program, "-A", "DOCKER-USER", "-j", "RETURN")
 	reaches()
 	reaches()
 	if f, d := rulesOf("FORWARD"), rulesOf("DOCKER-USER"); f != 0 || d != 2 {
-		t.Errorf("%d and %d rules:\n%s", f, d, iptablesHere(t, "-S"))
+		t.Errorf("%d and %d rules:\n%s", f, d, iptablesHere(t, program, "-S"))
+	}
+}
+
+// TestBridgeLegacyUnknown: where nobody can look into the older tables, the person is told.
+func TestBridgeLegacyUnknown(t *testing.T) {
+	if !ownNetwork(t) {
+		return
+	}
+	ns, _ := newNamespace(t)
+	attached := func() string {
+		t.Helper()
+		a := mustBridge(t, Options{Namespace: ns, ID: "x"})
+		must(t, a.Close())
+		return a.Warning
+	}
+	if w := attached(); w != "" {
+		t.Errorf("nobody has such tables, and yet: %s", w)
+	}
+	iptablesHere(t, "iptables-legacy", "-P", "FORWARD", "DROP")
+	t.Setenv("PATH", t.TempDir())
+	if w := attached(); !strings.Contains(w, "iptables-legacy is not installed") || !strings.Contains(w, "iptables-legacy -I FORWARD -i cfs0 -j ACCEPT") {
+		t.Errorf("warning %q", w)
 	}
 }
 

@@ -55,9 +55,7 @@ func (a *Attachment) configureLink(mtu int) error {
 	if err := h.AddrAdd(link, &netlink.Addr{IPNet: ipNet(a.Address)}); err != nil {
 		return fmt.Errorf("set the container's address: %w", err)
 	}
-	if a.Address6.IsValid() && h.AddrAdd(link, sixAddr(a.Address6.Addr())) != nil { // net.ipv6.conf.default.disable_ipv6
-		a.Address6, a.Gateway6, a.reaches6 = netip.Prefix{}, netip.Addr{}, false
-	}
+	a.setSix(h, link)
 	if err := h.LinkSetUp(link); err != nil {
 		return err
 	}
@@ -68,6 +66,40 @@ func (a *Attachment) configureLink(mtu int) error {
 		if err := h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()}); err != nil {
 			return fmt.Errorf("set the container's default route: %w", err)
 		}
+	}
+	return nil
+}
+
+// setSix gives the container's interface its address of IPv6, if it has one, and can have it.
+func (a *Attachment) setSix(h *netlink.Handle, link netlink.Link) {
+	if a.Address6.IsValid() && h.AddrAdd(link, sixAddr(a.Address6.Addr())) != nil { // net.ipv6.conf.default.disable_ipv6
+		a.noSix()
+	}
+}
+
+func (a *Attachment) noSix() {
+	a.Address6, a.Gateway6, a.reaches6 = netip.Prefix{}, netip.Addr{}, false
+}
+
+// addSix gives an interface, which a program has made and set up, IPv6 as well.
+func (a *Attachment) addSix() error {
+	if !a.Address6.IsValid() {
+		return nil
+	}
+	h, err := handleIn(a.ns)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	link, err := h.LinkByName(containerLink)
+	if err != nil {
+		return err
+	}
+	if a.setSix(h, link); !a.Address6.IsValid() {
+		return nil
+	}
+	if err := h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: a.Gateway6.AsSlice()}); err != nil {
+		return fmt.Errorf("set the container's default route of IPv6: %w", err)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func pastaTooOld(version string) bool {
 
 // attachPasta has pasta(1) serve the namespace. It copies no address of the host's into
 // it, and lets nothing through to the host's loopback interface.
-func attachPasta(ctx context.Context, o Options, _ *Attachment) (func() error, error) {
+func attachPasta(ctx context.Context, o Options, a *Attachment) (func() error, error) {
 	path, err := exec.LookPath("pasta")
 	if err != nil {
 		return nil, errNotInstalled
@@ -43,27 +43,58 @@ func attachPasta(ctx context.Context, o Options, _ *Attachment) (func() error, e
 	short, cancel := context.WithTimeout(ctx, programTimeout)
 	defer cancel()
 	said, err := exec.CommandContext(short, path, "--version").Output()
-	if first, _, _ := strings.Cut(string(said), "\n"); err != nil || pastaTooOld(first) {
+	// That of Debian 13 (2025-05-03) ends before it has said it, unless to a terminal.
+	if first, _, _ := strings.Cut(string(said), "\n"); err != nil || first != "" && pastaTooOld(first) {
 		return nil, fmt.Errorf("%w: %s is older than %s", errNotInstalled, first, pastaSince)
 	}
-	return serve(ctx, o, "pasta", containerLink,
-		"--foreground", "--quiet", "--config-net", "--ipv4-only", "--ns-ifname", containerLink,
+	args := []string{
+		"--foreground", "--quiet", "--config-net", "--ns-ifname", containerLink,
 		"--address", userAddress.Addr().String(), "--netmask", fmt.Sprint(userAddress.Bits()), "--gateway", userGateway.String(),
 		"--dns-forward", userNameserver.String(), "--no-map-gw",
 		"--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none",
-		"--netns", o.Namespace.Name())
+	}
+	if a.Address6.IsValid() && ownSix(o.Namespace) == nil {
+		args = append(args, "--address", userAddress6.Addr().String(), "--gateway", userGateway6.String())
+	} else {
+		args = append(args, "--ipv4-only")
+		a.noSix()
+	}
+	return serve(ctx, o, "pasta", a.Address6.IsValid(), append(args, "--netns", o.Namespace.Name())...)
 }
 
-// attachSlirp has slirp4netns(1) serve the namespace.
-func attachSlirp(ctx context.Context, o Options, _ *Attachment) (func() error, error) {
-	return serve(ctx, o, "slirp4netns", containerLink,
-		"--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox",
-		"--netns-type=path", o.Namespace.Name(), containerLink)
+// attachSlirp has slirp4netns(1) serve the namespace. It gives the interface an address of
+// IPv4 alone, that of IPv6 is ours to give.
+func attachSlirp(ctx context.Context, o Options, a *Attachment) (func() error, error) {
+	args := []string{"--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox", "--netns-type=path"}
+	if a.Address6.IsValid() && ownSix(o.Namespace) == nil {
+		args = append(args, "--enable-ipv6")
+	} else {
+		a.noSix()
+	}
+	end, err := serve(ctx, o, "slirp4netns", false, append(args, o.Namespace.Name(), containerLink)...)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.addSix(); err != nil {
+		return nil, errors.Join(err, end())
+	}
+	return end, nil
+}
+
+// ownSix has interfaces that come get no other address of IPv6 than they are given, though
+// the program announces itself as a router. It fails where the namespace has no IPv6.
+func ownSix(ns *os.File) error {
+	return inside(ns, func() error {
+		if b, err := os.ReadFile(sixConf + "default/disable_ipv6"); err != nil || strings.TrimSpace(string(b)) != "0" {
+			return errors.Join(errors.New("IPv6 is disabled"), err)
+		}
+		return os.WriteFile(sixConf+"default/accept_ra", []byte("0\n"), 0)
+	})
 }
 
 // serve starts a program that serves the namespace, and returns once the interface
-// is there and has a route, or the program has ended.
-func serve(ctx context.Context, o Options, name, link string, args ...string) (end func() error, err error) {
+// is there and has a route, with six of IPv6 as well, or the program has ended.
+func serve(ctx context.Context, o Options, name string, six bool, args ...string) (end func() error, err error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
 		return nil, errNotInstalled
@@ -85,7 +116,7 @@ func serve(ctx context.Context, o Options, name, link string, args ...string) (e
 		<-ended
 		return nil
 	}
-	if err := awaitLink(ctx, o.Namespace, link, ended); err != nil {
+	if err := awaitRoutes(ctx, o.Namespace, six, ended); err != nil {
 		_ = end()
 		if text := strings.TrimSpace(string(said)); text != "" {
 			err = fmt.Errorf("%w: %s", err, text)
@@ -95,24 +126,27 @@ func serve(ctx context.Context, o Options, name, link string, args ...string) (e
 	return end, nil
 }
 
-// awaitLink waits until there is a default route by an interface that is up.
-func awaitLink(ctx context.Context, ns *os.File, name string, ended <-chan struct{}) error {
+// awaitRoutes waits until there is a default route by an interface that is up, and of IPv6.
+func awaitRoutes(ctx context.Context, ns *os.File, six bool, ended <-chan struct{}) error {
 	h, err := handleIn(ns)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
+	has := func(family int) bool {
+		routes, err := h.RouteListFiltered(family, &netlink.Route{Dst: nil}, netlink.RT_FILTER_DST)
+		return err == nil && len(routes) > 0
+	}
 	timeout := time.After(programTimeout)
 	for {
-		routes, err := h.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Dst: nil}, netlink.RT_FILTER_DST)
-		if err == nil && len(routes) > 0 {
+		if has(netlink.FAMILY_V4) && (!six || has(netlink.FAMILY_V6)) {
 			return nil
 		}
 		select {
 		case <-ended:
 			return errors.New("it ended at once")
 		case <-timeout:
-			return fmt.Errorf("no route by %s after %v", name, programTimeout)
+			return fmt.Errorf("no route by %s after %v", containerLink, programTimeout)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-time.After(500 * time.Microsecond):

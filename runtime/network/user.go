@@ -23,6 +23,10 @@ var (
 	// Those of IPv6, where a network has it: unique local ones (RFC 4193).
 	userAddress6 = netip.MustParsePrefix("fd63:6673:6e65:7473::100/64")
 	userGateway6 = netip.MustParseAddr("fd63:6673:6e65:7473::2")
+
+	// Those that slirp4netns(1) has, which can't be told others.
+	slirpAddress6 = netip.MustParsePrefix("fd00::100/64")
+	slirpGateway6 = netip.MustParseAddr("fd00::2")
 )
 
 // A userDriver serves one container's network. It fails with errNotInstalled where it
@@ -32,9 +36,10 @@ type userDriver struct {
 	// onlyForwards tells that the host's first name server answers at the network's own
 	// address alone.
 	onlyForwards bool
-	// six tells that it passes IPv6 on.
-	six    bool
-	attach func(ctx context.Context, o Options, a *Attachment) (end func() error, err error)
+	// address6 and gateway6 are those of IPv6, which it passes on.
+	address6 netip.Prefix
+	gateway6 netip.Addr
+	attach   func(ctx context.Context, o Options, a *Attachment) (end func() error, err error)
 }
 
 var errNotInstalled = errors.New("no usable program is installed")
@@ -42,9 +47,9 @@ var errNotInstalled = errors.New("no usable program is installed")
 // userDrivers are in the order they are tried. What is built in is last: the programs
 // have seen more networks, and forward pings.
 var userDrivers = []userDriver{
-	{name: "pasta", onlyForwards: true, attach: attachPasta},
-	{name: "slirp4netns", attach: attachSlirp},
-	{name: "netstack", six: true, attach: attachNetstack},
+	{name: "pasta", onlyForwards: true, address6: userAddress6, gateway6: userGateway6, attach: attachPasta},
+	{name: "slirp4netns", address6: slirpAddress6, gateway6: slirpGateway6, attach: attachSlirp},
+	{name: "netstack", address6: userAddress6, gateway6: userGateway6, attach: attachNetstack},
 }
 
 // User connects a namespace with the outside without any privilege on the host but that
@@ -65,8 +70,8 @@ func User(ctx context.Context, o Options) (*Attachment, error) {
 			Driver: d.name, Address: userAddress, Gateway: userGateway, Nameserver: userNameserver,
 			onlyNameserver: d.onlyForwards, ns: o.Namespace,
 		}
-		if d.six && len(sixRoutes()) > 0 {
-			a.Address6, a.Gateway6, a.reaches6 = userAddress6, userGateway6, true
+		if len(sixRoutes()) > 0 {
+			a.Address6, a.Gateway6, a.reaches6 = d.address6, d.gateway6, true
 		}
 		end, err := d.attach(ctx, o, a)
 		if err == nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -36,6 +37,7 @@ func userNetwork(t *testing.T, driver string, ns *os.File) *Attachment {
 
 func TestUserNetstack(t *testing.T) { testUser(t, "netstack") }
 func TestUserSlirp(t *testing.T)    { testUser(t, "slirp4netns") }
+func TestUserPasta(t *testing.T)    { testUser(t, "pasta") }
 
 // testUser: a container on a user-mode network reaches the host's addresses, but not its
 // loopback interface, with whole data both ways; a refusal is seen; names are resolved; and
@@ -177,9 +179,14 @@ func programs(ns *os.File) (n int) {
 	return n
 }
 
-// TestUserSix: where the host has a way out by IPv6, what is built in passes it on, and says
-// what was refused; addresses of the host's loopback interface are not reached.
-func TestUserSix(t *testing.T) {
+func TestUserSixNetstack(t *testing.T) { testUserSix(t, "netstack", userAddress6, userGateway6) }
+func TestUserSixSlirp(t *testing.T)    { testUserSix(t, "slirp4netns", slirpAddress6, slirpGateway6) }
+func TestUserSixPasta(t *testing.T)    { testUserSix(t, "pasta", userAddress6, userGateway6) }
+
+// testUserSix: where the host has a way out by IPv6, what serves the network passes it on, and
+// says what was refused; addresses of the host's loopback interface are not reached. Ports
+// are published at addresses of IPv6, too.
+func testUserSix(t *testing.T, driver string, address netip.Prefix, gateway netip.Addr) {
 	if !ownNetwork(t) {
 		return
 	}
@@ -187,24 +194,35 @@ func TestUserSix(t *testing.T) {
 		t.Skip("SKIPPED: this kernel has no IPv6")
 	}
 	none, _ := newNamespace(t)
-	if a := userNetwork(t, "netstack", none); a.Address6.IsValid() {
+	if a := userNetwork(t, driver, none); a.Address6.IsValid() {
 		t.Errorf("%v, and the host has no way out", a.Address6)
 	}
 	outside, _, _ := outsideOf(t)
 	go sayAddress(listenIn(t, outside, ":7000"))
 	go sayAddress(listenIn(t, here(t), "[::1]:7001"))
 	ns, _ := newNamespace(t)
-	a := userNetwork(t, "netstack", ns)
-	if a.Address6 != userAddress6 || !a.reaches6 {
+	a := userNetwork(t, driver, ns)
+	if a.Address6 != address || a.Gateway6 != gateway || !a.reaches6 {
 		t.Errorf("%+v", a)
 	}
 	if got, err := whoAmI(ns, "["+theirsSix.String()+"]:7000"); err != nil || got != oursSix.String() {
 		t.Errorf("outside sees %q, %v", got, err)
 	}
-	for _, address := range []string{"[" + theirsSix.String() + "]:7999", "[" + userGateway6.String() + "]:7001", "[::ffff:127.0.0.1]:7001"} {
-		if got, err := whoAmI(ns, address); !errors.Is(err, unix.ECONNREFUSED) {
+	if got, err := whoAmI(ns, "["+theirsSix.String()+"]:7999"); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("a port that nobody listens on answers %q, %v", got, err)
+	}
+	for _, address := range []string{"[" + gateway.String() + "]:7001", "[::ffff:127.0.0.1]:7001"} { // refused or unreachable
+		if got, err := whoAmI(ns, address); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%s answers %q, %v", address, got, err)
 		}
+	}
+	go sayAddress(listenIn(t, ns, ":80"))
+	six := netip.IPv6Loopback()
+	l := mustListen(t, Port{Protocol: "tcp", Container: 80, HostIP: six})
+	at := netip.AddrPortFrom(six, l.Bound[0].Host).String()
+	a.Publish(l)
+	if got, err := whoAmI(here(t), at); err != nil || got != userAddress.Addr().String() {
+		t.Errorf("the port published at %s says %q, %v", at, got, err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -217,6 +218,45 @@ func TestTerminalIsALink(t *testing.T) {
 		_, err := b.Run(t.Context(), oci.RunOptions{CreateOptions: b.options("box")})
 		if err == nil || !strings.Contains(err.Error(), "/dev/pts/ptmx") {
 			t.Errorf("/dev/pts/ptmx is a link to %s: %v", to, err)
+		}
+	}
+}
+
+// CVE-2025-52565: where the terminal is shown as /dev/console there may be a link of the
+// image's, and what that leads to is left as it was.
+func TestConsoleIsALink(t *testing.T) {
+	asRoot(t)
+	b := newBox(t, "for f in /dev/console /etc/passwd /proc/keys; do stat -c '%n: %F' $f; done; tty </dev/console")
+	b.spec.Process.Terminal, b.spec.Root.Readonly = true, false
+	b.spec.Mounts = slices.DeleteFunc(b.spec.Mounts, func(m specs.Mount) bool { return strings.HasPrefix(m.Destination, "/dev") }) // the image's own
+	b.spec.Mounts = append(b.spec.Mounts, specs.Mount{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"newinstance", "ptmxmode=0666"}})
+	root := b.spec.Root.Path
+	for _, err := range []error{
+		os.MkdirAll(filepath.Join(root, "dev"), 0o755), os.MkdirAll(filepath.Join(root, "etc"), 0o755),
+		os.WriteFile(filepath.Join(root, "etc/passwd"), []byte("root:x:0:0::/:/bin/sh\n"), 0o644),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := filepath.Join(root, "dev/console")
+	for _, to := range []string{"/proc/keys", "/etc/passwd", "/nosuch/file", "../../../../../../../etc/passwd", "console"} {
+		_ = os.Remove(at)
+		if err := os.Symlink(to, at); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.out.Truncate(0); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.out.Seek(0, 0); err != nil {
+			t.Fatal(err)
+		}
+		status, err := b.Run(t.Context(), oci.RunOptions{CreateOptions: b.options("box")})
+		got := strings.ReplaceAll(b.printed(), "\r", "")
+		// What is masked is masked by the null device.
+		want := "/dev/console: character special file\n/etc/passwd: regular file\n/proc/keys: character special file\n/dev/console\n"
+		if err != nil || status != 0 || got != want {
+			t.Errorf("a link to %s: status %d, %v, printed %q", to, status, err, got)
 		}
 	}
 }
