@@ -17,7 +17,7 @@ func (c Choice) appRows() []Row {
 	if have("dpkg-deb", "dpkg") {
 		all = append(all, row(FixturePackages, Step{Name: "install a package", About: fmt.Sprintf("dpkg -i of a package of %d files, with all its fsyncs", packageFiles), Run: func(s *Site) (Sample, error) {
 			cmd := exec.Command("dpkg", "--root="+s.Root, "--force-not-root", "--force-bad-path", "--force-script-chrootless", "--log=/dev/null", "--install", s.Fixtures.Package())
-			cmd.Env = append(os.Environ(), "LC_ALL=C")
+			cmd.Env = append(os.Environ(), "LC_ALL=C", "TMPDIR="+filepath.Dir(s.Fixtures.Package()))
 			return timed(packageFiles, func() error { return execute(cmd) })
 		}}))
 	}
