@@ -75,7 +75,7 @@ bench-agree: build ## the harness against fio and hyperfine on the same mounts (
 	$(GO) run ./bench/cmd/bench-agree -runs $(RUNS)
 
 bench-vm: ## cfs bench on Debian's kernel in QEMU, for what this one lacks: devicemapper; its page in cfs-bench-vm/ (10 minutes; needs qemu-system-x86)
-	@OUT=cfs-bench-vm ./.ci/vm 'cfs:--root /mnt/cfs bench --driver union,overlay2,devicemapper --workload quick --size tiny --depth 1,10 --time 6m --out /mnt/out'
+	@OUT=cfs-bench-vm ./.ci/vm 'cfs:--root /mnt/cfs bench --driver union,overlay2,vfs,devicemapper --workload quick --size tiny --depth 1,10 --time 10m --out /mnt/out'
 
 bench-build: build ## builds anew and cached against buildah (root)
 	$(GO) run ./bench/cmd/bench-build -runs $(RUNS)

@@ -56,8 +56,14 @@ func (o *Overlay) Mount(context.Context) (string, error) {
 		return fail(err)
 	}
 	defer unix.Close(fs)
-	for _, l := range lowers {
+	for i, l := range lowers {
 		err = errors.Join(err, unix.FsconfigSetString(fs, "lowerdir+", l))
+		if i == 0 && errors.Is(err, unix.EINVAL) { // before Linux 6.7
+			if err := o.mountOld(lowers); err != nil {
+				return fail(err)
+			}
+			return o.Target, nil
+		}
 	}
 	if o.Upper != "" {
 		err = errors.Join(err, unix.FsconfigSetString(fs, "upperdir", o.Upper), unix.FsconfigSetString(fs, "workdir", o.Work))
@@ -80,6 +86,27 @@ func (o *Overlay) Mount(context.Context) (string, error) {
 		return fail(err)
 	}
 	return o.Target, nil
+}
+
+// mountOld uses mount(2), whose options have to fit into a page: the layers go by the names of
+// descriptors, which are short.
+func (o *Overlay) mountOld(lowers []string) error {
+	var short []string
+	for _, l := range lowers {
+		fd, err := unix.Open(l, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		short = append(short, fmt.Sprintf("/proc/self/fd/%d", fd))
+	}
+	s := o.Stack
+	s.Lowers = short
+	options := s.options()
+	if o.UserXattr {
+		options += ",userxattr"
+	}
+	return unix.Mount("overlay", o.Target, "overlay", 0, options)
 }
 
 // Unmount implements [Contestant].

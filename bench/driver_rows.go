@@ -100,11 +100,11 @@ func (c Choice) metadataRows() []Row {
 		add(st, st == Warm, FixtureTree, "walk", walks, onTree(walkTree))
 		add(st, st != Warm, FixtureTree, reading, readsAll, onTree(readTree))
 	}
-	add(Warm, false, FixtureTree, "stat", "lstat is called on every path", onTree(statAll))
+	add(Warm, false, FixtureTree, "stat", "every path is looked at by lstat", onTree(statAll))
 	add(Warm, true, FixtureTree, "open, read, close", "every file is opened, read and closed by its path", onTree(openReadClose))
 	add(Warm, false, FixtureMany, "list a large directory", fmt.Sprintf("the names of %d files in one directory", c.Sizes.Many), listNames)
 	for _, st := range []State{Warm, c.unwarmed()} {
-		add(st, false, FixtureMany, "ls -l", fmt.Sprintf("ls -l of a directory of %d files", c.Sizes.Many), listMany)
+		add(st, false, FixtureMany, "ls -l", fmt.Sprintf("a directory of %d files is listed by ls -l", c.Sizes.Many), listMany)
 	}
 	return all
 }
@@ -150,7 +150,7 @@ func (c Choice) copyUpRows() []Row {
 			}},
 		}},
 		{Group: GroupCopyUp, Quick: true, Fixture: FixtureDir, State: Fresh, Writes: true, Steps: []Step{
-			{Name: "rename a directory", About: fmt.Sprintf("mv of a directory of the image that holds %d files", c.Sizes.Dir), Run: func(s *Site) (Sample, error) {
+			{Name: "rename a directory", About: fmt.Sprintf("a directory of the image that holds %d files gets another name by mv", c.Sizes.Dir), Run: func(s *Site) (Sample, error) {
 				return program(1, "mv", filepath.Join(s.Root, movedDir), filepath.Join(s.Root, "other"))
 			}},
 		}},
@@ -164,7 +164,7 @@ func (c Choice) depthRows() []Row {
 		if d == 1 {
 			layers = "1 layer"
 		}
-		all = append(all, Row{Group: GroupDepth, Quick: d == 1 || d == 50, Depth: d, Fixture: Deep(d), State: Fresh, Anew: true, Steps: []Step{
+		all = append(all, Row{Group: GroupDepth, Quick: true, Depth: d, Fixture: Deep(d), State: Fresh, Anew: true, Steps: []Step{
 			{Name: "mount, " + layers, Series: "mount", About: "making and mounting a container of so many layers, without the start of cfs's own process", Run: func(s *Site) (Sample, error) { return Sample{s.Mounted, 1}, nil }},
 			{Name: "first look-up, " + layers, Series: "first look-up", About: "one name, the first after mounting", Run: func(s *Site) (Sample, error) {
 				return timed(1, func() error { return lookedInto(s) })

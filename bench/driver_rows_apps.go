@@ -15,9 +15,9 @@ func (c Choice) appRows() []Row {
 	}
 	var all []Row
 	if have("dpkg-deb", "dpkg") {
-		all = append(all, row(FixturePackages, Step{Name: "install a package", About: fmt.Sprintf("dpkg -i of a package of %d files, with all its fsyncs", packageFiles), Run: func(s *Site) (Sample, error) {
+		all = append(all, row(FixturePackages, Step{Name: "install a package", About: fmt.Sprintf("a package of %d files is installed by dpkg -i, with all its fsyncs", packageFiles), Run: func(s *Site) (Sample, error) {
 			cmd := exec.Command("dpkg", "--root="+s.Root, "--force-not-root", "--force-bad-path", "--force-script-chrootless", "--log=/dev/null", "--install", s.Fixtures.Package())
-			cmd.Env = append(os.Environ(), "LC_ALL=C")
+			cmd.Env = append(os.Environ(), "LC_ALL=C", "TMPDIR="+filepath.Dir(s.Fixtures.Package()))
 			return timed(packageFiles, func() error { return execute(cmd) })
 		}}))
 	}
@@ -33,7 +33,7 @@ func (c Choice) appRows() []Row {
 		all = append(all, row(FixtureEmpty, Step{Name: "sqlite", About: fmt.Sprintf("a new database: %d transactions with fsync, then %d rows in one", sqliteTransactions, sqliteRows), Run: sqlite}))
 	}
 	if have("cc") {
-		all = append(all, row(FixtureSource, Step{Name: "compile", About: fmt.Sprintf("cc -O1 of %d files of C that the image brings", sourceFiles), Run: compile}))
+		all = append(all, row(FixtureSource, Step{Name: "compile", About: fmt.Sprintf("%d files of C that the image brings are compiled by cc -O1", sourceFiles), Run: compile}))
 	}
 	return all
 }

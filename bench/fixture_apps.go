@@ -99,7 +99,9 @@ func (f *Fixtures) packages(dir string) error {
 	if err := os.WriteFile(filepath.Join(tree, "DEBIAN/control"), []byte(control), 0o644); err != nil {
 		return err
 	}
-	return execute(exec.Command("dpkg-deb", "--build", "-Znone", "--root-owner-group", tree, f.Package()))
+	cmd := exec.Command("dpkg-deb", "--build", "-Znone", "--root-owner-group", tree, f.Package())
+	cmd.Env = append(os.Environ(), "TMPDIR="+f.dir) // not every user may write to /tmp everywhere
+	return execute(cmd)
 }
 
 // Package is the path of the package that dpkg installs on [FixturePackages].

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -119,13 +120,17 @@ type Bench struct {
 
 // Measure adds a row to the report.
 func (b *Bench) Measure(ctx context.Context, row Row) (err error) {
-	fixture, err := b.Fixtures.Get(ctx, row.Fixture)
-	if err != nil {
-		return err
-	}
 	site := &Site{Sizes: b.Fixtures.Sizes, Fixtures: b.Fixtures}
 	m := &rowRun{Bench: b, row: row, site: site, samples: map[string]map[string]Samples{}, device: map[string]map[string]Samples{},
 		ops: map[string]int{}, out: map[string]bool{}, spent: map[string]time.Duration{}, pace: b.Rounds.Pace()}
+	fixture, err := b.Fixtures.Get(ctx, row.Fixture)
+	if err != nil && b.Lenient && ctx.Err() == nil { // the other rows are worth something without it
+		b.Report.Notes = append(b.Report.Notes, fmt.Sprintf("“%s”: not measured: %s", row.Lines()[0].Name, strings.Join(strings.Fields(err.Error()), " ")))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	for _, c := range b.Contestants {
 		if b.Skip != nil {
 			if why := b.Skip(c, row); why != "" {

@@ -36,7 +36,7 @@ func (s *session) commands(ctx context.Context) (err error) {
 	}()
 	var starts, readies []bench.Job
 	start := bench.Line{Name: startLine, Group: bench.GroupStart, State: bench.Warm.String(),
-		About: "cfs run --rm of a program that prints a page, on the same tree as the other lines of this size; podman run likewise"}
+		About: "a program that prints a page, by cfs run --rm, on the same tree as the other lines of this size; by podman run likewise"}
 	err = s.step([]bench.Line{start}, func(r bench.Rounds) (err error) {
 		if starts, readies, err = s.jobs(ctx); err != nil {
 			return err
@@ -47,7 +47,7 @@ func (s *session) commands(ctx context.Context) (err error) {
 		return err
 	}
 	ready := bench.Line{Name: readyLine, Group: bench.GroupStart, State: bench.Warm.String(),
-		About: "cfs load of an archive into an empty store, then the first cfs run; podman load and run likewise"}
+		About: "an archive is loaded into an empty store by cfs load, then run for the first time; by podman load and run likewise"}
 	return s.step([]bench.Line{ready}, func(r bench.Rounds) error { return s.compare(ctx, readyLine, r, readies) })
 }
 
@@ -147,10 +147,17 @@ func (s *session) podman(ctx context.Context, archive string, starts, readies []
 	about := version(ctx, path, "--version")
 	for _, driver := range []string{"overlay", "vfs"} {
 		e := entrant{Entrant: bench.Entrant{Name: "podman " + driver, Kind: bench.Peer, Version: about, Usable: true}}
+		if !initialNamespace() {
+			e.Usable, e.Reason = false, "for an ordinary user it leaves a process behind, which the benchmark must not"
+			s.field.add(e)
+			continue
+		}
 		// What it keeps at run time has to have a short path (it refuses more than 50 bytes).
 		short, err := os.MkdirTemp("", "cfs-bench-")
 		if err != nil {
-			return starts, readies
+			e.Usable, e.Reason = false, oneLine(err)
+			s.field.add(e)
+			continue
 		}
 		s.field.temps = append(s.field.temps, short)
 		kept := bench.Podman{Dir: filepath.Join(s.dir, "podman-"+driver), Run: filepath.Join(short, "kept"), Driver: driver}
@@ -159,9 +166,7 @@ func (s *session) podman(ctx context.Context, archive string, starts, readies []
 			// Limits that it may set anywhere; its own default is more than some hosts allow.
 			return p.Timed(ctx, "run", "--rm", "--network", "none", "--pull", "never", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", imageName)
 		}
-		if !initialNamespace() {
-			e.Usable, e.Reason = false, "for an ordinary user it leaves a process behind, which the benchmark must not"
-		} else if err := bench.HideSecondHierarchy(); err != nil {
+		if err := bench.HideSecondHierarchy(); err != nil {
 			e.Usable, e.Reason = false, oneLine(err)
 		} else if _, err := kept.Timed(ctx, "load", "-q", "-i", archive); err != nil {
 			e.Usable, e.Reason = false, oneLine(err)

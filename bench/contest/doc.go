@@ -19,9 +19,10 @@
 // # Invariants
 //
 //   - Nothing is left behind: mounts are made in the worker's mount namespace and go with
-//     it, however it ends. The place is removed by the worker, also when P has been killed.
-//     What a killed worker leaves is removed by P, and what is left when both were killed by the
-//     next benchmark of the same store. A place is locked by who uses it.
+//     it, however it ends. The worker empties the place, P removes it, with what a killed worker
+//     leaves. Of a killed P it is removed by one more process, which waits for nothing else
+//     (place.go), and what is left when all were killed by the next benchmark of the same store. A
+//     place is locked by who uses it.
 //   - For root the worker runs the commands too, as a filesystem that it mounts is seen by
 //     nobody else.
 package contest

@@ -1,11 +1,13 @@
 package contest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,6 +20,7 @@ type place struct {
 	dir     string
 	lock    *os.File
 	mapping userns.Mapping
+	keeper  *stage.Process // removes it when this process is no more; nil: nobody does
 }
 
 // placesDir is where a store's places are.
@@ -59,6 +62,10 @@ func newPlace(root string, m userns.Mapping) (*place, error) {
 	if ok, err := p.take(); err != nil || !ok {
 		return nil, errors.Join(fmt.Errorf("lock %s", dir), err, os.Remove(dir))
 	}
+	if p.keeper, err = stage.Start(m, removeStage, []byte(dir), stage.Stdio{Err: os.Stderr}); err != nil {
+		return nil, errors.Join(err, p.remove())
+	}
+	p.keeper.Uncatch() // signals are this process's
 	return p, nil
 }
 
@@ -86,14 +93,16 @@ func (p *place) take() (bool, error) {
 func (p *place) remove() error {
 	defer p.lock.Close()
 	err := os.RemoveAll(p.dir)
-	if err != nil && !p.mapping.Privileged() {
+	keeper := p.keeper
+	if err != nil && keeper == nil && !p.mapping.Privileged() {
 		// What sub-uids own, its user can remove only where he is root.
-		var s *stage.Process
-		if s, err = stage.Start(p.mapping, removeStage, []byte(p.dir), stage.Stdio{Err: os.Stderr}); err == nil {
-			var status int
-			if status, err = s.Wait(); err == nil && status != 0 {
-				err = fmt.Errorf("%s can't be removed", p.dir)
-			}
+		keeper, err = stage.Start(p.mapping, removeStage, []byte(p.dir), stage.Stdio{Err: os.Stderr})
+	}
+	if keeper != nil {
+		keeper.Signal(unix.SIGTERM)
+		var status int
+		if status, err = keeper.Wait(); err == nil && status != 0 {
+			err = fmt.Errorf("%s can't be removed", p.dir)
 		}
 	}
 	if err == nil {
@@ -103,13 +112,29 @@ func (p *place) remove() error {
 }
 
 // removeStage is argv[0] of the process that removes a place as the root of a user
-// namespace.
+// namespace, when it is told to, or when who started it was killed.
 const removeStage = "cfs-bench-remove"
 
-func removeMain(_ *stage.Link, payload []byte) int {
-	if err := os.RemoveAll(string(payload)); err != nil {
+func removeMain(l *stage.Link, payload []byte) int {
+	ctx, stop := l.Interruptible()
+	defer stop()
+	<-ctx.Done()
+	dir := string(payload)
+	err := os.RemoveAll(dir)
+	if errors.Is(context.Cause(ctx), stage.ErrParentGone) {
+		// What that has started ends now, too, and may still write.
+		for range dying {
+			time.Sleep(100 * time.Millisecond)
+			err = os.RemoveAll(dir)
+		}
+		_ = os.Remove(filepath.Dir(dir)) // if no other benchmark runs
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "cfs:", err)
 		return 1
 	}
 	return 0
 }
+
+// dying is for how many tenths of a second processes of a killed benchmark may go on.
+const dying = 20

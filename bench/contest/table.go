@@ -6,6 +6,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	units "github.com/docker/go-units"
 
@@ -63,15 +64,8 @@ func Columns(r *bench.Report) []string {
 // spread for each contestant, the verdicts, and the conditions. Width is that of the
 // terminal in columns; 0 is no bound.
 func Print(w io.Writer, r *bench.Report, width int) error {
-	columns := Columns(r)
-	// As many contestants at once as fit.
-	const first, cell = 34, 17
-	at := len(columns)
-	if width > 0 {
-		at = max(2, (width-first)/cell)
-	}
-	for len(columns) > 0 {
-		n := min(at, len(columns))
+	for columns := Columns(r); len(columns) > 0; {
+		n := fitting(r, columns, width)
 		if err := printTable(w, r, columns[:n]); err != nil {
 			return err
 		}
@@ -102,29 +96,59 @@ func Print(w io.Writer, r *bench.Report, width int) error {
 	return nil
 }
 
+// gap is between the columns of the table, in characters.
+const gap = 2
+
+// fitting is how many of the contestants have room beside each other; there is one at least.
+func fitting(r *bench.Report, columns []string, width int) int {
+	if width <= 0 {
+		return len(columns)
+	}
+	used := 0
+	for _, l := range r.Workloads {
+		used = max(used, utf8.RuneCountInString(lineName(l))+gap)
+	}
+	for i, c := range columns {
+		cell := utf8.RuneCountInString(c)
+		for _, l := range r.Workloads {
+			cell = max(cell, utf8.RuneCountInString(cellText(r, l, c)))
+		}
+		if used += cell + gap; used-gap > width {
+			return max(1, i)
+		}
+	}
+	return len(columns)
+}
+
+func lineName(l bench.Line) string { return "  " + l.Name }
+
+// cellText is a contestant's result in a line of the table.
+func cellText(r *bench.Report, l bench.Line, contestant string) string {
+	x, ok := r.Result(l.Name, contestant)
+	switch {
+	case !ok:
+		return "-"
+	case x.Cached:
+		return Value(x.Median, x.Unit) + " cached"
+	case len(x.Samples) > 1:
+		return fmt.Sprintf("%s ±%.0f%%", Value(x.Median, x.Unit), Spread(x))
+	}
+	return Value(x.Median, x.Unit)
+}
+
 func printTable(w io.Writer, r *bench.Report, columns []string) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := tabwriter.NewWriter(w, 0, 0, gap, ' ', 0)
 	group := ""
 	for _, l := range r.Workloads {
 		if l.Group != group {
 			group = l.Group
-			fmt.Fprintf(t, "%s\t%s\t\n", strings.ToUpper(group), strings.Join(columns, "\t"))
+			fmt.Fprintf(t, "%s\t%s\n", strings.ToUpper(group), strings.Join(columns, "\t"))
 		}
-		fmt.Fprintf(t, "  %s\t", l.Name)
+		cells := []string{lineName(l)}
 		for _, c := range columns {
-			x, ok := r.Result(l.Name, c)
-			switch {
-			case !ok:
-				fmt.Fprintf(t, "-\t")
-			case x.Cached:
-				fmt.Fprintf(t, "%s (cached)\t", Value(x.Median, x.Unit))
-			case len(x.Samples) > 1:
-				fmt.Fprintf(t, "%s ±%.0f%%\t", Value(x.Median, x.Unit), Spread(x))
-			default:
-				fmt.Fprintf(t, "%s\t", Value(x.Median, x.Unit))
-			}
+			cells = append(cells, cellText(r, l, c))
 		}
-		fmt.Fprintln(t)
+		fmt.Fprintln(t, strings.Join(cells, "\t"))
 	}
 	if err := t.Flush(); err != nil {
 		return err

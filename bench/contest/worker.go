@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -53,6 +54,10 @@ func workMain(l *stage.Link, payload []byte) int {
 		// It is removed here, as what sub-uids own its user can't remove, and also when the
 		// process that started this one was killed. Its lock is that process's.
 		err = errors.Join(err, emptyDir(j.Dir))
+		if errors.Is(context.Cause(l.Context()), stage.ErrParentGone) {
+			_ = os.Remove(j.Dir)
+			_ = os.Remove(filepath.Dir(j.Dir)) // if no other benchmark runs
+		}
 	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/cfs-project/cfs/bench"
-	"github.com/cfs-project/cfs/bench/contest"
 )
 
 // Geometry of a chart of bars, in the units of its viewBox, which are pixels on a
@@ -103,7 +102,7 @@ func workload(r *bench.Report, l bench.Line, columns []column) bars {
 		if !ok {
 			continue
 		}
-		m := measure{c, float64(x.Median), float64(x.Interval[0]), float64(x.Interval[1]), contest.Value(x.Median, x.Unit), len(x.Samples) > 1}
+		m := measure{c, float64(x.Median), float64(x.Interval[0]), float64(x.Interval[1]), value(x.Median, x.Unit), len(x.Samples) > 1}
 		if x.Cached { // what that is stands below
 			m.text += "*"
 		}

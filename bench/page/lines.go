@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/cfs-project/cfs/bench"
-	"github.com/cfs-project/cfs/bench/contest"
 )
 
 // Geometry of a chart of lines.
@@ -109,7 +108,7 @@ func depths(r *bench.Report, series string, columns []column) lineFigure {
 				continue
 			}
 			p := point{X: x(l.Depth), Y: y(float64(m.Median)), Low: y(float64(m.Interval[0])), High: y(float64(m.Interval[1])),
-				Title: fmt.Sprintf("%s, %s: %s", c.Name, l.Name, contest.Value(m.Median, m.Unit))}
+				Title: fmt.Sprintf("%s, %s: %s", c.Name, l.Name, value(m.Median, m.Unit))}
 			p.Shape = shape(c.Mark, p.X, p.Y)
 			fmt.Fprintf(&path, "%c%.1f %.1f", "ML"[min(len(ln.Points), 1)], p.X, p.Y)
 			ln.Points = append(ln.Points, p)
@@ -125,7 +124,7 @@ func depths(r *bench.Report, series string, columns []column) lineFigure {
 
 // power is a power of ten for the axis.
 func power(v int64, unit string) string {
-	s := contest.Value(v, unit)
+	s := value(v, unit)
 	if i := strings.IndexByte(s, '.'); i >= 0 && unit == "" { // 1.00ms, 10.0ms
 		j := i + 1
 		for j < len(s) && s[j] == '0' {

@@ -41,6 +41,7 @@ type view struct {
 	Verdicts   []verdict
 	Groups     []group
 	Columns    []column
+	Beside     string // who is measured beside the drivers; may be empty
 	Conditions []string
 	Absent     []bench.Entrant
 	Cached     []string // results that should have been cold
@@ -72,6 +73,9 @@ type figure struct {
 	bench.Line
 	Chart bars
 }
+
+// Title is the workload without the state, which stands beside it.
+func (f figure) Title() string { return strings.TrimSuffix(f.Name, ", "+f.State) }
 
 type row struct {
 	bench.Line
@@ -113,6 +117,7 @@ func title(group string) string {
 
 func newView(r *bench.Report) view {
 	v := view{Report: r, Conditions: contest.Conditions(r), Failures: contest.Failures(r), Cached: contest.Cached(r), Columns: columns(r)}
+	v.Beside = beside(v.Columns)
 	if n := r.Conditions.Noise; n != nil && n.Noisy {
 		v.Warning = n.String()
 	}
@@ -130,6 +135,37 @@ func newView(r *bench.Report) view {
 		}
 	}
 	return v
+}
+
+// beside tells who stands beside the drivers, for who has not met them.
+func beside(columns []column) string {
+	var all, peers []string
+	for _, c := range columns {
+		switch c.Kind {
+		case bench.Limit:
+			all = append(all, c.Name+", the extracted tree itself, which is the limit")
+		case bench.Reference:
+			all = append(all, c.Name+", the kernel's union by itself, which is the reference")
+		case bench.Peer:
+			peers = append(peers, c.Name)
+		}
+	}
+	if len(peers) > 0 {
+		all = append(all, strings.Join(peers, ", ")+", which are not cfs's")
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return "In strong colours: cfs's drivers, of which one is chosen. In grey and pale, to compare with: " + strings.Join(all, "; ") + "."
+}
+
+// value is a median, with a narrow space before its unit.
+func value(v int64, unit string) string {
+	s := contest.Value(v, unit)
+	if i := strings.IndexFunc(s, unicode.IsLetter); i > 0 {
+		return s[:i] + "\u202f" + s[i:]
+	}
+	return s
 }
 
 // columns are the contestants with results, each with a colour of its own.
@@ -190,7 +226,7 @@ func newRow(r *bench.Report, l bench.Line, columns []column) (row, bool) {
 			continue
 		}
 		any = true
-		out := cell{Text: contest.Value(x.Median, x.Unit)}
+		out := cell{Text: value(x.Median, x.Unit)}
 		if len(x.Samples) > 1 {
 			out.Spread = fmt.Sprintf("±%.0f %%", contest.Spread(x))
 		}
