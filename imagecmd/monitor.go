@@ -51,6 +51,7 @@ func (r monitorRequest) attaches(name string) bool {
 // again, also when P is gone.
 func monitorMain(l *stage.Link, payload []byte) int {
 	background.LeanLater()
+	stage.Prepare()
 	var req monitorRequest
 	status, err := runtime.StatusFailed, json.Unmarshal(payload, &req)
 	if err == nil {
