@@ -130,8 +130,14 @@ func (c *Container) State() (State, error) {
 	return s, err
 }
 
+// setState replaces the state. That of a container which goes with its process is not synced:
+// after a crash of the machine it is removed, whatever its state says. (One that was made to be
+// started later is kept until it was started, which is in its state.)
 func (c *Container) setState(s State) error {
-	return writeJSON(filepath.Join(c.dir, containerState), s)
+	if c.AutoRemove && !c.Kept {
+		return replaceJSON(c.path(containerState), s)
+	}
+	return writeJSON(c.path(containerState), s)
 }
 
 // snapshot is the container as drivers see it.
@@ -210,6 +216,27 @@ func readJSON(path string, v any) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
+}
+
+// replaceJSON is writeJSON of what need not outlast a crash of the machine: a reader finds the
+// old file or the new one.
+func replaceJSON(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path))
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(b, '\n'))
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
 }
 
 func writeJSON(path string, v any) error {

@@ -50,7 +50,8 @@ func (r monitorRequest) attaches(name string) bool {
 // if the driver is a userspace one, runs the process, and takes everything down
 // again, also when P is gone.
 func monitorMain(l *stage.Link, payload []byte) int {
-	background.Lean()
+	background.LeanLater()
+	stage.Prepare()
 	var req monitorRequest
 	status, err := runtime.StatusFailed, json.Unmarshal(payload, &req)
 	if err == nil {

@@ -120,6 +120,7 @@ func Run(ctx context.Context, st *store.Store, o RunOptions) (int, error) {
 	if !o.Detach && o.TTY && o.Interactive && !term.IsTerminal(int(os.Stdin.Fd())) {
 		return runtime.StatusFailed, ErrNoTerminal
 	}
+	stage.Prepare()
 	c, chain, release, err := newContainer(ctx, st, o)
 	if err != nil {
 		return runtime.StatusFailed, err

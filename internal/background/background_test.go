@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -72,5 +74,24 @@ func TestStartFails(t *testing.T) {
 	}
 	if err := Start("background-test", job{Fail: "die"}, nil); err == nil {
 		t.Error("Start of a server that dies succeeded")
+	}
+}
+
+// What a server leaves uncollected while it starts it collects often once it has settled.
+func TestSettledCollectsOften(t *testing.T) {
+	t.Setenv("GOGC", "")
+	t.Setenv("GOMAXPROCS", "")
+	percent, procs := debug.SetGCPercent(100), runtime.GOMAXPROCS(0)
+	defer func() {
+		debug.SetGCPercent(percent)
+		runtime.GOMAXPROCS(procs)
+	}()
+	LeanLater()
+	if got := debug.SetGCPercent(startPercent); got != startPercent {
+		t.Errorf("at its start the server collects at %d %%", got)
+	}
+	settle()
+	if got := debug.SetGCPercent(100); got != leanPercent {
+		t.Errorf("once it has settled the server collects at %d %%", got)
 	}
 }

@@ -8,12 +8,15 @@ import (
 )
 
 // Settle gives back, a little later, what starting has taken: the garbage, and the parts of
-// the program that were in use. Of a process that waits for years in the background,
-// and there may be hundreds, this is most of the memory. The timer is there to be reset when
-// the process was busy again.
+// the program that were in use. From then on garbage is collected as [Lean] has it. Of a process
+// that waits for years in the background, and there may be hundreds, this is most of the memory.
+// The timer is there to be reset when the process was busy again.
 func Settle() *time.Timer {
-	return time.AfterFunc(resident.SettleAfter, func() {
-		debug.FreeOSMemory()
-		resident.ForgetProgram()
-	})
+	return time.AfterFunc(resident.SettleAfter, settle)
+}
+
+func settle() {
+	collect(leanPercent)
+	debug.FreeOSMemory()
+	resident.ForgetProgram()
 }

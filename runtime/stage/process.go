@@ -28,6 +28,17 @@ type Process struct {
 	signals chan os.Signal // what P has been sent
 }
 
+// Prepare is for who will start a process in a moment: in the background it does what a
+// program's first start has to wait for. (Package os tries by a child that ends at once whether
+// the kernel knows all of pidfds.)
+func Prepare() {
+	go func() {
+		if p, err := os.FindProcess(os.Getpid()); err == nil {
+			_ = p.Release()
+		}
+	}()
+}
+
 // Start starts the stage called name in the namespaces of m. When the stage begins
 // its work, every signal that [Process.Attend] passes on is caught. The error wraps
 // [userns.ErrForbidden] where the host doesn't allow them.
