@@ -3,6 +3,8 @@ package unionfs
 import (
 	"strconv"
 	"strings"
+	"sync"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,8 +17,8 @@ type at struct {
 	name  string
 }
 
-// path leads to the object through the process's own descriptors; there is no
-// call that takes a directory descriptor for it.
+// path leads to the object through the process's own descriptors, for what has no
+// call that takes a directory descriptor, or none that takes an O_PATH one.
 func (a at) path() string {
 	p := "/proc/self/fd/" + strconv.Itoa(a.dirfd)
 	if a.name != "" {
@@ -109,14 +111,9 @@ func (a at) removexattr(name string) error {
 // listxattr returns the names of the attributes; none where the filesystem has
 // no attributes.
 func (a at) listxattr() ([]string, error) {
-	list := unix.Llistxattr
-	if a.name == "" {
-		list = unix.Listxattr
-	}
-	path := a.path()
 	var small [512]byte
 	for buf := small[:]; ; {
-		n, err := list(path, buf)
+		n, err := a.listxattrInto(buf)
 		switch {
 		case err == nil && n == 0, isErrno(err, unix.EOPNOTSUPP):
 			return nil, nil
@@ -125,11 +122,47 @@ func (a at) listxattr() ([]string, error) {
 		case err != unix.ERANGE:
 			return nil, err
 		}
-		if n, err = list(path, nil); err != nil {
+		if n, err = a.listxattrInto(nil); err != nil {
 			return nil, err
 		}
 		buf = make([]byte, n+256)
 	}
+}
+
+// listxattrInto writes the names of the attributes to buf, each with a zero byte
+// behind it, and returns their size in bytes; only the size without a buf. ERANGE:
+// they are larger than buf.
+//
+// listxattrat(2), of Linux 6.13, takes a third of the CPU time of the way through
+// /proc. It accepts no O_PATH descriptor for the object itself.
+func (a at) listxattrInto(buf []byte) (int, error) {
+	switch {
+	case a.name == "":
+		return unix.Listxattr(a.path(), buf)
+	case hasListxattrat():
+		return listxattrat(a.dirfd, a.name, buf)
+	}
+	return unix.Llistxattr(a.path(), buf)
+}
+
+// hasListxattrat tells whether the kernel has that call, and a filter lets it through.
+var hasListxattrat = sync.OnceValue(func() bool {
+	_, err := listxattrat(-1, "x", nil)
+	return err == unix.EBADF
+})
+
+// listxattrat doesn't follow name.
+func listxattrat(dirfd int, name string, buf []byte) (int, error) {
+	path, err := unix.BytePtrFromString(name)
+	if err != nil {
+		return 0, err
+	}
+	n, _, errno := unix.Syscall6(unix.SYS_LISTXATTRAT, uintptr(dirfd), uintptr(unsafe.Pointer(path)),
+		unix.AT_SYMLINK_NOFOLLOW, uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
 }
 
 func (a at) readlink() (string, error) {

@@ -90,7 +90,8 @@
 //   - Nothing is ever written to a lower.
 //   - Every access to an upper or a lower is relative to a directory descriptor
 //     and follows no symlink. Extended attributes are reached through
-//     /proc/self/fd, whose last step is the object itself.
+//     /proc/self/fd, whose last step is the object itself, or listed by
+//     listxattrat(2).
 //   - A node with references is in the table and in identities; a dead node
 //     never lives again.
 //   - dirState, once loaded, equals the upper directory: every change goes

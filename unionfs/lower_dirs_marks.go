@@ -33,11 +33,7 @@ const (
 // readLowerMark reads the marks of what p names, in any namespace. What this
 // process may not read says nothing. EIO: marks that cannot be followed.
 func readLowerMark(p at) (m lowerMark, err error) {
-	path, list := p.path(), unix.Listxattr
-	if p.name != "" {
-		list = unix.Llistxattr
-	}
-	return lowerMarks(p, func(b []byte) (int, error) { return list(path, b) })
+	return lowerMarks(p, p.listxattrInto)
 }
 
 // readFileMark is readLowerMark for a descriptor that is not O_PATH.
