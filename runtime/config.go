@@ -183,7 +183,7 @@ func (s *setup) planProcess(spec *specs.Spec, n namespaces, o Options) (err erro
 		o.warn(n + " is no capability this runtime knows")
 	}
 	c.NoNewPrivs = p.NoNewPrivileges
-	if c.Seccomp, err = planSeccomp(l.Seccomp); err != nil {
+	if c.Seccomp, err = o.Prestarted.planSeccomp(l.Seccomp); err != nil {
 		return err
 	}
 	if c.Rlimits, err = planRlimits(p.Rlimits); err != nil {

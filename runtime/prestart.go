@@ -31,7 +31,8 @@ type Init struct {
 	reaped     sync.Once
 	state      syscall.WaitStatus
 	closed     sync.Once
-	outlives   bool // nobody's death is its end: it waits to be started
+	outlives   bool         // nobody's death is its end: it waits to be started
+	seccomp    *compilation // of the specification that it was started for, or nil
 }
 
 // Prestart starts the container's first process before the root is there: it comes
@@ -42,7 +43,7 @@ func Prestart(spec *specs.Spec, stdio stage.Stdio) (*Init, error) {
 	if err != nil {
 		return nil, err
 	}
-	return (&Init{namespaces: n}).launch(spec, stdio)
+	return (&Init{namespaces: n, seccomp: beginSeccomp(spec.Linux)}).launch(spec, stdio)
 }
 
 // planOwned is planNamespaces for what is supervised: that nothing is left when Run has

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"reflect"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -34,6 +35,35 @@ func planSeccomp(s *specs.LinuxSeccomp) (*filterConfig, error) {
 		c.Program = binary.NativeEndian.AppendUint32(c.Program, i.K)
 	}
 	return c, nil
+}
+
+// A compilation is a filter that is made in the background while init comes up.
+type compilation struct {
+	of     *specs.LinuxSeccomp
+	done   chan struct{}
+	filter *filterConfig
+	err    error
+}
+
+func beginSeccomp(l *specs.Linux) *compilation {
+	if l == nil || l.Seccomp == nil {
+		return nil
+	}
+	c := &compilation{of: l.Seccomp, done: make(chan struct{})}
+	go func() {
+		defer close(c.done)
+		c.filter, c.err = planSeccomp(c.of)
+	}()
+	return c
+}
+
+// planSeccomp is done already if i, which may be nil, was started for that profile.
+func (i *Init) planSeccomp(s *specs.LinuxSeccomp) (*filterConfig, error) {
+	if i == nil || i.seccomp == nil || !reflect.DeepEqual(i.seccomp.of, s) {
+		return planSeccomp(s)
+	}
+	<-i.seccomp.done
+	return i.seccomp.filter, i.seccomp.err
 }
 
 func (c *filterConfig) filter() seccomp.Filter {
