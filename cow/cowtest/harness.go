@@ -76,7 +76,8 @@ type Case struct {
 	run  func(c *C)
 }
 
-// Run checks that the driver of h keeps every promise of [Cases].
+// Run checks that the driver of h keeps every promise of [Cases], and leaves nothing in the
+// kernel that was not there: no mount, no loop device, no descriptor.
 func Run(t *testing.T, h Harness) {
 	if what := os.Getenv(childEnv); what != "" {
 		child(t, h, what) // does not return
@@ -86,9 +87,11 @@ func Run(t *testing.T, h Harness) {
 		t.Logf("known limit: %s: %s", ViewsOnly, why)
 		cases = slices.Concat(viewCases, readOnlyCases)
 	}
+	before := held(t, rootName(t))
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) { c.run(&C{T: t, h: h, root: rootName(t)}) })
 	}
+	noLeaks(t, rootName(t), before)
 }
 
 // Cases lists the suite in the order in which it is run.

@@ -21,7 +21,7 @@ func mountLines(t testing.TB, dir string) []string {
 	var out []string
 	for line := range strings.Lines(string(data)) {
 		f := strings.Fields(line)
-		if len(f) > 4 && (f[4] == dir || strings.HasPrefix(f[4], dir+"/")) {
+		if len(f) > 4 && below(f[4], dir) {
 			out = append(out, strings.TrimSpace(line))
 		}
 	}
@@ -56,10 +56,15 @@ func descriptors(t testing.TB, dirs ...string) []string {
 			continue // the one that Glob read with
 		}
 		for _, dir := range dirs {
-			if dir != "" && (target == dir || strings.HasPrefix(target, dir+"/")) {
+			if dir != "" && below(target, dir) {
 				out = append(out, target)
 			}
 		}
 	}
 	return out
+}
+
+// below tells whether path is dir or leads into it.
+func below(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
