@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -241,8 +242,14 @@ func (b *builder) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	keepGit := false
+	if s := b.o.Args[dockerfile.KeepGitArg]; s != "" {
+		if keepGit, err = strconv.ParseBool(s); err != nil {
+			return fmt.Errorf("--build-arg %s=%s: it is 0 or 1", dockerfile.KeepGitArg, s)
+		}
+	}
 	b.context, err = buildcontext.Open(ctx, b.o.Context, buildcontext.Options{
-		Dockerfile: b.o.File, Stdin: b.o.Stdin, Temp: temp, Fetch: b.fetch(), MaxExpansion: b.o.MaxExpansion,
+		Dockerfile: b.o.File, Stdin: b.o.Stdin, Temp: temp, Fetch: b.fetch(), KeepGit: keepGit, MaxExpansion: b.o.MaxExpansion,
 	})
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -194,20 +195,28 @@ func ParseCacheFrom(s string) ([]CacheSource, error) {
 func ParseCacheTo(s string) (CacheSource, error) { return parseCache(s, "inline", "", "dest") }
 
 func parseCache(s, other, ref, dir string) (c CacheSource, err error) {
+	given := map[string]string{}
 	for field := range strings.SplitSeq(s, ",") {
 		key, value, ok := strings.Cut(field, "=")
-		switch {
-		case !ok || value == "":
+		if !ok || value == "" {
 			return c, fmt.Errorf("cache %q: %q is not KEY=VALUE", s, field)
-		case key == "type" && (value == other || value == "local"):
-			c.Type = value
-		case key == "type":
-			return c, fmt.Errorf("cache %q: type %q is not supported: there are %s and local", s, value, other)
-		case key == ref && c.Type == other, key == dir && c.Type == "local":
-			c.Ref = value
-		default:
-			return c, fmt.Errorf("cache %q: unexpected key %q", s, key)
 		}
+		given[key] = value
+	}
+	c.Type = given["type"]
+	delete(given, "type")
+	where := ref
+	switch c.Type {
+	case other, "":
+	case "local":
+		where = dir
+	default:
+		return c, fmt.Errorf("cache %q: type %q is not supported: there are %s and local", s, c.Type, other)
+	}
+	c.Ref = given[where]
+	delete(given, where)
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		return c, fmt.Errorf("cache %q: unexpected key %q", s, key)
 	}
 	if c.Type == "" || c.Ref == "" && c.Type != "inline" {
 		return c, fmt.Errorf("cache %q must say type=… and where", s)

@@ -27,6 +27,7 @@ type runMounts struct {
 	depends []string              // what the step depends on because of them
 	trees   map[int]*mountedTree  // of type=bind, and of type=cache with a from=
 	files   []shownFile
+	env     []string // NAME=VALUE, of secrets
 	undo    []func() error
 }
 
@@ -272,8 +273,7 @@ func (m *runMounts) secret(mount *instructions.Mount, o *RunOptions) error {
 		if strings.ContainsRune(string(data), 0) {
 			return fmt.Errorf("secret %s has a NUL byte, which the environment can't hold", id)
 		}
-		o.Env = append(o.Env, name+"="+string(data))
-		m.s.b.secrets.note(name)
+		m.env = append(m.env, name+"="+string(data))
 		if mount.Target == "" {
 			return nil
 		}
@@ -293,7 +293,7 @@ func (m *runMounts) close() error {
 	for i := len(m.undo) - 1; i >= 0; i-- {
 		errs = append(errs, m.undo[i]())
 	}
-	m.undo, m.files = nil, nil
+	m.undo, m.files, m.env = nil, nil, nil
 	return errors.Join(errs...)
 }
 

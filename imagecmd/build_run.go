@@ -121,7 +121,7 @@ func (s *stageBuild) execute(
 	}
 	defer release()
 	s.out.running(c.ID)
-	req := monitorRequest{Root: s.st.Root(), ID: c.ID, Chain: chain, Attach: true, Keep: true, Told: s.b.tell(o.Network), Files: mounts.files, Debug: s.b.o.Debug}
+	req := monitorRequest{Root: s.st.Root(), ID: c.ID, Chain: chain, Attach: true, Keep: true, Told: s.b.tell(o.Network), Files: mounts.files, Env: mounts.env, Debug: s.b.o.Debug}
 	status, err := c.runFor(ctx, req, s.out, s.out.errors())
 	if err != nil || ctx.Err() != nil {
 		return nil, errors.Join(endedBy(ctx, err), s.removeContainer(c))
@@ -215,7 +215,6 @@ func (s *stageBuild) enter(c *Container, req monitorRequest) error {
 // for its step.
 func (s *stageBuild) keepContainer(c *Container) error {
 	c.AutoRemove, c.Views, c.Options.Mounts = false, nil, s.b.o.Run.Mounts
-	c.Process.Env = slices.DeleteFunc(c.Process.Env, s.b.secrets.inEnv)
 	err := writeJSON(c.path(containerConfig), c)
 	c.close()
 	return err

@@ -7,9 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 
@@ -99,9 +97,6 @@ func ParseSSH(s string) (BuildSSH, error) {
 type secretStore struct {
 	secrets map[string]BuildSecret
 	agents  map[string]string
-
-	mu    sync.Mutex
-	names []string // variables that hold secrets
 }
 
 func newSecrets(secrets []BuildSecret, agents []BuildSSH) (*secretStore, error) {
@@ -153,21 +148,6 @@ func (b *builder) fetch() buildcontext.Fetch {
 		f.GitEnv = append(os.Environ(), "SSH_AUTH_SOCK="+agent)
 	}
 	return f
-}
-
-// note says that a variable holds a secret.
-func (s *secretStore) note(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.names = append(s.names, name)
-}
-
-// inEnv tells whether NAME=VALUE holds a secret.
-func (s *secretStore) inEnv(kv string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	name, _, _ := strings.Cut(kv, "=")
-	return slices.Contains(s.names, name)
 }
 
 // agent lets the container reach an agent, through a socket of its own: the person's

@@ -22,8 +22,8 @@ import (
 type treeCopy struct {
 	ctx   context.Context
 	from  cow.Base
-	to    *os.Root // nothing is written outside, whatever links are in the directory
-	links map[uint64]string
+	to    *os.Root          // nothing is written outside, whatever links are in the directory
+	links map[uint64]string // first names of files with several, by their inode
 }
 
 func copyTree(ctx context.Context, chain cow.Chain, dir string) error {
@@ -68,14 +68,7 @@ func (c *treeCopy) object(p string, a cow.Attr) error {
 	mode := fs.FileMode(a.Mode&0o777) | sticky(a.Mode)
 	switch a.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
-		err := c.to.Mkdir(name, 0o700)
-		if errors.Is(err, fs.ErrExist) {
-			fi, lerr := c.to.Lstat(name)
-			if lerr == nil && !fi.IsDir() {
-				return fmt.Errorf("there is a file in the place of a directory")
-			}
-			err = lerr
-		}
+		err := c.makeDir(name)
 		if err == nil {
 			err = c.dir(p)
 		}
@@ -104,6 +97,24 @@ func (c *treeCopy) object(p string, a cow.Attr) error {
 	return c.to.Chtimes(name, when, when)
 }
 
+// makeDir makes a directory, or makes one that is there the owner's to write to: that of an earlier copy may not be.
+func (c *treeCopy) makeDir(name string) error {
+	err := c.to.Mkdir(name, 0o700)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	fi, err := c.to.Lstat(name)
+	switch {
+	case err != nil:
+		return err
+	case !fi.IsDir():
+		return errors.New("there is a file in the place of a directory")
+	case fi.Mode()&0o700 != 0o700:
+		return c.to.Chmod(name, fi.Mode().Perm()|0o700)
+	}
+	return nil
+}
+
 // linked makes one more name of a file that is there already.
 func (c *treeCopy) linked(p, name string) (bool, error) {
 	ino, err := c.from.Inode(p)
@@ -120,9 +131,16 @@ func (c *treeCopy) linked(p, name string) (bool, error) {
 
 // replace has something made beside and put in the place of what has the name.
 func (c *treeCopy) replace(name string, make func(tmp string) error) error {
-	tmp := path.Join(path.Dir(name), ".cfs-"+path.Base(name))
-	if len(path.Base(tmp)) > unix.NAME_MAX {
-		tmp = path.Join(path.Dir(name), ".cfs-new")
+	tmp := path.Join(path.Dir(name), ".cfs-new")
+	for n := 1; ; n++ { // not a name that the image has, too
+		_, taken, err := c.from.Lookup("/" + tmp)
+		if err != nil {
+			return err
+		}
+		if !taken {
+			break
+		}
+		tmp = path.Join(path.Dir(name), fmt.Sprintf(".cfs-new-%d", n))
 	}
 	if err := c.to.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -37,6 +37,7 @@ type monitorRequest struct {
 	Told        bool        // the person knows what there is to say of the network
 	Keep        bool        // P removes the container, which would go with its process
 	Files       []shownFile // that the container sees, from memory
+	Env         []string    // NAME=VALUE, of the process: what no file is to hold
 	Debug       bool
 }
 

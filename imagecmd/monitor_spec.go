@@ -24,6 +24,9 @@ func (m *monitor) spec(user runtime.User) (*specs.Spec, error) {
 		Hostname: c.hostname(m.net.joined), Network: m.net.kind(),
 		Terminal: o.TTY, NoNewPrivileges: !o.Privileges, Mapping: mapping,
 	})
+	for _, kv := range m.req.Env {
+		spec.Process.Env = runtime.SetEnv(spec.Process.Env, kv)
+	}
 	if o.ShapeOptions, err = c.withVolumes(o.ShapeOptions); err != nil {
 		return nil, err
 	}

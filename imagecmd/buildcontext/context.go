@@ -23,6 +23,8 @@ type Options struct {
 	Stdin      io.Reader
 	Temp       string // a directory for what must be kept of tars, URLs and repositories; "" is os.TempDir()
 	Fetch
+	// KeepGit has a repository's .git be part of the context, where its name doesn't say whether it is.
+	KeepGit bool
 	// MaxExpansion bounds decompression, as in layerpack.PackOptions.
 	MaxExpansion int64
 	// Fetching, when not nil, is told what is about to be fetched.
@@ -73,7 +75,11 @@ func (o *Options) open(ctx context.Context, where string) (*Context, error) {
 		return nil, err
 	case git:
 		o.fetching(where)
-		src, err := o.fetchGit(ctx, buildContext, g, o.Temp, g.KeepGit != nil && *g.KeepGit)
+		keep := o.KeepGit
+		if g.KeepGit != nil {
+			keep = *g.KeepGit
+		}
+		src, err := o.fetchGit(ctx, buildContext, g, o.Temp, keep)
 		if err != nil {
 			return nil, err
 		}

@@ -220,6 +220,16 @@ func TestOpenGit(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
+	t.Run("with .git", func(t *testing.T) {
+		for suffix, want := range map[string]bool{"": true, "?keep-git-dir=false": false} {
+			c, err := Open(context.Background(), url+suffix, Options{Temp: t.TempDir(), KeepGit: true})
+			must(t, err)
+			if got := strings.Contains(strings.Join(names(t, c.Source), "\n"), ".git/HEAD f644"); got != want {
+				t.Errorf("%s: there is a .git: %v", suffix, got)
+			}
+			must(t, c.Close())
+		}
+	})
 	t.Run("mtime=commit", func(t *testing.T) {
 		c, err := Open(context.Background(), url+"?mtime=commit", Options{Temp: t.TempDir()})
 		must(t, err)

@@ -135,13 +135,20 @@ func (p *Plan) Unused() []string {
 	defer p.mu.Unlock()
 	var out []string
 	for name := range p.options.Args {
-		if _, known := p.global.values[name]; !known && !p.used[name] && !slices.Contains(proxies, name) && name != EpochArg {
+		if _, known := p.global.values[name]; !known && !p.used[name] && !slices.Contains(proxies, name) && !slices.Contains(settings, name) {
 			out = append(out, name)
 		}
 	}
 	slices.Sort(out)
 	return out
 }
+
+// settings are the arguments that are for the builder (docs.docker.com/reference/dockerfile, "BuildKit built-in build
+// args"), of those that cfs has.
+var settings = []string{EpochArg, KeepGitArg, "BUILDKIT_INLINE_CACHE", "BUILDKIT_DOCKERFILE_CHECK"}
+
+// KeepGitArg is the argument by which a context that is a git repository keeps its .git.
+const KeepGitArg = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
 
 // EpochArg is the argument that a build is reproducible by; see
 // reproducible-builds.org, "SOURCE_DATE_EPOCH". It need not be declared.
