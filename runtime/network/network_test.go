@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +18,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/deathsig"
 )
 
 // ownNetworkVar marks the run of a test that has a network of its own.
@@ -68,24 +69,13 @@ func must(t *testing.T, err error) {
 func newNamespace(t *testing.T) (ns *os.File, end func()) {
 	t.Helper()
 	cmd := exec.Command("sleep", "1000")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
-	started, ended := make(chan error), make(chan struct{})
-	go func() {
-		runtime.LockOSThread() // the death signal is sent when this thread ends
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait()
-			close(ended)
-		}
-	}()
-	must(t, <-started)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	must(t, deathsig.Start(cmd))
 	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", cmd.Process.Pid))
 	end = func() {
 		ns.Close()
 		_ = cmd.Process.Kill()
-		<-ended
+		_ = cmd.Wait()
 	}
 	if err != nil {
 		end()
