@@ -36,10 +36,11 @@ unit: build
 	$(GO) run ./internal/testcount -- $(GO) test -json -timeout 15m ./...
 	$(GO) run ./internal/testcount -- $(GO) -C internal/suites test -json -timeout 15m ./...  # others' suites, of the drivers
 
-vm: ## tests on Debian's kernel in QEMU: project quotas, devicemapper, overlayfs before 6.5, cgroup v2 (minutes; needs qemu-system-x86)
+vm: ## tests on Debian's kernel in QEMU: project quotas, devicemapper, overlayfs before 6.5, cgroup v2, systemd (minutes; needs qemu-system-x86)
 	@./.ci/vm './kernel-drivers/overlay2:^TestConformance$$|Limit|OldWay' './kernel-drivers/btrfs:^TestConformance$$|Limit|Chang' \
 	  './kernel-drivers/vfs:^TestConformance$$' './kernel-drivers/erofs:.' './kernel-drivers/devicemapper:.' './runtime/cgroup:.' \
 	  './cmd/cfs:^TestScripts$$/^driver_devicemapper$$'
+	@./.ci/vm-systemd
 
 lint: ## gofmt, vet, staticcheck, import order
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not gofmt-ed:'; gofmt -l $$(git ls-files '*.go'); exit 1; }

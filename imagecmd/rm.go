@@ -26,6 +26,7 @@ type removeRequest struct {
 	Root    string   // of the store
 	Name    string   // of a container
 	Volumes bool     // and its anonymous volumes
+	Force   bool     `json:",omitempty"` // it may be gone
 	Volume  string   // one by its name
 	Trees   []string `json:",omitempty"`
 }
@@ -76,12 +77,9 @@ func Rm(ctx context.Context, root, name string, o RmOptions, log *slog.Logger) e
 			return err
 		}
 	}
-	req := removeRequest{Root: root, Name: c.ID, Volumes: o.Volumes}
+	req := removeRequest{Root: root, Name: c.ID, Volumes: o.Volumes, Force: o.Force}
 	err = req.send(ctx, c, log)
-	switch {
-	case o.Force && errors.Is(err, ErrNoContainer): // it was to go with its process
-		return nil
-	case errors.Is(err, ErrRunning) && c.MountedAt == "":
+	if errors.Is(err, ErrRunning) && c.MountedAt == "" {
 		return sentencef(err, "You cannot remove a running container %s. Stop the container before attempting removal or force remove", c.ID)
 	}
 	return err
@@ -118,10 +116,13 @@ func (r removeRequest) do(ctx context.Context, log *slog.Logger) error {
 		return removeAll(r.Trees)
 	}
 	c, err := OpenContainers(r.Root).findWithLeft(r.Name)
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.hold()
 	}
-	if err := c.hold(); err != nil {
+	if r.Force && errors.Is(err, ErrNoContainer) { // it was to go with its process
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	defer c.close()

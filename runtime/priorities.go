@@ -13,6 +13,7 @@ type prioritiesConfig struct {
 	Scheduler   *unix.SchedAttr
 	IOPriority  *int // as ioprio_set(2) has it
 	Personality *int // as personality(2) has it
+	Memory      *memoryPolicyConfig
 }
 
 var schedulerPolicies = map[specs.LinuxSchedulerPolicy]uint32{
@@ -75,7 +76,9 @@ func planPriorities(spec *specs.Spec) (prioritiesConfig, error) {
 		}
 		c.Personality = &v
 	}
-	return c, nil
+	var err error
+	c.Memory, err = planMemoryPolicy(spec.Linux.MemoryPolicy)
+	return c, err
 }
 
 // set gives the priorities to the calling thread, which executes the command.
@@ -95,5 +98,5 @@ func (c prioritiesConfig) set() error {
 			return fmt.Errorf("linux.personality: %w", e)
 		}
 	}
-	return nil
+	return c.Memory.set()
 }

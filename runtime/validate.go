@@ -31,7 +31,6 @@ func validate(s *specs.Spec) error {
 		{"linux.netDevices", len(s.Linux.NetDevices) > 0},
 		{"linux.mountLabel on a host with SELinux", s.Linux.MountLabel != "" && haveSELinux()},
 		{"linux.intelRdt", s.Linux.IntelRdt != nil},
-		{"linux.memoryPolicy", s.Linux.MemoryPolicy != nil},
 	} {
 		if f.set {
 			return unsupported(f.name)

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/moby/sys/mountinfo"
+	"github.com/opencontainers/cgroups"
+	"github.com/opencontainers/cgroups/systemd"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
@@ -117,8 +119,9 @@ func welcomeStranger(dir string) error {
 var everyones = []string{"/dev/fuse", "/dev/net/tun"}
 
 // TestScripts runs testdata/script/*.txtar. Conditions: [root], [devicemapper] and [zfs] for
-// scripts that need them, [cgroupfs] where systemd isn't asked for control groups, [debian]
-// where there is its root. Commands beside testscript's own:
+// scripts that need them, [cgroupfs] where systemd isn't asked for control groups, [systemd]
+// where it runs, [unified] where there is cgroup v2 alone, [session] where the stranger has a
+// bus, [debian] where there is its root. Commands beside testscript's own:
 //
 //	asuser PROGRAM ARG...   run as an ordinary user (root needed; see stranger)
 //	status N PROGRAM ARG... run and expect exit status N
@@ -139,7 +142,9 @@ func TestScripts(t *testing.T) {
 		if err := ownNetwork(); err != nil {
 			t.Fatal(err)
 		}
+		before := emptyGroups()
 		t.Cleanup(func() { // after the scripts, which run in parallel
+			noGroups(t, before)
 			for _, path := range append([]string{"/etc/passwd"}, everyones...) {
 				if err := unix.Unmount(path, 0); err != nil && !errors.Is(err, fs.ErrNotExist) { // a host without the device
 					t.Errorf("unmounting %s: %v", path, err)
@@ -160,6 +165,13 @@ func TestScripts(t *testing.T) {
 			case "cgroupfs": // control groups are made by files, not by systemd
 				o, err := cgroup.Default("x", "", false)
 				return !o.Systemd, err
+			case "systemd":
+				return systemd.IsRunningSystemd(), nil
+			case "session":
+				_, err := os.Stat(fmt.Sprintf("/run/user/%d/bus", stranger))
+				return err == nil, nil
+			case "unified":
+				return cgroups.IsCgroup2UnifiedMode(), nil
 			case "debian": // a root of it is there, or can be built
 				_, err := debianroot.Tar(context.Background())
 				return err == nil, nil
@@ -185,6 +197,43 @@ func TestScripts(t *testing.T) {
 			"nolink":      noLink,
 		},
 	})
+}
+
+// emptyGroups are the control groups of containers, and those of engines that call cfs,
+// that nothing is in.
+func emptyGroups() (dirs []string) {
+	name := regexp.MustCompile(`^(cfs-[0-9a-f]{64}(\.scope)?|cfs-podman-.*)$`)
+	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() || !name.MatchString(d.Name()) {
+			return nil // it may be going
+		}
+		if p, err := cgroups.GetAllPids(path); err == nil && len(p) == 0 {
+			dirs = append(dirs, path)
+		}
+		return fs.SkipDir
+	})
+	return dirs
+}
+
+// noGroups fails if there are control groups for a while that nothing is in, and that weren't
+// there before. A container that lives, whoever's it is, has something in its own.
+func noGroups(t *testing.T, before []string) {
+	t.Helper()
+	left := emptyGroups()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		now := emptyGroups()
+		left = slices.DeleteFunc(left, func(dir string) bool { return slices.Contains(before, dir) || !slices.Contains(now, dir) })
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			break
+		}
+	}
+	t.Errorf("control groups are left: %v", left)
+	for _, dir := range left {
+		_ = os.Remove(dir)
+	}
 }
 
 // workRoot is a directory that an ordinary user may pass through.

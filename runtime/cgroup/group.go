@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -226,7 +227,7 @@ func (g *Group) Stats() (*cgroups.Stats, error) {
 	return s, nil
 }
 
-// Pids are the processes in the group and those below it.
+// Pids are the processes in the group and those below it; none if it is gone.
 func (g *Group) Pids() ([]int, error) {
 	if g.m == nil {
 		return nil, ErrNone
@@ -239,11 +240,19 @@ func (g *Group) Pids() ([]int, error) {
 			break // of a controller; all have the same processes
 		}
 	}
-	p, err := cgroups.GetAllPids(dir)
-	if err != nil {
-		return nil, fmt.Errorf("cgroup: %w", err)
+	for {
+		p, err := cgroups.GetAllPids(dir)
+		if !errors.Is(err, fs.ErrNotExist) {
+			if err != nil {
+				return nil, fmt.Errorf("cgroup: %w", err)
+			}
+			return p, nil
+		}
+		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil // systemd removes a scope with its last process
+		}
+		// One below it was removed meanwhile.
 	}
-	return p, nil
 }
 
 // Paths are the directories of the group by controller, by which [Open] finds it again.

@@ -15,11 +15,12 @@
 //
 //   - An attachment is a container's connection: what [Attach] makes, and Close ends.
 //   - IPv6 goes beside it, where the host has it: the bridge has unique local addresses and
-//     NAT as of IPv4. Of the user-mode networks what is built in passes it on; slirp4netns
-//     calls its own experimental, and isn't asked for it, nor is pasta.
+//     NAT as of IPv4. User-mode networks pass it on: of slirp4netns, which gives no address
+//     itself, the address is set here.
 //   - The bridge is one for all containers of a host, whatever store they are in. It
 //     is made at first need and stays, as Docker's does, with a table of nftables for IPv4
-//     and one for IPv6, and two rules in the host's firewall where that drops what it forwards.
+//     and one for IPv6, and two rules in the host's firewall where that drops what it forwards,
+//     whether it is one of nftables or of the kernel's older tables.
 //   - User-mode networks are served by a process: packets become sockets of its own.
 //   - Publishing is accepting connections on the host and passing them on. It is done by
 //     the process that called [Attachment.Publish], for loopback addresses as for others;

@@ -281,3 +281,39 @@ func TestHostMounts(t *testing.T) {
 		}
 	}
 }
+
+// linux.memoryPolicy is the command's, as /proc shows it, and what it runs has it too.
+func TestMemoryPolicy(t *testing.T) {
+	asRoot(t)
+	if _, err := os.Stat("/proc/self/numa_maps"); err != nil {
+		t.Skip("SKIPPED: the kernel has no NUMA: ", err)
+	}
+	for want, p := range map[string]specs.LinuxMemoryPolicy{
+		"bind:0":              {Mode: specs.MpolBind, Nodes: "0"},
+		"interleave=static:0": {Mode: specs.MpolInterleave, Nodes: "0-0", Flags: []specs.MemoryPolicyFlagType{specs.MpolFStaticNodes}},
+		"local":               {Mode: specs.MpolLocal},
+		"default":             {Mode: specs.MpolDefault},
+	} {
+		b := newBox(t, "while read a policy b; do echo $policy; done </proc/self/numa_maps | sort -u")
+		b.spec.Linux.MemoryPolicy = &p
+		if got := b.run(); got != want+"\n" {
+			t.Errorf("%+v: %q, want %q", p, got, want)
+		}
+	}
+	for text, p := range map[string]specs.LinuxMemoryPolicy{
+		`mode "MPOL_NONSENSE"`:                         {Mode: "MPOL_NONSENSE"},
+		`flags "MPOL_F_NONSENSE"`:                      {Mode: specs.MpolBind, Nodes: "0", Flags: []specs.MemoryPolicyFlagType{"MPOL_F_NONSENSE"}},
+		`nodes "3-1"`:                                  {Mode: specs.MpolBind, Nodes: "3-1"},
+		`nodes "1024"`:                                 {Mode: specs.MpolBind, Nodes: "1024"},
+		`nodes "0,"`:                                   {Mode: specs.MpolBind, Nodes: "0,"},
+		"linux.memoryPolicy: invalid argument":         {Mode: specs.MpolBind},
+		"linux.memoryPolicy: invalid argument (local)": {Mode: specs.MpolLocal, Nodes: "0"},
+	} {
+		b := newBox(t, "true")
+		b.spec.Linux.MemoryPolicy = &p
+		_, err := b.Run(t.Context(), oci.RunOptions{CreateOptions: b.options("box")})
+		if text, _, _ = strings.Cut(text, " (local)"); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%+v: %v, want %q", p, err, text)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 // Features are what this runtime knows (runtime-spec, features.md).
 func Features() features.Features {
 	yes, no := true, false
+	modes, flags := runtime.MemoryPolicies()
 	return features.Features{
 		OCIVersionMin: "1.0.0",
 		OCIVersionMax: specs.Version,
@@ -27,7 +28,7 @@ func Features() features.Features {
 			Apparmor:        &features.Apparmor{Enabled: &no},
 			Selinux:         &features.Selinux{Enabled: &no},
 			IntelRdt:        &features.IntelRdt{Enabled: &no},
-			MemoryPolicy:    nil,
+			MemoryPolicy:    &features.MemoryPolicy{Modes: modes, Flags: flags},
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &yes}},
 			NetDevices:      &features.NetDevices{Enabled: &no},
 		},
