@@ -9,9 +9,10 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS     := -s -w -X main.version=$(VERSION)
 FUZZTIME    ?= 20s
 RUNS        ?= 7
+BENCHFLAGS  ?= --workload quick
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test unit vm lint fuzz bench-union bench-packed bench-index bench-run bench-build bench-layers bench-images bench-drivers bench-vm bench-agree man install clean
+.PHONY: help deps build demo test unit vm lint fuzz bench-union bench-packed bench-index bench-run bench-build bench-layers bench-images bench-drivers bench-page bench-vm bench-agree man install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +72,11 @@ bench-images: build ## image commands against podman and skopeo, with a registry
 
 bench-drivers: build ## cfs bench: every driver that works here, with a page in cfs-bench/
 	bin/cfs bench
+
+bench-page: build ## the README's picture of a report, and its figures, made anew (root, on a quiet host; needs chromium)
+	bin/cfs bench $(BENCHFLAGS) --out cfs-bench
+	cp cfs-bench/report.json bench/page/testdata/report.json
+	$(GO) run ./bench/cmd/bench-page -report cfs-bench/report.json -png bench/page/testdata/report.png
 
 bench-agree: build ## the harness against fio and hyperfine on the same mounts (root; two minutes)
 	$(GO) run ./bench/cmd/bench-agree -runs $(RUNS)

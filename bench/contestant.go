@@ -56,14 +56,8 @@ func (o *Overlay) Mount(context.Context) (string, error) {
 		return fail(err)
 	}
 	defer unix.Close(fs)
-	for i, l := range lowers {
+	for _, l := range lowers {
 		err = errors.Join(err, unix.FsconfigSetString(fs, "lowerdir+", l))
-		if i == 0 && errors.Is(err, unix.EINVAL) { // before Linux 6.7
-			if err := o.mountOld(lowers); err != nil {
-				return fail(err)
-			}
-			return o.Target, nil
-		}
 	}
 	if o.Upper != "" {
 		err = errors.Join(err, unix.FsconfigSetString(fs, "upperdir", o.Upper), unix.FsconfigSetString(fs, "workdir", o.Work))
@@ -71,10 +65,16 @@ func (o *Overlay) Mount(context.Context) (string, error) {
 	if o.UserXattr {
 		err = errors.Join(err, unix.FsconfigSetFlag(fs, "userxattr"))
 	}
-	if err != nil {
-		return fail(err)
+	if err == nil {
+		err = unix.FsconfigCreate(fs)
 	}
-	if err := unix.FsconfigCreate(fs); err != nil {
+	if errors.Is(err, unix.EINVAL) { // as before Linux 6.7
+		if err := o.mountOld(lowers); err != nil {
+			return fail(err)
+		}
+		return o.Target, nil
+	}
+	if err != nil {
 		return fail(err)
 	}
 	m, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)

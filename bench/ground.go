@@ -152,22 +152,3 @@ func writeOut(dirs ...string) error {
 	}
 	return nil
 }
-
-// CacheDrops is how often anybody on this host dropped the kernel's caches
-// (/proc/vmstat). What is measured warm is void if it changes meanwhile.
-func CacheDrops() (int64, error) {
-	b, err := os.ReadFile("/proc/vmstat")
-	if err != nil {
-		return 0, err
-	}
-	var sum int64
-	for line := range strings.Lines(string(b)) {
-		var n int64
-		if _, err := fmt.Sscanf(line, "drop_pagecache %d", &n); err == nil {
-			sum += n
-		} else if _, err := fmt.Sscanf(line, "drop_slab %d", &n); err == nil {
-			sum += n
-		}
-	}
-	return sum, nil
-}

@@ -44,6 +44,10 @@ func (f *Flags) Publish(r *Report, against string) error {
 	if err := r.Write(os.Stdout, against); err != nil {
 		return err
 	}
+	return f.finish(r)
+}
+
+func (f *Flags) finish(r *Report) error {
 	if f.JSON != "" {
 		if err := r.WriteJSON(f.JSON); err != nil {
 			return err
@@ -53,6 +57,19 @@ func (f *Flags) Publish(r *Report, against string) error {
 		return ErrMissed
 	}
 	return nil
+}
+
+// PublishRows is Publish of what was measured by rows, each with its target and what
+// the kernel asked of the contestant that is judged.
+func (f *Flags) PublishRows(b *Bench, judged string) error {
+	var names []string
+	for _, c := range b.Contestants {
+		names = append(names, c.Name())
+	}
+	if err := b.Report.WriteRows(os.Stdout, judged, names...); err != nil {
+		return err
+	}
+	return f.finish(b.Report)
 }
 
 // Main reads the command line and runs a benchmark program in a mount namespace

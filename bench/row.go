@@ -161,6 +161,19 @@ func (b *Bench) Measure(ctx context.Context, row Row) (err error) {
 	return nil
 }
 
+// Judge adds the targets of a row to the report, of one contestant against another.
+func (b *Bench) Judge(row Row, judged, reference string) {
+	for _, s := range row.Steps {
+		t := Target{Workload: s.Name, Contestant: judged, Against: reference, Base: s.Base, Max: s.Max}
+		if s.Base != "" {
+			t.Against = judged
+		}
+		if s.Max > 0 {
+			b.Report.Judge(t)
+		}
+	}
+}
+
 // Matches tells whether any step's name contains s.
 func (r Row) Matches(s string) bool {
 	for _, st := range r.Steps {

@@ -19,6 +19,18 @@ func UnionRows() []Row {
 	return slices.Concat(warmRows(), changeRows(), largeFileRows(), deepRows(), coldRows())
 }
 
+// PackedRows are what the union over packed layers is judged by, on one tree.
+func PackedRows() []Row {
+	row := func(st State, s Step) Row { return Row{Fixture: FixtureTree, State: st, Steps: []Step{s}} }
+	return []Row{
+		row(Warm, step("open+read+close warm", 1.0, onTree(openReadClose))),
+		row(Warm, step("stat warm", 1.0, onTree(statAll))),
+		row(Cold, step("find+stat cold", 0.6, onTree(walkTree))),
+		row(Cold, step("read-all cold", 0.8, onTree(readTree))),
+		row(Cold, step("read-all cold, paths known", 0, onTree(openReadClose))),
+	}
+}
+
 func step(name string, limit float64, run func(*Site) (Sample, error)) Step {
 	return Step{Name: name, Max: limit, Run: run}
 }

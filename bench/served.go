@@ -24,8 +24,7 @@ import (
 )
 
 // serveName is argv[0] of the process that serves a [Served]. The first line of its
-// standard input says what to mount, every other one asks for the counts of
-// requests, and its end has it unmounted.
+// standard input says what to mount, and its end has it unmounted.
 const serveName = "cfs-bench-serve"
 
 // Served is one of cfs's drivers over packed layers, mounted by another process of
@@ -38,11 +37,10 @@ type Served struct {
 	Target   string
 	ReadOnly bool // no changes: for a driver that only shows images, or to measure that
 
-	chain  cow.Chain
-	took   time.Duration // that making and mounting it last took
-	cmd    *exec.Cmd
-	ask    io.WriteCloser
-	answer *bufio.Reader
+	chain cow.Chain
+	took  time.Duration // that making and mounting it last took
+	cmd   *exec.Cmd
+	hold  io.Closer // its standard input
 }
 
 type serveJob struct {
@@ -90,11 +88,11 @@ func (s *Served) Mount(context.Context) (string, error) {
 	if err := s.cmd.Start(); err != nil {
 		return "", err
 	}
-	s.ask, s.answer = in, bufio.NewReader(out)
+	s.hold = in
 	if err := json.NewEncoder(in).Encode(job); err != nil {
 		return "", errors.Join(err, s.end())
 	}
-	line, err := s.answer.ReadString('\n')
+	line, err := bufio.NewReader(out).ReadString('\n')
 	if _, bad := fmt.Sscanf(line, "ready %d\n", &s.took); err != nil || bad != nil {
 		_ = s.end() // it has said why
 		return "", errors.New(strings.TrimSpace(talk.String()))
@@ -122,7 +120,7 @@ func (s *Served) Unmount() error {
 }
 
 func (s *Served) end() error {
-	if err := s.ask.Close(); err != nil {
+	if err := s.hold.Close(); err != nil {
 		return err
 	}
 	return s.cmd.Wait()
@@ -173,19 +171,6 @@ func (s *Served) Server() int {
 	return s.cmd.Process.Pid
 }
 
-// Requests is how many requests the kernel has sent so far, by opcode.
-func (s *Served) Requests() (map[string]uint64, error) {
-	if _, err := io.WriteString(s.ask, "requests\n"); err != nil {
-		return nil, err
-	}
-	line, err := s.answer.ReadBytes('\n')
-	if err != nil {
-		return nil, fmt.Errorf("the server of %s: %w", s.Name(), err)
-	}
-	var m map[string]uint64
-	return m, json.Unmarshal(line, &m)
-}
-
 // Serve is among the first things main calls: in a process that was started to serve a
 // [Served] it does that and ends the process, in any other it does nothing.
 func Serve() {
@@ -229,17 +214,6 @@ func serve(in io.Reader, out io.Writer) error {
 		return errors.Join(err, m.Unmount())
 	}
 	// Until the parent closes it, or is no more.
-	for _, err = rd.ReadString('\n'); err == nil; _, err = rd.ReadString('\n') {
-		var requests map[string]uint64
-		if u, ok := m.(*unionfs.Server); ok {
-			requests = u.FS().Requests()
-		}
-		if err := json.NewEncoder(out).Encode(requests); err != nil {
-			break
-		}
-	}
-	if err == io.EOF {
-		err = nil
-	}
+	_, err = io.Copy(io.Discard, rd)
 	return errors.Join(err, busy.Retry(m.Unmount))
 }

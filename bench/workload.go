@@ -16,20 +16,11 @@ const readSize = 128 << 10
 // counts its operations.
 type Workload struct {
 	Name string
-	Cold bool
 	Do   func(root int, p Paths) (ops int, err error)
 }
 
-// The workloads that the union is judged by.
-var (
-	WarmOpen = Workload{"warm open+read+close", false, openReadClose}
-	WarmStat = Workload{"warm stat", false, statAll}
-	ColdWalk = Workload{"cold walk", true, walkTree}
-	// ColdRead reads every file as tar and grep -r do, finding them on the way.
-	ColdRead = Workload{"cold read", true, readTree}
-	// ColdReadKnown reads every file by a list of paths made before.
-	ColdReadKnown = Workload{"cold read, paths known", true, openReadClose}
-)
+// ReadAll reads every file as tar and grep -r do, finding them on the way.
+var ReadAll = Workload{"read all", readTree}
 
 // Time runs a workload once on the tree at root.
 func (w Workload) Time(root string, p Paths) (time.Duration, int, error) {

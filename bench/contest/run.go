@@ -127,7 +127,7 @@ func (j *job) commands(ctx context.Context) (_ *bench.Report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	s.show.begin(&s.plan, s.contestants())
+	s.show.begin(&s.plan, s.contestants()+s.beside)
 	if err := s.commands(ctx); err != nil {
 		if ctx.Err() != nil {
 			err = errors.New("interrupted")

@@ -33,6 +33,7 @@ type session struct {
 	plan     plan
 	listener *bench.Listener
 	show     *show
+	beside   int                       // contestants that another process measures, of which the plan has to know
 	change   func(bench.Row) bench.Row // for tests; may be nil
 }
 
@@ -120,6 +121,7 @@ func (s *session) prepare(began time.Time) {
 	}
 	n := s.contestants()
 	s.plan.steps = commandSteps(s.o, size, n)
+	n += s.beside
 	made := map[string]bool{}
 	for _, row := range s.rows() {
 		s.plan.steps = append(s.plan.steps, rowStep(row, size, n, made))
@@ -296,6 +298,15 @@ func newCommandSession(ctx context.Context, j *job, dir string) (*session, error
 			s.field.add(entrant{Entrant: bench.Entrant{Name: d.Name(), Kind: bench.Driver, Usable: rows[i].Usable, ViewsOnly: cow.Describe(d).ViewsOnly}, home: home})
 		}
 	}
+	s.beside = 2 // native and overlay
+	for _, names := range peerPrograms {
+		if slices.ContainsFunc(names, func(name string) bool { _, err := exec.LookPath(name); return err == nil }) {
+			s.beside++
+		}
+	}
 	s.prepare(j.Began)
 	return s, nil
 }
+
+// peerPrograms are the names of programs that [field.peers] has take part, each by all its names.
+var peerPrograms = [][]string{{"fuse-overlayfs"}, {"unionfs", "unionfs-fuse"}}

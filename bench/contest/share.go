@@ -108,7 +108,7 @@ func (s *session) second(ctx context.Context, e entrant, f bench.Fixture) (took 
 		}
 	}
 	for i, root := range roots {
-		if took, _, err = bench.ColdRead.Time(root, f.Paths); err != nil {
+		if took, _, err = bench.ReadAll.Time(root, f.Paths); err != nil {
 			return 0, 0, err
 		}
 		if used[2+i], err = usedMemory(); err != nil {

@@ -5,19 +5,20 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/cfs-project/cfs/bench"
 	"github.com/cfs-project/cfs/internal/debianroot"
 	"github.com/cfs-project/cfs/unionfs"
+)
+
+// reference and judged are the contestants that targets are about.
+const (
+	reference = "overlay"
+	judged    = "cfs"
 )
 
 type options struct {
@@ -32,9 +33,9 @@ func main() {
 	var o options
 	flag.StringVar(&o.tar, "tar", "", "uncompressed tar of the tree (default: Debian's minimal root, built once and kept)")
 	o.Register()
-	flag.StringVar(&o.only, "only", "", "measure only the workloads whose names contain this, and leave fuse-overlayfs out")
+	flag.StringVar(&o.only, "only", "", "measure only the rows whose names contain this, and leave fuse-overlayfs out")
 	flag.BoolVar(&o.readOnly, "ro", false, "mount without an upper directory")
-	bench.Main("bench-packed", func(ctx context.Context) error { return o.run(ctx) })
+	bench.Main("bench-packed", func(ctx context.Context) error { return o.run(ctx) }) // by then they are parsed
 }
 
 func (o options) run(ctx context.Context) (err error) {
@@ -43,224 +44,116 @@ func (o options) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	g, err := bench.NewGround(ctx, o.Ground)
+	return o.OnGround(ctx, "bench-packed", func(g *bench.Ground, r *bench.Report) error { return o.on(ctx, g, r) })
+}
+
+func (o options) on(ctx context.Context, g *bench.Ground, r *bench.Report) error {
+	tree, err := o.tree(ctx, g)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, g.Close()) }()
-	cs, paths, err := o.contestants(ctx, g)
-	if err != nil {
-		return err
-	}
-	r := &bench.Report{Name: "bench-packed", Conditions: bench.Here()}
-	r.Conditions.Filesystem, r.Conditions.Rounds, r.Conditions.Tree = g.Describe(), o.Runs, paths.String()
-	r.Conditions.Cache = "warm: the workload ran once before; cold: unmounted, sync, drop_caches 3, mounted again"
+	r.Conditions.Tree = tree.Paths.String()
+	r.Conditions.Cache = "warm: everything ran once before; cold: unmounted, sync, drop_caches 3, mounted again"
 	r.Notes = append(r.Notes, "overlay and cfs are mounted with an empty upper directory")
 	if o.readOnly {
 		r.Notes[0] = "overlay and cfs are mounted read-only, without an upper directory"
 	}
-	if err := o.warm(ctx, r, cs, paths); err != nil {
+	fixtures, err := g.Sub("fixtures")
+	if err != nil {
 		return err
 	}
-	if err := o.cold(ctx, g, r, cs, paths); err != nil {
+	b := &bench.Bench{Fixtures: bench.NewFixtures(fixtures, bench.Sizes{}), Rounds: bench.Rounds{Most: o.Runs}, Report: r, Counted: judged}
+	b.Fixtures.Put(tree)
+	if b.Contestants, err = o.contestants(g); err != nil {
 		return err
 	}
-	for _, t := range []bench.Target{
-		{Workload: bench.WarmOpen.Name, Max: 1.0}, {Workload: bench.WarmStat.Name, Max: 1.0},
-		{Workload: bench.ColdWalk.Name, Max: 0.6}, {Workload: bench.ColdRead.Name, Max: 0.8},
-	} {
-		t.Contestant, t.Against = "cfs", "overlay"
-		if strings.Contains(t.Workload, o.only) {
-			r.Judge(t)
+	for _, row := range bench.PackedRows() {
+		if !row.Matches(o.only) {
+			continue
+		}
+		if err := b.Measure(ctx, row); err != nil {
+			return err
+		}
+		b.Judge(row, judged, reference)
+		if row.State == bench.Warm {
+			unasked(r, row.Lines()[0].Name)
 		}
 	}
-	return o.Publish(r, "overlay")
+	return o.PublishRows(b, judged)
 }
 
-// contestants extracts and packs the tree.
-func (o options) contestants(ctx context.Context, g *bench.Ground) ([]bench.Contestant, bench.Paths, error) {
-	fail := func(err error) ([]bench.Contestant, bench.Paths, error) { return nil, bench.Paths{}, err }
-	dirs := map[string]string{}
-	for _, n := range []string{"tree", "store", "overlay", "cfs", "fuse-overlayfs"} {
-		d, err := g.Sub(n)
-		if err != nil {
-			return fail(err)
+// unasked has the report judge that the kernel asks nothing of the union in a warm line.
+func unasked(r *bench.Report, line string) {
+	for _, q := range r.Requests {
+		if q.Workload != line {
+			continue
 		}
-		dirs[n] = d
+		c := bench.Count{What: "requests to " + q.Contestant + " for one “" + line + "”", Max: new(int64)}
+		for _, n := range q.ByOpcode {
+			c.Value += n
+		}
+		r.Counts = append(r.Counts, c)
 	}
-	if err := bench.Extract(ctx, o.tar, dirs["tree"]); err != nil {
-		return fail(err)
+}
+
+// tree extracts and packs the tree.
+func (o options) tree(ctx context.Context, g *bench.Ground) (x bench.Fixture, err error) {
+	x.Name = bench.FixtureTree
+	if x.Merged, err = g.Sub("tree"); err != nil {
+		return x, err
+	}
+	x.Lowers = []string{x.Merged}
+	if err := bench.Extract(ctx, o.tar, x.Merged); err != nil {
+		return x, err
+	}
+	store, err := g.Sub("store")
+	if err != nil {
+		return x, err
 	}
 	f, err := os.Open(o.tar)
 	if err != nil {
-		return fail(err)
+		return x, err
 	}
 	defer f.Close()
-	chain, err := bench.PackChain(ctx, dirs["store"], f)
-	if err != nil {
-		return fail(err)
+	if x.Chain, err = bench.PackChain(ctx, store, f); err != nil {
+		return x, err
 	}
-	paths, err := bench.ListPaths(dirs["tree"])
-	if err != nil {
-		return fail(err)
-	}
-	points := map[string]string{}
-	for _, n := range []string{"overlay", "cfs", "fuse-overlayfs"} {
-		if points[n], err = g.Point(n); err != nil {
-			return fail(err)
+	x.Paths, err = bench.ListPaths(x.Merged)
+	return x, err
+}
+
+func (o options) contestants(g *bench.Ground) ([]bench.Contestant, error) {
+	stack := func(name string) (bench.Stack, error) {
+		dir, err := g.Sub(name)
+		if err != nil {
+			return bench.Stack{}, err
 		}
-	}
-	stack := func(n string) bench.Stack {
-		s := bench.Stack{Lowers: []string{dirs["tree"]}, Work: filepath.Join(dirs[n], "work"), Target: points[n]}
+		s := bench.Stack{Work: filepath.Join(dir, "work")}
 		if !o.readOnly {
-			s.Upper = filepath.Join(dirs[n], "upper")
+			s.Upper = filepath.Join(dir, "upper")
 		}
-		return s
+		s.Target, err = g.Point(name)
+		return s, err
 	}
-	union := &bench.Served{Label: "cfs", Driver: unionfs.DriverName, Home: dirs["store"], Dir: filepath.Join(dirs["cfs"], "changes"), Target: points["cfs"], ReadOnly: o.readOnly}
-	if err := union.Over(bench.Fixture{Chain: chain}, false); err != nil {
-		return fail(err)
+	kernel, err := stack(reference)
+	if err != nil {
+		return nil, err
 	}
-	cs := []bench.Contestant{
-		&bench.Native{Tree: dirs["tree"]},
-		&bench.Overlay{Stack: stack("overlay")},
-		union,
+	union, err := stack(judged)
+	if err != nil {
+		return nil, err
 	}
-	if p, err := exec.LookPath("fuse-overlayfs"); err == nil && o.only == "" {
-		cs = append(cs, &bench.MountProgram{Label: "fuse-overlayfs", Argv: []string{p}, Stack: stack("fuse-overlayfs")})
+	all := []bench.Contestant{
+		&bench.Native{}, &bench.Overlay{Stack: kernel},
+		&bench.Served{Label: judged, Driver: unionfs.DriverName, Home: filepath.Join(g.Dir, "store"), Dir: filepath.Join(g.Dir, judged, "changes"), Target: union.Target, ReadOnly: o.readOnly},
 	}
-	return cs, paths, nil
-}
-
-// warm measures with every contestant mounted all the time.
-func (o options) warm(ctx context.Context, r *bench.Report, cs []bench.Contestant, p bench.Paths) (err error) {
-	roots := map[string]string{}
-	var order []string
-	for _, c := range cs {
-		root, err := c.Mount(ctx)
+	const peer = "fuse-overlayfs"
+	if p, err := exec.LookPath(peer); err == nil && o.only == "" {
+		s, err := stack(peer)
 		if err != nil {
-			return fmt.Errorf("mount %s: %w", c.Name(), err)
+			return nil, err
 		}
-		defer func() { err = errors.Join(err, c.Unmount()) }()
-		roots[c.Name()], order = root, append(order, c.Name())
+		all = append(all, &bench.MountProgram{Label: peer, Argv: []string{p}, Stack: s})
 	}
-	for _, w := range []bench.Workload{bench.WarmOpen, bench.WarmStat} {
-		if !strings.Contains(w.Name, o.only) {
-			continue
-		}
-		var jobs []bench.Job
-		ops := 0
-		for _, c := range cs {
-			jobs = append(jobs, bench.Job{Contestant: c.Name(), Run: func(context.Context) (d time.Duration, err error) {
-				d, ops, err = w.Time(roots[c.Name()], p)
-				return d, err
-			}})
-		}
-		samples, err := bench.Compare(ctx, o.Runs, true, jobs...)
-		if err != nil {
-			return err
-		}
-		r.Add(w.Name, ops, samples, order...)
-		for _, c := range cs {
-			if err := count(r, c, w, roots[c.Name()], p); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// count adds what the kernel asks of a server in one more warm round.
-func count(r *bench.Report, c bench.Contestant, w bench.Workload, root string, p bench.Paths) error {
-	pid := c.Server()
-	if pid == 0 {
-		return nil
-	}
-	var named []string
-	calls := func() (int64, error) { return bench.ServerCalls(pid) }
-	what, limit := "reads and writes by "+c.Name()+"'s server", (*int64)(nil)
-	if u, ok := c.(*bench.Served); ok {
-		what, limit = "FUSE requests to "+c.Name(), new(int64)
-		last := map[string]uint64{}
-		calls = func() (sum int64, err error) {
-			now, err := u.Requests()
-			named = nil
-			for op, n := range now {
-				sum += int64(n)
-				if n > last[op] {
-					named = append(named, fmt.Sprintf("%s %d", op, n-last[op]))
-				}
-			}
-			slices.Sort(named)
-			last = now
-			return sum, err
-		}
-	}
-	var before, after int64
-	for range 10 { // until nobody else on the host dropped the caches under way
-		drops, err := bench.CacheDrops()
-		if err != nil {
-			return err
-		}
-		if _, _, err := w.Time(root, p); err != nil { // warm again, if they were
-			return err
-		}
-		if before, err = calls(); err != nil {
-			return err
-		}
-		if _, _, err := w.Time(root, p); err != nil {
-			return err
-		}
-		if after, err = calls(); err != nil {
-			return err
-		}
-		now, err := bench.CacheDrops()
-		if err != nil {
-			return err
-		}
-		if now == drops {
-			break
-		}
-		r.Notes = append(r.Notes, "somebody dropped the kernel's caches while requests were counted: counted again")
-	}
-	what = fmt.Sprintf("%s for one %s of the whole tree", what, w.Name)
-	if limit != nil && len(named) > 0 {
-		what += " (" + strings.Join(named, ", ") + ")"
-	}
-	r.Counts = append(r.Counts, bench.Count{What: what, Value: after - before, Max: limit})
-	return nil
-}
-
-// cold measures with a fresh mount and empty caches for every sample.
-func (o options) cold(ctx context.Context, g *bench.Ground, r *bench.Report, cs []bench.Contestant, p bench.Paths) error {
-	var order []string
-	for _, c := range cs {
-		order = append(order, c.Name())
-	}
-	for _, w := range []bench.Workload{bench.ColdWalk, bench.ColdRead, bench.ColdReadKnown} {
-		if !strings.Contains(w.Name, o.only) {
-			continue
-		}
-		var jobs []bench.Job
-		ops := 0
-		for _, c := range cs {
-			jobs = append(jobs, bench.Job{Contestant: c.Name(), Run: func(ctx context.Context) (d time.Duration, err error) {
-				if err := bench.DropCaches(g.Dir); err != nil {
-					return 0, err
-				}
-				root, err := c.Mount(ctx)
-				if err != nil {
-					return 0, err
-				}
-				d, ops, err = w.Time(root, p)
-				return d, errors.Join(err, c.Unmount())
-			}})
-		}
-		samples, err := bench.Compare(ctx, o.Runs, false, jobs...)
-		if err != nil {
-			return err
-		}
-		r.Add(w.Name, ops, samples, order...)
-	}
-	return nil
+	return all, nil
 }

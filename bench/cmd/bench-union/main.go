@@ -7,7 +7,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -79,22 +78,7 @@ func (o options) on(ctx context.Context, g *bench.Ground, r *bench.Report) error
 	if err := o.measure(ctx, b); err != nil {
 		return err
 	}
-	var names []string
-	for _, c := range b.Contestants {
-		names = append(names, c.Name())
-	}
-	if err := r.WriteRows(os.Stdout, judged, names...); err != nil {
-		return err
-	}
-	if o.JSON != "" {
-		if err := r.WriteJSON(o.JSON); err != nil {
-			return err
-		}
-	}
-	if !r.Met() {
-		return bench.ErrMissed
-	}
-	return nil
+	return o.PublishRows(b, judged)
 }
 
 // bench sets the contestants up.
@@ -162,14 +146,7 @@ func (o options) measure(ctx context.Context, b *bench.Bench) error {
 		if err := b.Measure(ctx, row); err != nil {
 			return err
 		}
-		for _, s := range row.Steps {
-			switch {
-			case s.Base != "":
-				b.Report.Judge(bench.Target{Workload: s.Name, Contestant: judged, Against: judged, Base: s.Base, Max: s.Max})
-			case s.Max > 0:
-				b.Report.Judge(bench.Target{Workload: s.Name, Contestant: judged, Against: reference, Max: s.Max})
-			}
-		}
+		b.Judge(row, judged, reference)
 	}
 	if !strings.Contains(memoryRow, o.only) {
 		return nil
