@@ -9,10 +9,10 @@ import (
 	"os"
 	"strings"
 
-	"github.com/distribution/reference"
 	"github.com/google/renameio/v2"
 
 	"github.com/cfs-project/cfs/imagecmd/store"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // finish gives the image its names, writes what was asked for and says what was built.
