@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
@@ -21,6 +20,7 @@ import (
 	"github.com/cfs-project/cfs/imagecmd/buildcontext"
 	"github.com/cfs-project/cfs/imagecmd/dockerfile"
 	"github.com/cfs-project/cfs/imagecmd/store"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // BuildOptions says what Build builds, and how.
@@ -183,7 +183,7 @@ func newBuilder(ctx context.Context, st *store.Store, o BuildOptions, out io.Wri
 	for _, n := range o.Names {
 		names, err := newName(n)
 		if n == "" {
-			err = reference.ErrReferenceInvalidFormat
+			err = reference.ErrInvalidFormat
 		}
 		if err != nil {
 			return nil, fmt.Errorf("invalid argument %q for \"-t, --tag\" flag: %w", n, err)

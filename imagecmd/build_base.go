@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/distribution/reference"
-
 	"github.com/cfs-project/cfs/imagecmd/buildcontext"
 	"github.com/cfs-project/cfs/imagecmd/dockerfile"
 	"github.com/cfs-project/cfs/imagecmd/store"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // baseImage is the image that a FROM, or another instruction of s, names. One that is not

@@ -6,8 +6,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/distribution/reference"
 	"github.com/docker/go-units"
+
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 const (

@@ -13,12 +13,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cfs-project/cfs/imagecmd/hello"
 	"github.com/cfs-project/cfs/imagecmd/store"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // HelloName is the built-in image.

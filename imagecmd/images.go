@@ -7,10 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distribution/reference"
-
 	"github.com/cfs-project/cfs/imagecmd/internal/format"
 	"github.com/cfs-project/cfs/imagecmd/store"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // ImagesOptions says which images are listed, and how.

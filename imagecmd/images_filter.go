@@ -7,9 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/distribution/reference"
-
 	"github.com/cfs-project/cfs/imagecmd/store"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // An imageFilter decides which images `cfs images` lists, by which names.

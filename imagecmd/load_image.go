@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"strings"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -19,6 +18,7 @@ import (
 	"github.com/cfs-project/cfs/imagecmd/internal/parallel"
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/internal/progress"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // loaders is how many layers are unpacked at once. One saturates the

@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/distribution/reference"
-
 	"github.com/cfs-project/cfs/imagecmd/store"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // resolveTagged is [store.Store.Resolve] for the commands whose error names the

@@ -9,11 +9,11 @@ import (
 	"io"
 	"io/fs"
 
-	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cfs-project/cfs/imagecmd/remote"
 	"github.com/cfs-project/cfs/imagecmd/store"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // ManifestOptions says which manifest is shown, and how.

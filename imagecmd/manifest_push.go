@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/cfs-project/cfs/imagecmd/internal/parallel"
 	"github.com/cfs-project/cfs/imagecmd/remote"
 	"github.com/cfs-project/cfs/imagecmd/store"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // PushManifestOptions say which list is pushed.

@@ -13,6 +13,7 @@ const namesTried = 20
 // adjective and the surname of somebody who has done something for science or computing. It
 // is none of those that are taken.
 func containerName(taken map[string]bool) string {
+	adjectives, surnames := strings.Fields(adjectives), strings.Fields(surnames)
 	pick := func() string {
 		return adjectives[rand.IntN(len(adjectives))] + "_" + surnames[rand.IntN(len(surnames))]
 	}
@@ -30,16 +31,17 @@ func containerName(taken map[string]bool) string {
 	}
 }
 
-var adjectives = strings.Fields(`
+// The words have spaces between: what is a list would be made at every start.
+const adjectives = `
 	able admiring agile amber amused ancient apt artful attentive awake balanced beaming blissful bold brave breezy bright brisk calm candid
 	careful charming cheerful clever compassionate confident considerate cool cosmic crisp curious daring dazzling deft determined diligent
 	dreamy eager earnest easygoing ecstatic elated elegant eloquent epic exciting fair faithful fervent festive flamboyant focused fond frank
 	friendly gallant generous gentle gifted glad gracious grateful happy hardy helpful hopeful humble inspiring intuitive jolly jovial joyful
 	keen kind laughing lively lucid luminous magical merry mellow modest mystifying neat nifty nimble noble optimistic patient peaceful pensive
 	playful plucky polite practical proud quick quiet quirky radiant relaxed reverent romantic serene sharp silly sincere sleepy smart steady
-	stoic sunny sweet tender thoughtful trusting unruffled upbeat vibrant vigilant vigorous warm wise witty wonderful zealous zen`)
+	stoic sunny sweet tender thoughtful trusting unruffled upbeat vibrant vigilant vigorous warm wise witty wonderful zealous zen`
 
-var surnames = strings.Fields(`
+const surnames = `
 	abel agnesi allen almeida ampere anning archimedes aryabhata austin avogadro babbage backus banach banzai bardeen bartik bassi bayes beaver
 	becquerel bell bernoulli bhaskara black blackburn blackwell bohr boltzmann boole borg bose boyd brahmagupta brattain brown buck burnell
 	cannon cantor carson cauchy cerf chandrasekhar chatelet chatterjee chebyshev clarke cohen colden conway cori cray curie curran darwin davinci
@@ -53,4 +55,4 @@ var surnames = strings.Fields(`
 	noether northcutt noyce panini pare pascal pasteur payne perlman pike poincare poitras proskuriakova ptolemy raman ramanujan rhodes ride
 	ritchie robinson roentgen rosalind rubin saha sammet sanderson satoshi shamir shannon shaw shirley shockley shtern sinoussi snyder solomon
 	spence stallman stonebraker sutherland swanson swartz swirles taussig tesla tharp thompson torvalds tu turing varahamihira vaughan villani
-	visvesvaraya volhard wescoff wilbur wiles williams williamson wilson wing wozniak wright wu yalow yonath zhukovsky`)
+	visvesvaraya volhard wescoff wilbur wiles williams williamson wilson wing wozniak wright wu yalow yonath zhukovsky`

@@ -8,7 +8,7 @@ import (
 )
 
 func TestContainerName(t *testing.T) {
-	for _, words := range [][]string{adjectives, surnames} {
+	for _, words := range [][]string{strings.Fields(adjectives), strings.Fields(surnames)} {
 		if len(words) < 100 {
 			t.Errorf("only %d words", len(words))
 		}
@@ -23,8 +23,8 @@ func TestContainerName(t *testing.T) {
 		}
 	}
 	taken := map[string]bool{}
-	for _, a := range adjectives {
-		for _, s := range surnames {
+	for _, a := range strings.Fields(adjectives) {
+		for _, s := range strings.Fields(surnames) {
 			taken[a+"_"+s] = true
 		}
 	}

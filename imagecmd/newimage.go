@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/distribution/reference"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -20,6 +19,7 @@ import (
 	"github.com/cfs-project/cfs/imagecmd/internal/piped"
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/internal/hint"
+	"github.com/cfs-project/cfs/internal/reference"
 	"github.com/cfs-project/cfs/layerpack"
 )
 

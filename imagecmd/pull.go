@@ -7,13 +7,13 @@ import (
 	"io"
 	"io/fs"
 
-	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cfs-project/cfs/imagecmd/remote"
 	"github.com/cfs-project/cfs/imagecmd/remote/registries"
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/internal/progress"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // PullOptions says what Pull pulls.

@@ -12,13 +12,13 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cfs-project/cfs/imagecmd/remote"
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/internal/progress"
+	"github.com/cfs-project/cfs/internal/reference"
 	"github.com/cfs-project/cfs/layerpack"
 )
 

@@ -9,12 +9,12 @@ import (
 	"io/fs"
 	"slices"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/internal/progress"
+	"github.com/cfs-project/cfs/internal/reference"
 	"github.com/cfs-project/cfs/layerpack"
 )
 

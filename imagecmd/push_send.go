@@ -5,11 +5,10 @@ import (
 	"sort"
 	"sync"
 
-	"github.com/distribution/reference"
-
 	"github.com/cfs-project/cfs/imagecmd/internal/parallel"
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/internal/progress"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // uploads is how many blobs are sent at once, as Docker does.

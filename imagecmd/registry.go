@@ -7,11 +7,10 @@ import (
 	"log/slog"
 	"net/http"
 
-	"github.com/distribution/reference"
-
 	"github.com/cfs-project/cfs/imagecmd/remote"
 	"github.com/cfs-project/cfs/imagecmd/remote/registries"
 	"github.com/cfs-project/cfs/internal/hint"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // RegistryOptions say how commands reach registries. The zero value is this

@@ -7,11 +7,11 @@ import (
 	"io"
 	"os"
 
-	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/internal/hint"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // When an image is pulled that a container is to be made of.

@@ -4,10 +4,10 @@ import (
 	"context"
 	"slices"
 
-	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cfs-project/cfs/imagecmd/store"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // A savedImage is a target that is saved, with the names that were asked for.

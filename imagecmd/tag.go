@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 
-	"github.com/distribution/reference"
-
 	"github.com/cfs-project/cfs/imagecmd/store"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // Tag gives the image source, a name or ID, the name target, which another

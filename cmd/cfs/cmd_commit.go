@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/cfs-project/cfs/imagecmd"
 	"github.com/cfs-project/cfs/layerpack"
@@ -11,7 +12,6 @@ import (
 
 func newCommit(t *terminal, g *globals) *cobra.Command {
 	o := imagecmd.CommitOptions{Note: t.leftOut}
-	compression := layerpack.Plain.String()
 	cmd := &cobra.Command{
 		Use:   "commit CONTAINER [NAME[:TAG]]",
 		Short: "Make an image of what a container has changed",
@@ -25,10 +25,6 @@ whatever container it was made.`,
   cfs commit -m 'with a compiler' -c 'CMD ["gcc", "--version"]' work debian:gcc`,
 		Args: between(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var err error
-			if o.Compression, err = compressionFlag(cmd, compression); err != nil {
-				return err
-			}
 			st, err := g.open()
 			if err != nil {
 				return err
@@ -45,18 +41,21 @@ whatever container it was made.`,
 	f.StringArrayVarP(&o.Changes, "change", "c", nil, "apply a Dockerfile `INSTRUCTION` to the image, such as 'ENV A=b'; may be repeated")
 	f.StringVarP(&o.Message, "message", "m", "", "a `TEXT` for the image's history")
 	f.BoolVarP(&o.Pause, "pause", "p", true, "stop the container's processes while it is read")
-	f.StringVar(&compression, "compression", compression, "keep the layer `HOW`: plain, gzip or zstd; cfs push compresses what is plain")
+	compressionFlag(f, &o.Compression)
 	return cmd
 }
 
-// compressionFlag reads the value of --compression.
-func compressionFlag(cmd *cobra.Command, value string) (layerpack.Compression, error) {
-	for _, c := range []layerpack.Compression{layerpack.Plain, layerpack.Gzip, layerpack.Zstd} {
-		if c.String() == value {
-			return c, nil
+// compressionFlag is --compression of commands that make a layer, which is plain without it.
+func compressionFlag(f *pflag.FlagSet, to *layerpack.Compression) {
+	*to = layerpack.Plain
+	f.Var(&parsed[layerpack.Compression]{kind: "string", to: to, given: to.String(), parse: func(s string) (layerpack.Compression, error) {
+		for _, c := range []layerpack.Compression{layerpack.Plain, layerpack.Gzip, layerpack.Zstd} {
+			if c.String() == s {
+				return c, nil
+			}
 		}
-	}
-	return 0, &usageError{fmt.Errorf("unknown compression %q: it is plain, gzip or zstd", value), cmd.CommandPath()}
+		return 0, fmt.Errorf("unknown compression %q: it is plain, gzip or zstd", s)
+	}}, "compression", "keep the layer `HOW`: plain, gzip or zstd; cfs push compresses what is plain")
 }
 
 // leftOut tells of what a layer can't hold.

@@ -8,7 +8,6 @@ import (
 
 func newSquash(t *terminal, g *globals) *cobra.Command {
 	o := imagecmd.SquashOptions{Note: t.leftOut}
-	compression := "plain"
 	cmd := &cobra.Command{
 		Use:   "squash IMAGE [NAME[:TAG]]",
 		Short: "Make an image with the layers of another one in one",
@@ -20,10 +19,6 @@ and only those on top of them become one.`,
   cfs image squash --from debian app:7 app:flat`,
 		Args: between(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var err error
-			if o.Compression, err = compressionFlag(cmd, compression); err != nil {
-				return err
-			}
 			st, err := g.open()
 			if err != nil {
 				return err
@@ -38,6 +33,6 @@ and only those on top of them become one.`,
 	f := cmd.Flags()
 	f.StringVar(&o.From, "from", "", "keep the layers up to and with `LAYER|IMAGE`: an image below, or the ID of a layer")
 	f.StringVarP(&o.Message, "message", "m", "", "a `TEXT` for the image's history")
-	f.StringVar(&compression, "compression", compression, "keep the layer `HOW`: plain, gzip or zstd; cfs push compresses what is plain")
+	compressionFlag(f, &o.Compression)
 	return cmd
 }

@@ -8,11 +8,11 @@ import (
 	"io/fs"
 	"slices"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cfs-project/cfs/imagecmd/store"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // An Image is one image of an archive: a target in a layout, or a config and

@@ -5,12 +5,12 @@ import (
 	"path"
 	"time"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cfs-project/cfs/imagecmd/store"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // A Saved is an image of an archive that is being written: a target, and the

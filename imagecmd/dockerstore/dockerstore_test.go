@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/distribution/reference"
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	"github.com/vbatts/tar-split/tar/storage"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/cfs-project/cfs/imagecmd/archive"
 	it "github.com/cfs-project/cfs/imagecmd/internal/imagetest"
+	"github.com/cfs-project/cfs/internal/reference"
 	"github.com/cfs-project/cfs/internal/testdocker"
 )
 

@@ -7,11 +7,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/distribution/reference"
 	"oras.land/oras-go/v2/registry/remote/auth"
 
 	"github.com/cfs-project/cfs/imagecmd/remote/authfile"
 	"github.com/cfs-project/cfs/imagecmd/remote/registries"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // Options says how registries are reached. The zero value is this user's, on

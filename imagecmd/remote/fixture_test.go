@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // newClient is a client of a user who has no files but a registries.conf with

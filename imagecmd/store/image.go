@@ -8,11 +8,11 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cfs-project/cfs/imagecmd/internal/parallel"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // A Summary is what a list shows of an image.

@@ -10,11 +10,11 @@ import (
 	"os"
 	"sync"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cfs-project/cfs/internal/durable"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // An Ingest brings an image into the store: its blobs and layers in any order

@@ -4,9 +4,10 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // A KnownLayer is a layer as one image of the store has it.

@@ -10,10 +10,11 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // annotationFullName is where containerd and Docker keep an image's full name.

@@ -5,8 +5,9 @@ import (
 	"encoding/json"
 	"strings"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // linesAbout is the part of an index.json that decides what a name stands for: the

@@ -8,9 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // List returns what lists show of the images, in the order of [Store.Images]

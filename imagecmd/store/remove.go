@@ -7,8 +7,9 @@ import (
 	"io/fs"
 	"slices"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // RemoveOptions says how an image is removed.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/distribution/reference"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // lineOf is the line of a target that is called so, or has that digest; < 0 none.

@@ -7,9 +7,10 @@ import (
 	"io/fs"
 	"strings"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // Resolve finds an image as Docker does: a whole ID; a name, its tag "latest"

@@ -10,13 +10,13 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/distribution/reference"
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	it "github.com/cfs-project/cfs/imagecmd/internal/imagetest"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 func newStore(t testing.TB) *Store {

@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // Tag gives the image that [Store.Resolve] finds by name one more name, ref,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 
@@ -23,13 +24,15 @@ var definitions = []options.Definition{
 }
 
 // datasetName is what a dataset may be called (zfs(8), "ZFS File System Hierarchy").
-var datasetName = regexp.MustCompile(`^[A-Za-z][-A-Za-z0-9_.: ]*(/[A-Za-z0-9_][-A-Za-z0-9_.: ]*)*$`)
+var datasetName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z][-A-Za-z0-9_.: ]*(/[A-Za-z0-9_][-A-Za-z0-9_.: ]*)*$`)
+})
 
 // maxParent is how long its name may be, so that those in it have no more than 255 characters.
 const maxParent = 255 - 1 - len(namePrefix) - 32
 
 func isDataset(value string) error {
-	if !datasetName.MatchString(value) || len(value) > maxParent {
+	if !datasetName().MatchString(value) || len(value) > maxParent {
 		return fmt.Errorf("not a name of a dataset, of at most %d characters, such as tank/cfs", maxParent)
 	}
 	return nil

@@ -8,12 +8,12 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/distribution/reference"
 	"github.com/google/renameio/v2"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/internal/durable"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // A Dir is where lists are kept. It need not be there to be read.

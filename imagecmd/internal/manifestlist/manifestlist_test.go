@@ -10,11 +10,12 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 func name(t *testing.T, s string) reference.Named {

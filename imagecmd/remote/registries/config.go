@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/distribution/reference"
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 // ErrBlocked: registries.conf forbids the registry of a reference.

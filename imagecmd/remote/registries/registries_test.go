@@ -6,8 +6,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/distribution/reference"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/cfs-project/cfs/internal/reference"
 )
 
 func config(t *testing.T, texts ...string) *Config {
