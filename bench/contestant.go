@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"os/exec"
 	"slices"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/internal/busy"
+	"github.com/cfs-project/cfs/internal/deathsig"
 )
 
 // A Contestant is one way to serve a tree. Its methods are called one at a time.
@@ -119,8 +119,8 @@ func (m *MountProgram) Mount(ctx context.Context) (string, error) {
 	m.cmd = exec.Command(m.Argv[0], args...)
 	m.talk.Reset()
 	m.cmd.Stderr = &m.talk
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL} // it would outlive a killed benchmark, and pin its mounts
-	if err := m.cmd.Start(); err != nil {
+	// It would outlive a killed benchmark, and pin its mounts.
+	if err := deathsig.Start(m.cmd); err != nil {
 		return "", err
 	}
 	for range 1000 {

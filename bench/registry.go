@@ -10,10 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/deathsig"
 )
 
 // A Registry is Debian's docker-registry on a loopback port, without
@@ -46,8 +47,7 @@ http: {addr: %q}
 	}
 	r.cmd = exec.Command("docker-registry", "serve", config)
 	r.cmd.Stdout, r.cmd.Stderr = &r.talk, &r.talk
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL} // it would outlive a killed benchmark
-	if err := r.cmd.Start(); err != nil {
+	if err := deathsig.Start(r.cmd); err != nil {
 		return nil, err
 	}
 	const patience = 10 * time.Second

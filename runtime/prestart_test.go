@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/cfs-project/cfs/internal/deathsig"
 	"github.com/cfs-project/cfs/internal/testenv"
 	"github.com/cfs-project/cfs/runtime"
 	"github.com/cfs-project/cfs/runtime/stage"
@@ -110,8 +111,8 @@ func TestNoDescriptorLeft(t *testing.T) {
 func TestJoinNetwork(t *testing.T) {
 	testenv.AsUser(t, testenv.Root, func(t *testing.T, who testenv.User) {
 		other := exec.Command("sleep", "1000")
-		other.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
-		if err := other.Start(); err != nil {
+		other.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+		if err := deathsig.Start(other); err != nil {
 			t.Fatal(err)
 		}
 		defer other.Wait()

@@ -8,8 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
+
+	"github.com/cfs-project/cfs/internal/deathsig"
 )
 
 // Program is Debian's registry, of the package of that name.
@@ -84,8 +85,7 @@ func (r *Registry) Restart() error {
 	r.log.Reset()
 	r.cmd.Stdout, r.cmd.Stderr = &r.log, &r.log
 	r.cmd.Env = []string{"PATH=" + os.Getenv("PATH")} // REGISTRY_… would be configuration
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := r.cmd.Start(); err != nil {
+	if err := deathsig.Start(r.cmd); err != nil {
 		return err
 	}
 	ended := make(chan struct{})

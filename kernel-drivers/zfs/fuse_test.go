@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cfs-project/cfs/internal/deathsig"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/attach"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/drivertest"
 	"github.com/cfs-project/cfs/kernel-drivers/internal/sys"
@@ -86,8 +87,7 @@ func startFuse(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(daemon, "--no-daemon", "--no-kstat-mount")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	if err := deathsig.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -3,6 +3,7 @@ package network
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -135,8 +136,8 @@ func makeBridge() (netlink.Link, error) {
 		return nil, err
 	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = fmt.Sprintf("%sb%d", linkPrefix, os.Getpid())
-	attrs.HardwareAddr = hardwareAddr(network.address(1)) // else the lowest of its ports', which come and go
+	attrs.Name = fmt.Sprintf("%s-%08x", linkPrefix, rand.Uint32()) // process ids are those of many namespaces
+	attrs.HardwareAddr = hardwareAddr(network.address(1))          // else the lowest of its ports', which come and go
 	bridge := &netlink.Bridge{LinkAttrs: attrs}
 	if err := netlink.LinkAdd(bridge); err != nil {
 		return nil, fmt.Errorf("make: %w", err)

@@ -18,6 +18,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/deathsig"
 )
 
 // ownNetworkVar marks the run of a test that has a network of its own.
@@ -61,8 +63,8 @@ func must(t *testing.T, err error) {
 func newNamespace(t *testing.T) (ns *os.File, end func()) {
 	t.Helper()
 	cmd := exec.Command("sleep", "1000")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
-	must(t, cmd.Start())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	must(t, deathsig.Start(cmd))
 	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", cmd.Process.Pid))
 	end = func() {
 		ns.Close()

@@ -7,14 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	goruntime "runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/deathsig"
 )
 
 // programTimeout bounds how long a program may take until the network is there.
@@ -73,21 +72,14 @@ func serve(ctx context.Context, o Options, name, link string, args ...string) (e
 	cmd := exec.Command(path, args...)
 	cmd.Stderr, cmd.Stdout = &said, &said
 	cmd.WaitDelay = time.Second // what it has started may hold them
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	ended, started := make(chan struct{}), make(chan error)
-	go func() {
-		goruntime.LockOSThread() // the death signal is sent when this thread ends
-		defer goruntime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait()
-			close(ended)
-		}
-	}()
-	if err := <-started; err != nil {
+	if err := deathsig.Start(cmd); err != nil {
 		return nil, err
 	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
 	end = func() error {
 		_ = cmd.Process.Kill()
 		<-ended

@@ -11,11 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/internal/deathsig"
 )
 
 // userNetwork attaches a namespace by a driver, or skips the test.
@@ -147,10 +148,9 @@ func TestProgramDies(t *testing.T) {
 	ns, _ := newNamespace(t)
 	cmd := exec.Command("/proc/self/exe", "-test.run=^TestProgramDies$")
 	cmd.Env = append(os.Environ(), helperVar+"="+ns.Name())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	out, err := cmd.StdoutPipe()
 	must(t, err)
-	must(t, cmd.Start())
+	must(t, deathsig.Start(cmd))
 	for in := bufio.NewScanner(out); in.Scan() && !strings.HasPrefix(in.Text(), "attached"); {
 	}
 	if programs(ns) == 0 {
