@@ -18,7 +18,6 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 	"github.com/opencontainers/cgroups"
-	"github.com/opencontainers/cgroups/systemd"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
@@ -119,9 +118,9 @@ func welcomeStranger(dir string) error {
 var everyones = []string{"/dev/fuse", "/dev/net/tun"}
 
 // TestScripts runs testdata/script/*.txtar. Conditions: [root], [devicemapper] and [zfs] for
-// scripts that need them, [cgroupfs] where systemd isn't asked for control groups, [systemd]
-// where it runs, [unified] where there is cgroup v2 alone, [session] where the stranger has a
-// bus, [debian] where there is its root. Commands beside testscript's own:
+// scripts that need them, [cgroupfs] where systemd isn't asked for control groups, [unified]
+// where there is cgroup v2 alone, [debian] where there is its root. Commands beside
+// testscript's own:
 //
 //	asuser PROGRAM ARG...   run as an ordinary user (root needed; see stranger)
 //	status N PROGRAM ARG... run and expect exit status N
@@ -133,7 +132,9 @@ var everyones = []string{"/dev/fuse", "/dev/net/tun"}
 //	dial PROTOCOL ADDRESS   send "ping" by tcp or udp until an answer comes, and print it
 //	[!] dockerstore DIR DRIVER NAME:TAG LAYER.tar...  write Docker's directory; see dockerStore
 //	nolink FILE             wait until the container with the address in FILE has no interface on the host
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
+
+func runScripts(t *testing.T, scripts string) {
 	if os.Geteuid() == 0 {
 		dir := t.TempDir()
 		if err := welcomeStranger(dir); err != nil {
@@ -153,7 +154,7 @@ func TestScripts(t *testing.T) {
 		})
 	}
 	testscript.Run(t, testscript.Params{
-		Dir:             "testdata/script",
+		Dir:             scripts,
 		TestWork:        false,
 		WorkdirRoot:     workRoot(t),
 		ContinueOnError: false,
@@ -165,11 +166,6 @@ func TestScripts(t *testing.T) {
 			case "cgroupfs": // control groups are made by files, not by systemd
 				o, err := cgroup.Default("x", "", false)
 				return !o.Systemd, err
-			case "systemd":
-				return systemd.IsRunningSystemd(), nil
-			case "session":
-				_, err := os.Stat(fmt.Sprintf("/run/user/%d/bus", stranger))
-				return err == nil, nil
 			case "unified":
 				return cgroups.IsCgroup2UnifiedMode(), nil
 			case "debian": // a root of it is there, or can be built
