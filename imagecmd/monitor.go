@@ -173,7 +173,7 @@ func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	defer func() { err = errors.Join(err, unmount()) }()
+	defer func() { err = errors.Join(err, m.unmountRoot(unmount, m.again(status))) }()
 	if !c.AutoRemove || c.Kept || m.req.Keep {
 		if err := c.setState(m.state); err != nil {
 			return runtime.StatusFailed, err
@@ -186,6 +186,27 @@ func (m *monitor) inRoot(d cow.Driver, before State) (status int, err error) {
 	defer func() { err = errors.Join(err, views.unmount()) }()
 	m.views = views.mounts
 	return m.process(files, rootfs, runtime.Options{Stdio: files.stdio, Prestarted: first})
+}
+
+// lingering is how long an ended container waits for those who have files of it open.
+const lingering = 5 * time.Second
+
+// unmountRoot unmounts the root and waits until nobody uses it. A process of the host may have
+// come to a file by /proc/PID/root and keep it: unless the root is to be mounted again, it is
+// not waited for, and loses the file with its server.
+func (m *monitor) unmountRoot(unmount func() error, again bool) error {
+	if again {
+		return unmount()
+	}
+	unmounted := make(chan error, 1)
+	go func() { unmounted <- unmount() }()
+	select {
+	case err := <-unmounted:
+		return err
+	case <-time.After(lingering):
+		m.log.Warn("somebody has files of the container open, which end with it")
+		return nil
+	}
 }
 
 // process runs the container's process in the mounted root.
