@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,19 +34,30 @@ func pastaTooOld(version string) bool {
 	return date == nil || strings.Join(date[1:], "") < pastaSince
 }
 
+// errTooOld is an errNotInstalled.
+var errTooOld = fmt.Errorf("%w: older than %s", errNotInstalled, pastaSince)
+
+// usablePasta tells why pasta can't be used.
+func usablePasta(ctx context.Context) error {
+	path, err := exec.LookPath("pasta")
+	if err != nil {
+		return errNotInstalled
+	}
+	ctx, cancel := context.WithTimeout(ctx, programTimeout)
+	defer cancel()
+	said, err := exec.CommandContext(ctx, path, "--version").Output()
+	// That of Debian 13 (2025-05-03) ends before it has said it, unless to a terminal.
+	if first, _, _ := strings.Cut(string(said), "\n"); err != nil || first != "" && pastaTooOld(first) {
+		return fmt.Errorf("%w: %s", errTooOld, cmp.Or(first, path))
+	}
+	return nil
+}
+
 // attachPasta has pasta(1) serve the namespace. It copies no address of the host's into
 // it, and lets nothing through to the host's loopback interface.
 func attachPasta(ctx context.Context, o Options, a *Attachment) (func() error, error) {
-	path, err := exec.LookPath("pasta")
-	if err != nil {
-		return nil, errNotInstalled
-	}
-	short, cancel := context.WithTimeout(ctx, programTimeout)
-	defer cancel()
-	said, err := exec.CommandContext(short, path, "--version").Output()
-	// That of Debian 13 (2025-05-03) ends before it has said it, unless to a terminal.
-	if first, _, _ := strings.Cut(string(said), "\n"); err != nil || first != "" && pastaTooOld(first) {
-		return nil, fmt.Errorf("%w: %s is older than %s", errNotInstalled, first, pastaSince)
+	if err := usablePasta(ctx); err != nil {
+		return nil, err
 	}
 	args := []string{
 		"--foreground", "--quiet", "--config-net", "--ns-ifname", containerLink,

@@ -37,7 +37,28 @@ func userNetwork(t *testing.T, driver string, ns *os.File) *Attachment {
 
 func TestUserNetstack(t *testing.T) { testUser(t, "netstack") }
 func TestUserSlirp(t *testing.T)    { testUser(t, "slirp4netns") }
-func TestUserPasta(t *testing.T)    { testUser(t, "pasta") }
+func TestUserPasta(t *testing.T)    { testPasta(t, testUser) }
+
+// testPasta is a test with pasta. One that is too old, as Debian 12's, must be refused by who
+// asks for it, and passed over by who doesn't.
+func testPasta(t *testing.T, test func(t *testing.T, driver string)) {
+	if err := usablePasta(t.Context()); !errors.Is(err, errTooOld) {
+		test(t, "pasta")
+		return
+	}
+	if !ownNetwork(t) {
+		return
+	}
+	outsideOf(t)
+	ns, _ := newNamespace(t)
+	t.Setenv(DriverEnv, "pasta")
+	if _, err := User(t.Context(), Options{Namespace: ns}); !errors.Is(err, errTooOld) {
+		t.Errorf("too old a pasta: %v", err)
+	}
+	if a := userNetwork(t, "", ns); a.Driver == "pasta" {
+		t.Error("too old a pasta serves a network")
+	}
+}
 
 // testUser: a container on a user-mode network reaches the host's addresses, but not its
 // loopback interface, with whole data both ways; a refusal is seen; names are resolved; and
@@ -181,7 +202,9 @@ func programs(ns *os.File) (n int) {
 
 func TestUserSixNetstack(t *testing.T) { testUserSix(t, "netstack", userAddress6, userGateway6) }
 func TestUserSixSlirp(t *testing.T)    { testUserSix(t, "slirp4netns", slirpAddress6, slirpGateway6) }
-func TestUserSixPasta(t *testing.T)    { testUserSix(t, "pasta", userAddress6, userGateway6) }
+func TestUserSixPasta(t *testing.T) {
+	testPasta(t, func(t *testing.T, driver string) { testUserSix(t, driver, userAddress6, userGateway6) })
+}
 
 // testUserSix: where the host has a way out by IPv6, what serves the network passes it on, and
 // says what was refused; addresses of the host's loopback interface are not reached. Ports
