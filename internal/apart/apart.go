@@ -12,7 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -20,54 +22,61 @@ import (
 )
 
 // Do runs fn on a thread of its own, with copies of the process's descriptors but for those
-// of /dev/fuse. They are closed when Do returns, and what fn opened with them: a mount that
-// one of them leads to isn't kept busy by a thread that has not ended yet.
+// of /dev/fuse. They are closed when Do returns, so that a mount which one of them leads to
+// isn't kept busy by a thread that has not ended yet. What fn opens it has to close.
 func Do(fn func() error) error {
 	return lostthread.Do(func() error {
 		if err := unix.Unshare(unix.CLONE_FILES); err != nil {
 			return fmt.Errorf("unshare descriptors: %w", err)
 		}
-		if err := closeThose(func(to string) bool { return to == "/dev/fuse" }); err != nil {
+		slots, err := tableSize()
+		if err != nil {
 			return err
 		}
-		err := fn()
-		return errors.Join(err, closeThose(notRuntimes))
+		keep := leave(slots)
+		err = fn()
+		for fd := range slots {
+			if !slices.Contains(keep, fd) {
+				unix.Close(fd)
+			}
+		}
+		return err
 	})
 }
 
-// notRuntimes tells the process's descriptors from those by which Go's runtime wakes its
-// threads, which this one does until it has ended.
-func notRuntimes(to string) bool {
-	return to != "anon_inode:[eventpoll]" && to != "anon_inode:[eventfd]"
-}
-
-// closeThose closes the calling thread's descriptors by where /proc says that they lead.
-func closeThose(which func(to string) bool) error {
-	dir, err := unix.Open("/proc/thread-self/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(dir)
-	buf := make([]byte, 8<<10)
-	var names []string
-	for {
-		n, err := unix.Getdents(dir, buf)
-		if err != nil {
-			return fmt.Errorf("list descriptors: %w", err)
-		}
-		if n == 0 {
-			break
-		}
-		_, _, names = unix.ParseDirent(buf[:n], -1, names)
-	}
-	for _, name := range names {
-		fd, err := strconv.Atoi(name)
-		if err != nil || fd == dir {
+// leave closes the calling thread's descriptors of /dev/fuse, and returns those that Go's
+// runtime wakes its threads by, which this thread does, too, until it has ended.
+//
+// All of them are open for reading and writing, as few others are: looking at each in /proc
+// would take as long as the rest of a container's start where there are many layers. No
+// file is asked for its kind, as it may be this process that would have to answer.
+func leave(slots int) (runtimes []int) {
+	for fd := range slots {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		if err != nil || flags&unix.O_PATH != 0 || flags&unix.O_ACCMODE != unix.O_RDWR {
 			continue
 		}
-		if to, err := os.Readlink("/proc/thread-self/fd/" + name); err == nil && which(to) {
+		switch to, _ := os.Readlink("/proc/thread-self/fd/" + strconv.Itoa(fd)); to {
+		case "/dev/fuse":
 			unix.Close(fd)
+		case "anon_inode:[eventpoll]", "anon_inode:[eventfd]":
+			runtimes = append(runtimes, fd)
 		}
 	}
-	return nil
+	return runtimes
+}
+
+// tableSize is how many descriptors the calling thread may have open without its table
+// growing (proc_pid_status(5), FDSize).
+func tableSize() (int, error) {
+	status, err := os.ReadFile("/proc/thread-self/status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if n, ok := strings.CutPrefix(line, "FDSize:"); ok {
+			return strconv.Atoi(strings.TrimSpace(n))
+		}
+	}
+	return 0, errors.New("/proc/thread-self/status: no FDSize")
 }
