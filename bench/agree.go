@@ -40,8 +40,7 @@ func Agreements(z Sizes, fio, hyperfine string) []Agreement {
 	all := []Agreement{
 		{"sequential read", "fio", FixtureBig, nil, sequentialRead, c.fio(bigName(0), "--readonly", "--rw=read", "--bs=128k", size(z.Big))},
 		{"random read 4KiB", "fio", FixtureBig, nil, randomReadOf(0), c.fio(bigName(0), "--readonly", "--rw=randread", "--bs=4k", size(c.region()), ioSize(z.Random))},
-		{"sequential write + fsync", "fio", FixtureEmpty, func(s *Site) error { return os.RemoveAll(filepath.Join(s.Root, "new")) }, sequentialWrite,
-			c.fio("new", "--rw=write", "--bs=1m", size(z.Big), fmt.Sprintf("--fsync=%d", max(1, z.Big/writeSize)), "--fallocate=none")},
+		{"sequential write + fsync", "fio", FixtureEmpty, func(s *Site) error { return os.RemoveAll(filepath.Join(s.Root, "new")) }, sequentialWrite, c.fioSequentialWrite()},
 		{"random write 4KiB", "fio", FixtureEmpty, data, randomWrite, c.fio("new", "--rw=randwrite", "--bs=4k", size(c.region()), ioSize(z.Random), "--fallocate=none")},
 	}
 	add := func(name, fixture string, prepare func(*Site) error, args func(*Site) []string) {
