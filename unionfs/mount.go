@@ -180,8 +180,11 @@ func mountHelped(target string, o *MountOptions) (int, error) {
 	theirs.Close()
 	if err != nil {
 		u := &cow.Unusable{Driver: DriverName, Reason: fmt.Sprintf("mount %s: %s", target, helperError(out, err))}
-		if o.AllowOther && strings.Contains(string(out), "user_allow_other") {
+		switch {
+		case o.AllowOther && strings.Contains(string(out), "user_allow_other"):
 			u.Hint = "ask the administrator for `user_allow_other` in /etc/fuse.conf"
+		case strings.Contains(string(out), "could not determine username"):
+			u.Hint = fmt.Sprintf("it wants your user in /etc/passwd, which %d is not; `unshare -rm` gives a shell that mounts without it", os.Getuid())
 		}
 		return -1, u
 	}
