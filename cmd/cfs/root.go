@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/imagecmd/store"
 )
@@ -89,7 +90,8 @@ func plural(n int, noun string) string {
 }
 
 // dir is the root directory in force: --root, CFS_ROOT, /var/lib/cfs for root,
-// $XDG_DATA_HOME/cfs for anyone else (XDG base directory specification).
+// $XDG_DATA_HOME/cfs for anyone else (XDG base directory specification), who may be root in
+// a user namespace.
 func (g *globals) dir() (string, error) {
 	dir := g.root
 	if dir == "" {
@@ -98,7 +100,7 @@ func (g *globals) dir() (string, error) {
 	if dir != "" {
 		return filepath.Abs(dir)
 	}
-	if os.Geteuid() == 0 {
+	if os.Geteuid() == 0 && ownsVar() {
 		return "/var/lib/cfs", nil
 	}
 	if data := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(data) {
@@ -109,6 +111,13 @@ func (g *globals) dir() (string, error) {
 		return "", fmt.Errorf("no directory for images: $HOME is not set (say --root DIR or CFS_ROOT)")
 	}
 	return filepath.Join(home, ".local", "share", "cfs"), nil
+}
+
+// ownsVar tells whether /var/lib is root's: in a user namespace on a host's files it is nobody's.
+func ownsVar() bool {
+	var st unix.Stat_t
+	err := unix.Stat("/var/lib", &st)
+	return err != nil || st.Uid == 0
 }
 
 // open gives access to the store in force.
