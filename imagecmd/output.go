@@ -106,18 +106,13 @@ func (o *outputFile) commit() error {
 		return o.Close()
 	}
 	err := o.Sync()
-	for err == nil && o.hidden == "" {
-		// A link can't replace, a rename can.
-		name := fmt.Sprintf("%s/.%s.part-%d", filepath.Dir(o.path), filepath.Base(o.path), os.Getpid())
-		err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", o.Fd()), unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
-		switch {
-		case err == nil:
-			o.hidden = name
-		case errors.Is(err, os.ErrExist): // of a killed process with this ID
-			err = os.Remove(name)
+	if err == nil && o.hidden == "" {
+		err = o.link(o.path)
+		if errors.Is(err, os.ErrExist) {
+			err = o.linkBeside() // a link can't replace, a rename can
 		}
 	}
-	if err == nil {
+	if err == nil && o.hidden != "" {
 		err = os.Rename(o.hidden, o.path)
 	}
 	if err != nil {
@@ -125,6 +120,26 @@ func (o *outputFile) commit() error {
 		return err
 	}
 	return errors.Join(o.Close(), durable.SyncDir(filepath.Dir(o.path)))
+}
+
+// link gives the file, which has no name, one.
+func (o *outputFile) link(name string) error {
+	return unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", o.Fd()), unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
+}
+
+// linkBeside gives it the hidden name.
+func (o *outputFile) linkBeside() error {
+	name := fmt.Sprintf("%s/.%s.part-%d", filepath.Dir(o.path), filepath.Base(o.path), os.Getpid())
+	err := o.link(name)
+	if errors.Is(err, os.ErrExist) { // of a killed process with this ID
+		if err = os.Remove(name); err == nil {
+			err = o.link(name)
+		}
+	}
+	if err == nil {
+		o.hidden = name
+	}
+	return err
 }
 
 // abandon leaves nothing of the file.
