@@ -170,7 +170,13 @@ func (m *MountProgram) Unmount() error {
 	if err := busy.Unmount(m.Target); err != nil {
 		return err
 	}
-	if err := m.cmd.Wait(); err != nil {
+	err := m.cmd.Wait()
+	// What it exits with says nothing: the kernel's ECONNABORTED for a request that it reads in
+	// the very moment of the unmount is a failure to libfuse.
+	if e, ok := errors.AsType[*exec.ExitError](err); ok && e.Exited() {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w: %s", m.Argv[0], err, m.talk.Bytes())
 	}
 	return nil
