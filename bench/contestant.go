@@ -171,12 +171,9 @@ func (m *MountProgram) Unmount() error {
 		return err
 	}
 	err := m.cmd.Wait()
-	// What it exits with says nothing: the kernel's ECONNABORTED for a request that it reads in
-	// the very moment of the unmount is a failure to libfuse.
-	if e, ok := errors.AsType[*exec.ExitError](err); ok && e.Exited() {
-		return nil
-	}
-	if err != nil {
+	// A request that it reads in the very moment of the unmount is the kernel's ECONNABORTED,
+	// which libfuse takes for a failure.
+	if err != nil && !bytes.Contains(bytes.ToLower(m.talk.Bytes()), []byte("reading device: "+unix.ECONNABORTED.Error())) {
 		return fmt.Errorf("%s: %w: %s", m.Argv[0], err, m.talk.Bytes())
 	}
 	return nil

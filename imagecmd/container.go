@@ -221,7 +221,7 @@ func readJSON(path string, v any) error {
 // replaceJSON is writeJSON of what need not outlast a crash of the machine: a reader finds the
 // old file or the new one.
 func replaceJSON(path string, v any) error {
-	b, err := json.MarshalIndent(v, "", "  ")
+	b, err := encodeJSON(v)
 	if err != nil {
 		return err
 	}
@@ -229,7 +229,7 @@ func replaceJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(b, '\n'))
+	_, err = f.Write(b)
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}
@@ -239,10 +239,15 @@ func replaceJSON(path string, v any) error {
 	return err
 }
 
-func writeJSON(path string, v any) error {
+func encodeJSON(v any) ([]byte, error) {
 	b, err := json.MarshalIndent(v, "", "  ")
+	return append(b, '\n'), err
+}
+
+func writeJSON(path string, v any) error {
+	b, err := encodeJSON(v)
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(path, append(b, '\n'), 0o600, renameio.WithTempDir(filepath.Dir(path)))
+	return renameio.WriteFile(path, b, 0o600, renameio.WithTempDir(filepath.Dir(path)))
 }

@@ -25,20 +25,14 @@ func Start(cmd *exec.Cmd) error {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
-		pid := 0
-		if err == nil {
-			pid = cmd.Process.Pid
+		if err != nil {
+			started <- err
+			return
 		}
-		started <- err
-		for err == nil {
-			// WNOWAIT leaves it to be waited for; once it was, there is no such child.
-			err = unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-			if err == nil {
-				return
-			}
-			if err == unix.EINTR {
-				err = nil
-			}
+		pid := cmd.Process.Pid
+		started <- nil
+		// WNOWAIT leaves it to be waited for; once it was, there is no such child.
+		for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 		}
 	}()
 	return <-started

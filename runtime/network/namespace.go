@@ -34,19 +34,29 @@ func handleIn(ns *os.File) (h *netlink.Handle, err error) {
 	return h, err
 }
 
+// interfaceIn is the container's interface, and what it is changed by, which the caller closes.
+func interfaceIn(ns *os.File) (*netlink.Handle, netlink.Link, error) {
+	h, err := handleIn(ns)
+	if err != nil {
+		return nil, nil, err
+	}
+	link, err := h.LinkByName(containerLink)
+	if err != nil {
+		h.Close()
+		return nil, nil, err
+	}
+	return h, link, nil
+}
+
 // configureLink gives the container's interface its addresses, sends everything by it, and
 // bounds its packets by mtu, unless that is 0. Where the namespace has no IPv6, neither has
 // the attachment then.
 func (a *Attachment) configureLink(mtu int) error {
-	h, err := handleIn(a.ns)
+	h, link, err := interfaceIn(a.ns)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	link, err := h.LinkByName(containerLink)
-	if err != nil {
-		return err
-	}
 	if mtu > 0 {
 		if err := h.LinkSetMTU(link, mtu); err != nil {
 			return err
@@ -86,15 +96,11 @@ func (a *Attachment) addSix() error {
 	if !a.Address6.IsValid() {
 		return nil
 	}
-	h, err := handleIn(a.ns)
+	h, link, err := interfaceIn(a.ns)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	link, err := h.LinkByName(containerLink)
-	if err != nil {
-		return err
-	}
 	if a.setSix(h, link); !a.Address6.IsValid() {
 		return nil
 	}
