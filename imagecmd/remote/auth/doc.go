@@ -21,8 +21,8 @@
 // It chooses the realm, and where a request is redirected to. So a realm is refused that
 // is plain HTTP where the registry was not, or an address that only this machine, or the
 // cloud it is in, should hear from; a password is not sent on to another origin than the
-// one it was for, in a header or in a body; and a challenge from another origin is not
-// answered.
+// one it was for, in a header or in a body (oras-go's advisories GHSA-vh4v-2xq2-g5cg and
+// GHSA-xc97-9f2f-9hrx); and a challenge from another origin is not answered.
 //
 // The protocol is that of the distribution project: its "Token Authentication
 // Specification", and "OAuth 2.0" for tokens that identify a user.

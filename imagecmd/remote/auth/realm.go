@@ -10,7 +10,8 @@ import (
 )
 
 // guarded are addresses that a registry elsewhere has no business to send anybody to:
-// this machine, its link, and where clouds tell a machine its secrets.
+// this machine, its link, and where clouds tell a machine its secrets. They are those that
+// oras-go refuses, after its advisories GHSA-xf85-363p-868w and GHSA-mm27-wq9c-mxxr.
 var guarded = []string{
 	"127.0.0.0/8", "::1/128", "0.0.0.0/8", "::/128",
 	"169.254.0.0/16", "fe80::/10", "224.0.0.0/24", "ff02::/16",
