@@ -35,7 +35,7 @@ type Client struct {
 }
 
 // A key is what an authorization is for.
-type key struct{ host, scopes string }
+type key struct{ origin, scopes string }
 
 // Do sends a request, and once more as it is challenged. Scopes are what a token is asked
 // for, beside what the challenge says. A body must have a GetBody.
@@ -45,7 +45,7 @@ type key struct{ host, scopes string }
 // goes wrong on the way to a token is an error, too.
 func (c *Client) Do(req *http.Request, scopes ...string) (*http.Response, error) {
 	scopes = mergeScopes(scopes...)
-	k := key{req.URL.Host, strings.Join(scopes, " ")}
+	k := key{req.URL.Scheme + "://" + req.URL.Host, strings.Join(scopes, " ")}
 	shown, made := c.last(k), false
 	for try := req.Clone(req.Context()); ; {
 		if shown != "" {

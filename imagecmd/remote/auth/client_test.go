@@ -168,11 +168,11 @@ func TestBasic(t *testing.T) {
 // of the others.
 func TestOneForAll(t *testing.T) {
 	var fetched atomic.Int32
-	first, stopped := make(chan struct{}), make(chan struct{})
+	first, ended := make(chan struct{}), make(chan struct{})
 	realm := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if fetched.Add(1) == 1 {
 			close(first)
-			<-stopped
+			<-ended // it is never answered
 		}
 		fmt.Fprint(w, `{"token":"T"}`)
 	})
@@ -181,6 +181,7 @@ func TestOneForAll(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	all.Go(func() {
+		defer close(ended)
 		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if _, err := c.Do(req); !errors.Is(err, context.Canceled) {
 			t.Errorf("who was told to stop: %v", err)
@@ -195,7 +196,6 @@ func TestOneForAll(t *testing.T) {
 		})
 	}
 	stop()
-	close(stopped)
 	all.Wait()
 	if n := fetched.Load(); n != 2 {
 		t.Errorf("%d tokens for those that went on and the one that did not", n)

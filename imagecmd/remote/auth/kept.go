@@ -1,8 +1,6 @@
 package auth
 
-import (
-	"context"
-)
+import "context"
 
 // An authorization is a header that is being made, by one for all who need it.
 type authorization struct {
@@ -19,8 +17,8 @@ func (c *Client) last(k key) string {
 	return c.kept[k]
 }
 
-// authorize is a header in place of refused, made is false for one that another request
-// had made meanwhile.
+// authorize is a header in place of the one that was refused; made is false for one that
+// another request had made before.
 func (c *Client) authorize(ctx context.Context, k key, refused string, do func(context.Context) (string, error)) (header string, made bool, err error) {
 	for {
 		c.mu.Lock()

@@ -25,11 +25,11 @@ type tokenRequest struct {
 // fetch gets a token: with a password, or for nobody, by the distribution project's "Token
 // Authentication Specification"; with a refresh token by its "OAuth 2.0".
 func (c *Client) fetch(ctx context.Context, t tokenRequest) (string, error) {
-	make := t.simple
+	request := t.simple
 	if t.cred.RefreshToken != "" {
-		make = t.oauth
+		request = t.oauth
 	}
-	req, err := make(ctx, c.ID)
+	req, err := request(ctx, c.ID)
 	if err != nil {
 		return "", err
 	}
