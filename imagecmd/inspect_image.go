@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cfs-project/cfs/imagecmd/store"
 )
@@ -102,12 +101,8 @@ func inspectImage(ctx context.Context, st *store.Store, name string) (*ImageObje
 	if err != nil {
 		return nil, err
 	}
-	raw, err := st.Document(ctx, ocispec.Descriptor{Digest: img.ID})
-	if err != nil {
-		return nil, fmt.Errorf("image %s: config: %w", img.ID, err)
-	}
 	var more dockerImage
-	if err := json.Unmarshal(raw, &more); err != nil {
+	if err := json.Unmarshal(img.RawConfig, &more); err != nil {
 		return nil, fmt.Errorf("image %s: config: %w", img.ID, err)
 	}
 	c := img.Config
