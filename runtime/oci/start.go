@@ -25,6 +25,9 @@ func (c *Container) Start() error {
 	if err != nil {
 		return err
 	}
+	if spec.Process == nil {
+		return fmt.Errorf("cannot start container %q: %w: process is missing", c.ID, runtime.ErrInvalid)
+	}
 	conn, err := connect(c.dir, startSocket)
 	if err != nil {
 		return err
