@@ -80,7 +80,7 @@ func (s *stageBuild) needImage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	s.keep(in)
 	target, _, err := newImage{Config: s.config}.putTarget(ctx, in)
 	if err == nil {
 		s.image, err = s.st.Image(ctx, target)
