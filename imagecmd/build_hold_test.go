@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	it "github.com/cfs-project/cfs/imagecmd/internal/imagetest"
 )
@@ -40,6 +41,11 @@ func TestPruneBetweenTheStepsOfABuild(t *testing.T) {
 		}
 	}
 	write("file", "1")
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(filepath.Join(dir, "file"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(150 * time.Millisecond) // until the file's digest may be remembered
 	write("Dockerfile", "FROM base AS one\nLABEL a=1\nCOPY file /a\nLABEL b=1\n"+
 		"FROM one\nLABEL c=1\nCOPY --from=one /a /b\nLABEL d=1\n")
 	prune := func() {
@@ -47,7 +53,7 @@ func TestPruneBetweenTheStepsOfABuild(t *testing.T) {
 		if err := Prune(ctx, st, o, io.Discard); err != nil {
 			t.Error(err)
 		}
-		if err := BuilderPrune(ctx, st, BuilderPruneOptions{}, io.Discard); err != nil {
+		if err := BuilderPrune(ctx, st, BuilderPruneOptions{All: true}, io.Discard); err != nil {
 			t.Error(err)
 		}
 	}

@@ -59,7 +59,10 @@ func (in *Ingest) Use(ctx context.Context, img Image) (cow.Chain, error) {
 			err = gone
 		}
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return cow.Chain{}, err
+	case err != nil:
 		return cow.Chain{}, damagedHint(fmt.Errorf("image %s: %w", shortID(img.ID), err))
 	}
 	return chain, nil
