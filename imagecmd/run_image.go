@@ -40,6 +40,9 @@ func (o ImageSource) Check() error {
 
 // image finds the image of a new container, which is pulled as asked for.
 func (o ImageSource) image(ctx context.Context, st *store.Store, name string) (store.Image, error) {
+	if name == "" {
+		return store.Image{}, reference.ErrInvalidFormat
+	}
 	if IsHello(name) {
 		return Hello(ctx, st)
 	}
