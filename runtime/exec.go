@@ -100,7 +100,7 @@ func (i *initProc) exec(path string) error {
 		return err
 	}
 	resetSignals()
-	return execError(string(i.config.Args[0]), syscall.Exec(path, fromBytes(i.config.Args), fromBytes(i.config.Env)))
+	return execError(i.config.Args[0], syscall.Exec(path, i.config.Args, i.config.Env))
 }
 
 // passDescriptors makes the preserved ones those from 3 on. Our own there move away.
