@@ -237,7 +237,9 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	defer stubs.remove(rootfs)
+	if !c.AutoRemove || m.req.Keep { // else they go with all of the change
+		defer stubs.remove(rootfs)
+	}
 	for _, m := range hosts {
 		if !covered(spec.Mounts, m.Destination) {
 			spec.Mounts = append(spec.Mounts, m)
