@@ -73,6 +73,14 @@ func (r *move) run() error {
 			return err
 		}
 	}
+	if err := f.linkUp(src, r.from, r.oldName); err != nil {
+		return err
+	}
+	if dst != nil {
+		if err := f.linkUp(dst, r.to, r.newName); err != nil {
+			return err
+		}
+	}
 	defer r.lock()()
 	return r.locked()
 }
@@ -192,6 +200,9 @@ func (r *move) locked() error {
 		return err
 	}
 	r.settle()
+	if r.dst != nil && !r.exchange() {
+		f.dropEntry(r.dst)
+	}
 	return nil
 }
 
