@@ -8,6 +8,8 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/whiteout"
 )
 
 // indexDir, in the work directory, is the index that the kernel's overlayfs keeps
@@ -19,13 +21,16 @@ const indexDir = "index"
 
 const (
 	// markKernelOrigin holds the handle of the lower inode, see kernelHandle.
-	markKernelOrigin = "origin"
+	markKernelOrigin = string(whiteout.KeyOrigin)
+	// markImpure, of an upper directory, tells that it may hold objects with an
+	// origin: y.
+	markImpure = string(whiteout.KeyImpure)
 	// markUpper, of the index, holds the handle of the upper directory.
-	markUpper = "upper"
+	markUpper = string(whiteout.KeyUpper)
 	// markNlink tells how many names of an inode in the index show: how many more
 	// than it has links, U+N or U-N, or than the lower inode has, L+N or L-N
 	// (fs/overlayfs/util.c, ovl_set_nlink_common).
-	markNlink = "nlink"
+	markNlink = string(whiteout.KeyNlink)
 )
 
 // linkIndex is the index as this mount knows it.

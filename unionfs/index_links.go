@@ -138,12 +138,33 @@ func (f *FS) linkName(n *node, g groupName) error {
 	if err := from.setxattr(f.upper.marks+markNlink, nlinkMark('L', shown-int64(links)), 0); err != nil {
 		return err
 	}
+	if err := f.impure(h.fd); err != nil {
+		return err
+	}
 	if err := linkBeside(from, q); err != nil {
 		return err
 	}
 	up.hidden.Add(-1)
 	g.dir.dir.set(g.name, true, false)
 	return from.setxattr(f.upper.marks+markNlink, nlinkMark('U', up.hidden.Load()), 0)
+}
+
+// impure marks a directory that gets a name of a file with a kernel's origin: only
+// of such the kernel's overlay looks up what d_ino is.
+func (f *FS) impure(dirfd int) error {
+	d := at{dirfd, ""}
+	if v, err := d.getxattr(f.upper.marks + markImpure); err == nil && string(v) == "y" {
+		return nil
+	}
+	return d.setxattr(f.upper.marks+markImpure, []byte("y"), 0)
+}
+
+// impureFor is impure if n is in the index.
+func (f *FS) impureFor(n *node, dirfd int) error {
+	if n.up.Load().entry == nil {
+		return nil
+	}
+	return f.impure(dirfd)
 }
 
 // linkBeside links what is at from to q. The directory keeps its times: to

@@ -177,7 +177,20 @@ func TestIndexForKernel(t *testing.T) {
 		t.Error("a name that nobody touched was copied up")
 	}
 	sameTree(t, "the lower", before, snapshot(t, x.low, snapshotOptions{ino: true, mtime: true}))
-	sameTree(t, "cfs before, the kernel's overlay after", want, x.kernel(nil))
+	sameTree(t, "cfs before, the kernel's overlay after", want, x.kernel(func(root string) {
+		for _, dir := range []string{"", "/d", "/e"} {
+			fd, err := unix.Open(root+dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+			must(t, err)
+			list, err := readNames(fd)
+			must(t, err)
+			must(t, unix.Close(fd))
+			for _, e := range list {
+				if ino := stat(t, root+dir+"/"+e.name).Ino; e.ino != ino {
+					t.Errorf("%s/%s: d_ino is %d, st_ino %d", dir, e.name, e.ino, ino)
+				}
+			}
+		}
+	}))
 	want = x.kernel(func(root string) {
 		must(t, os.WriteFile(root+"/e/c", []byte("of the kernel"), 0o644))
 		must(t, os.Remove(root+"/left1"))

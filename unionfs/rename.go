@@ -186,6 +186,14 @@ func (r *move) locked() error {
 			return err
 		}
 	}
+	if err := f.impureFor(r.src, th.fd); err != nil {
+		return err
+	}
+	if r.exchange() {
+		if err := f.impureFor(r.dst, fh.fd); err != nil {
+			return err
+		}
+	}
 	dirs := r.src.isDir() || r.exchange() && r.dst.isDir()
 	if r.dst != nil && !r.exchange() {
 		if err := r.clearTarget(); err != nil {
