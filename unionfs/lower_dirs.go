@@ -19,6 +19,7 @@ import (
 //	lower_dirs_data.go   metacopy and partial files: where data is
 //	lower_dirs_marks.go  the extended attributes that say so
 //	lower_dirs_ino.go    inode numbers
+//	lower_dirs_handle.go the names of inodes in the kernel's index
 //
 // # Data structure
 //
@@ -43,6 +44,8 @@ type dirsLower struct {
 	dirs   *handles // directories, by place
 	top    *dirObj
 	links  linkCounts
+	fsOnce sync.Once
+	fs     []layerFS // by layer, see filesystems
 
 	// userMarks: data is also followed to where marks in the user namespace
 	// lead. Set before the first look-up.
