@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cfs-project/cfs/imagecmd/store"
 )
@@ -96,8 +97,8 @@ type dockerImage struct {
 	Config          DockerConfig `json:"config"`
 }
 
-func inspectImage(ctx context.Context, st *store.Store, name string) (*ImageObject, error) {
-	img, err := st.Resolve(ctx, name)
+func inspectImage(ctx context.Context, st *store.Store, name string, p *ocispec.Platform) (*ImageObject, error) {
+	img, err := resolveFor(ctx, st, name, p)
 	if err != nil {
 		return nil, err
 	}

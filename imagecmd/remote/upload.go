@@ -102,14 +102,14 @@ func (u *Upload) Send(ctx context.Context, content io.ReaderAt, progress func(n 
 		u.progress = func(int64) {}
 	}
 	var t tries
+	var most int64
 	for {
-		before := u.sent
 		done, err := u.send(ctx)
 		if done {
 			return nil
 		}
-		if u.sent > before {
-			t = tries{} // it gets on
+		if u.sent > most { // it gets on: what is sent again after a loss doesn't
+			most, t = u.sent, tries{}
 		}
 		if err == nil {
 			continue
