@@ -97,6 +97,7 @@ type monitor struct {
 	state   State         // written by this process alone
 	stopped atomic.Bool   // by somebody, so that it isn't started again
 	views   []specs.Mount // of the container's views
+	profile madeProfile
 }
 
 // saveState tells others how it is. That a disk is full must not end the container.
@@ -242,7 +243,9 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	defer view.stubs.remove(rootfs)
+	if !c.AutoRemove || m.req.Keep { // else they go with all of the change
+		defer view.stubs.remove(rootfs)
+	}
 	for _, m := range hosts {
 		if !covered(spec.Mounts, m.Destination) {
 			spec.Mounts = append(spec.Mounts, m)

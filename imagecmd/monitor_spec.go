@@ -41,8 +41,7 @@ func (m *monitor) spec(user runtime.User) (*specs.Spec, error) {
 	if chosen == "" && o.Privileged {
 		chosen = Unconfined
 	}
-	// It depends on the capabilities.
-	if spec.Linux.Seccomp, err = seccompProfile(spec, chosen, mapping); err != nil {
+	if spec.Linux.Seccomp, err = m.profile.of(spec, chosen, mapping); err != nil {
 		return nil, err
 	}
 	if mapping.Privileged() && !o.Privileged {
@@ -53,6 +52,25 @@ func (m *monitor) spec(user runtime.User) (*specs.Spec, error) {
 		return spec, err
 	}
 	return spec, nil
+}
+
+// A madeProfile is a container's seccomp profile and what it depends on, kept as its
+// specification is made more than once: that of a user is most often that of no user yet.
+type madeProfile struct {
+	bounding []string
+	profile  *specs.LinuxSeccomp
+}
+
+func (p *madeProfile) of(spec *specs.Spec, chosen string, m userns.Mapping) (*specs.LinuxSeccomp, error) {
+	bounding := spec.Process.Capabilities.Bounding
+	if p.profile != nil && slices.Equal(p.bounding, bounding) {
+		return p.profile, nil
+	}
+	made, err := seccompProfile(spec, chosen, m)
+	if err == nil {
+		*p = madeProfile{slices.Clone(bounding), made}
+	}
+	return made, err
 }
 
 // seccompProfile is the profile that a person chose, for a container of this

@@ -65,7 +65,7 @@ func (i *initProc) lookPath() (string, error) {
 	if len(i.config.Args) == 0 && i.config.Wait != nil {
 		return "", nil
 	}
-	return lookPath(string(i.config.Args[0]), fromBytes(i.config.Env))
+	return lookPath(i.config.Args[0], i.config.Env)
 }
 
 func executableFile(path string) error {
@@ -111,7 +111,7 @@ func (i *initProc) exec(path string) error {
 		return invalid("process is missing")
 	}
 	resetSignals()
-	return execError(string(i.config.Args[0]), syscall.Exec(path, fromBytes(i.config.Args), fromBytes(i.config.Env)))
+	return execError(i.config.Args[0], syscall.Exec(path, i.config.Args, i.config.Env))
 }
 
 // passDescriptors makes the preserved ones those from 3 on. Our own there move away.

@@ -13,7 +13,7 @@ import (
 // A mountConfig is one mount as init gets it: either a tree that the supervisor
 // made of a path of the host, or a file system for init to make.
 type mountConfig struct {
-	Target  bytes
+	Target  string
 	Tree    int  // index among the descriptors sent along; -1: make a file system
 	File    bool // the tree's root is no directory
 	Type    string
@@ -40,7 +40,7 @@ func (s *setup) planMount(dir string, m specs.Mount, l *specs.Linux) error {
 	if err != nil {
 		return err
 	}
-	c := mountConfig{Target: bytes(path.Clean("/" + m.Destination)), Tree: -1, Type: m.Type, Source: m.Source, Options: o}
+	c := mountConfig{Target: path.Clean("/" + m.Destination), Tree: -1, Type: m.Type, Source: m.Source, Options: o}
 	if c.Target == "/" {
 		return invalid("a mount can't replace the root")
 	}
@@ -162,7 +162,7 @@ func (i *initProc) mount(r rootDir, m mountConfig) error {
 // take their place in what is read and masked later (CVE-2023-27561).
 func (r rootDir) target(m mountConfig) (int, error) {
 	if m.Type == "proc" || m.Type == "sysfs" {
-		fd, err := r.openPlain(string(m.Target), unix.O_PATH|unix.O_DIRECTORY)
+		fd, err := r.openPlain(m.Target, unix.O_PATH|unix.O_DIRECTORY)
 		if err != unix.ENOENT {
 			if err == unix.ELOOP || err == unix.ENOTDIR {
 				err = fmt.Errorf("%s must be mounted on a plain directory: %w", m.Type, err)
@@ -171,9 +171,9 @@ func (r rootDir) target(m mountConfig) (int, error) {
 		}
 	}
 	if m.File {
-		return r.mkfile(string(m.Target))
+		return r.mkfile(m.Target)
 	}
-	return r.mkdirAll(string(m.Target))
+	return r.mkdirAll(m.Target)
 }
 
 // makeMount makes a new file system and a detached mount of it.

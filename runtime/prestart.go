@@ -98,7 +98,7 @@ func (i *Init) start(files []*os.File) error {
 	defer closeExe()
 	attr := &os.ProcAttr{
 		Dir:   "/",
-		Env:   []string{},
+		Env:   initEnv(),
 		Files: files,
 		Sys: &syscall.SysProcAttr{
 			Cloneflags:  i.namespaces.flags,
@@ -149,6 +149,11 @@ func (i *Init) start(files []*os.File) error {
 	return <-started
 }
 
+// initEnv is init's environment, of which the command gets nothing. Init does one thing after
+// the other: with one processor Go starts fewer threads, and whatever all of them have to do,
+// such as giving up capabilities, takes less.
+func initEnv() []string { return []string{"GOMAXPROCS=1"} }
+
 // reap collects how the process ended, once it has.
 func (i *Init) reap() {
 	i.reaped.Do(func() {
@@ -191,7 +196,7 @@ func (i *Init) launchAlone(files []*os.File) (*os.Process, error) {
 		return fd, err
 	}
 	l := launch.Launch{
-		Argv0: initStage,
+		Argv0: initStage, Env: initEnv(),
 		Flags: i.namespaces.flags, NewTime: i.namespaces.time, TimeOffsets: i.namespaces.timeOffsets,
 		BecomeRoot:  i.namespaces.joins(unix.CLONE_NEWUSER),
 		DeathSignal: !i.outlives && i.join == nil,

@@ -16,7 +16,7 @@ func (i *initProc) buildRoot() (rootDir, error) {
 	// as before, and the new one is reached by its descriptor.
 	onto := "/"
 	if c.RootPath != "" {
-		onto = string(c.RootPath)
+		onto = c.RootPath
 	} else if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		// Nothing of what follows may reach the namespace that this one is a copy of.
 		return root, fmt.Errorf("make mounts slaves: %w", err)
@@ -48,7 +48,7 @@ func (i *initProc) buildRoot() (rootDir, error) {
 		}
 	}
 	if c.MakeCwd {
-		fd, err := root.mkdirAll(string(c.Cwd))
+		fd, err := root.mkdirAll(c.Cwd)
 		if err != nil {
 			return root, fmt.Errorf("working directory: %w", err)
 		}
