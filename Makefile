@@ -37,9 +37,9 @@ unit: build
 	$(GO) run ./internal/testcount -- $(GO) test -json -timeout 15m ./...
 	$(GO) run ./internal/testcount -- $(GO) -C internal/suites test -json -timeout 15m ./...  # others' suites, of the drivers
 
-vm: ## tests on Debian's kernel in QEMU: project quotas, devicemapper, overlayfs before 6.5, cgroup v2, systemd (minutes; needs qemu-system-x86)
+vm: ## tests on Debian's kernel in QEMU: project quotas, devicemapper, overlayfs before 6.5, cgroup v2, AppArmor, systemd (minutes; needs qemu-system-x86)
 	@./.ci/vm './kernel-drivers/overlay2:^TestConformance$$|Limit|OldWay' './kernel-drivers/btrfs:^TestConformance$$|Limit|Chang' \
-	  './kernel-drivers/vfs:^TestConformance$$' './kernel-drivers/erofs:.' './kernel-drivers/devicemapper:.' './runtime/cgroup:.' \
+	  './kernel-drivers/vfs:^TestConformance$$' './kernel-drivers/erofs:.' './kernel-drivers/devicemapper:.' './runtime/cgroup:.' './runtime/oci:AppArmor|Cgroup|MountOption|Remount' \
 	  './cmd/cfs:^TestScripts$$/^driver_devicemapper$$'
 	@./.ci/vm-systemd
 

@@ -42,6 +42,7 @@ type initConfig struct {
 	Umask       *uint32
 	Caps        capSets
 	NoNewPrivs  bool
+	AppArmor    string // the profile; "": none is asked for
 	Rlimits     []rlimitConfig
 	OOMScoreAdj *int
 	Terminal    bool
@@ -160,7 +161,7 @@ func (s *setup) planProcess(spec *specs.Spec, n namespaces, o Options) (err erro
 	for _, n := range unknown {
 		o.warn(n + " is no capability this runtime knows")
 	}
-	c.NoNewPrivs = p.NoNewPrivileges
+	c.NoNewPrivs, c.AppArmor = p.NoNewPrivileges, p.ApparmorProfile
 	if c.Seccomp, err = o.Prestarted.planSeccomp(l.Seccomp); err != nil {
 		return err
 	}

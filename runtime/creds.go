@@ -39,6 +39,9 @@ func (i *initProc) become() error {
 	if err := c.Priorities.set(); err != nil {
 		return err
 	}
+	if err := i.setProfile(); err != nil {
+		return err
+	}
 	// Without no_new_privs it takes a capability that the command may not have.
 	if !c.NoNewPrivs {
 		if c.Seccomp != nil {

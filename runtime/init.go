@@ -23,6 +23,7 @@ type initProc struct {
 	null    int   // the host's /dev/null
 	console int   // the container's side of its terminal, or -1
 	waited  bool  // await was called
+	profile int   // open to set an AppArmor profile, if one is asked for
 }
 
 // initMain is the stage "cfs-init". It returns only if something went wrong, or
@@ -97,6 +98,9 @@ func (i *initProc) setup() error {
 			return fmt.Errorf("process.user.additionalGids: the user namespace denies setgroups (no sub-ids)")
 		}
 		c.NoSetgroups = true
+	}
+	if err := i.openProfile(); err != nil {
+		return err
 	}
 	if c.Enter {
 		return i.enter()

@@ -106,7 +106,7 @@ func validateProcess(p *specs.Process) error {
 	}{
 		{"process.commandLine", p.CommandLine != ""},
 		{"process.user.username", p.User.Username != ""},
-		{"process.apparmorProfile", p.ApparmorProfile != ""},
+		{"process.apparmorProfile on a host without AppArmor", p.ApparmorProfile != "" && !haveAppArmor()},
 		{"process.selinuxLabel", p.SelinuxLabel != ""},
 	} {
 		if f.set {

@@ -30,6 +30,7 @@ type processFlags struct {
 	caps       []string
 	tty        bool
 	noNewPrivs bool
+	apparmor   string
 }
 
 func newRuntimeExec(g *runtimeGlobals) *cobra.Command {
@@ -54,6 +55,7 @@ command and what the options change, or the one that --process describes.`,
 	f.StringArrayVarP(&p.caps, "cap", "c", nil, "one more capability `CAP_NAME`")
 	f.BoolVarP(&p.tty, "tty", "t", false, "on a terminal of its own")
 	f.BoolVar(&p.noNewPrivs, "no-new-privs", false, "setuid programs give nothing")
+	f.StringVar(&p.apparmor, "apparmor", "", "confined by an AppArmor `PROFILE` of the host")
 	f.BoolVar(&o.Paused, "ignore-paused", false, "also in a paused container: the process waits there")
 	f.StringVar(&o.PIDFile, "pid-file", "", "file to write the process id to `FILE`")
 	f.StringVar(&o.ConsoleSocket, "console-socket", "", "socket to send the terminal's other side to `SOCKET`")
@@ -92,6 +94,9 @@ func (p processFlags) process(c *oci.Container, args []string) (*specs.Process, 
 		if p.tty {
 			out.Terminal = true
 		}
+		if p.apparmor != "" {
+			out.ApparmorProfile = p.apparmor
+		}
 		return &out, nil
 	}
 	if len(args) == 0 {
@@ -127,6 +132,9 @@ func (p processFlags) process(c *oci.Container, args []string) (*specs.Process, 
 		}
 	}
 	out.NoNewPrivileges = out.NoNewPrivileges || p.noNewPrivs
+	if p.apparmor != "" {
+		out.ApparmorProfile = p.apparmor
+	}
 	return out, nil
 }
 

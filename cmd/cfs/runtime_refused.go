@@ -16,7 +16,6 @@ var missingFlags = map[string][]missingFlag{
 	"create": {{"config", "f", "the configuration is the bundle's config.json"}},
 	"run":    {{"config", "f", "the configuration is the bundle's config.json"}},
 	"exec": {
-		{"apparmor", "", "cfs sets no AppArmor profiles"},
 		{"cgroup", "", "a process is in the container's own control group"},
 		{"process-label", "", "cfs sets no SELinux labels of processes"},
 	},

@@ -265,6 +265,22 @@ func TestDevicesAreLinks(t *testing.T) {
 	}
 }
 
+// CVE-2025-31133: /dev is a volume that another container writes to, and /dev/null in it a link
+// to a file of the kernel's: what is masked is masked by the host's null device.
+func TestNullIsALink(t *testing.T) {
+	asRoot(t)
+	b := newBox(t, "stat -c '%F' /proc/keys /proc/timer_list")
+	b.spec.Mounts = slices.DeleteFunc(b.spec.Mounts, func(m specs.Mount) bool { return strings.HasPrefix(m.Destination, "/dev") })
+	dev := t.TempDir()
+	if err := os.Symlink("/proc/version", filepath.Join(dev, "null")); err != nil {
+		t.Fatal(err)
+	}
+	b.spec.Mounts = append(b.spec.Mounts, specs.Mount{Destination: "/dev", Source: dev, Options: []string{"rbind"}})
+	if got := b.run(); got != "character special file\ncharacter special file\n" {
+		t.Errorf("printed %q", got)
+	}
+}
+
 // CVE-2025-52565, of the terminal: what is to be the container's terminal is not looked for
 // by way of a link of the image's.
 func TestTerminalIsALink(t *testing.T) {
