@@ -61,7 +61,7 @@ func New(o Options) (*FS, error) {
 	}
 	defer dirs.close()
 	if o.Index != nil {
-		if want := len(o.Index.Layers()); len(o.Tars) != want && err == nil {
+		if want := len(o.Index.Layers()); len(o.Tars) != want && !o.noData && err == nil {
 			err = fmt.Errorf("union: %d tars for an index of %d layers", len(o.Tars), want)
 		}
 		f.lower = newPacked(o.Index, o.Tars)

@@ -11,8 +11,9 @@ type Options struct {
 	// Index and Tars are the packed lower: the merged index, and one open tar a
 	// layer, bottom first, as Index.Layers has them. New takes them over: they
 	// are closed by FS.Close, or by New when it fails.
-	Index *layerpack.Index
-	Tars  []*os.File
+	Index  *layerpack.Index
+	Tars   []*os.File
+	noData bool // there are no Tars, as no file is read
 	// LowerDirs are plain directories, topmost first, as overlayfs's lowerdir.
 	LowerDirs []string
 	// DataDirs are data-only layers below them: they hold nothing but the data
