@@ -56,6 +56,9 @@ type Upper struct {
 	// of the base shines through it.
 	Dialect whiteout.Dialect
 	Base    Base // what it lies on
+	// Work, when not empty, is the work directory, in which the kernel may keep an
+	// index of hard links; then Base has to be a [HandleBase].
+	Work string
 	// Attr, when not nil, mends what stat told of an object, for unions that keep owners or
 	// modes in an xattr. Xattr gives the object's own.
 	Attr func(a *Attr, xattr func(name string) (string, bool)) error

@@ -10,7 +10,8 @@ import (
 )
 
 // An object is what the view has at a path: one of the upper, or, where dir is
-// nil, the base's at from.
+// nil, the base's at from. One of the index has both: it is what the view shows of
+// the base's at from.
 type object struct {
 	attr Attr
 	from string
@@ -206,9 +207,12 @@ func (w *changeWalk) lacks(o *object) (*partialData, error) {
 	if p.bound == 0 {
 		return nil, nil
 	}
-	from, err := redirected(redirect, o.dir.merge, o.name)
-	if err != nil {
-		return nil, err
+	from := o.from
+	if redirect != "" || from == "" {
+		var err error
+		if from, err = redirected(redirect, o.dir.merge, o.name); err != nil {
+			return nil, err
+		}
 	}
 	if from == "" || from == "/" {
 		return nil, fmt.Errorf("its data should be in the layers, of whose directories none is merged with its own")

@@ -23,8 +23,9 @@ type changeWalk struct {
 	pending []step
 	// linked, when not nil, tells of an object of the upper with several names,
 	// which equals the base's, whether it is listed all the same.
-	linked func(*object) (bool, error)
-	root   bool // it may be listed
+	linked  func(*object) (bool, error)
+	root    bool         // it may be listed
+	aliases *linkAliases // nil: there are none
 }
 
 // A step is one change that the walk found.
@@ -52,6 +53,10 @@ func (w *changeWalk) run() error {
 		return fmt.Errorf("opening upper directory %s: %w", w.u.Dir, err)
 	}
 	defer unix.Close(fd)
+	if err := w.openAliases(); err != nil {
+		return err
+	}
+	defer w.aliases.close()
 	d, err := w.open(fd)
 	if err != nil {
 		return err
@@ -124,10 +129,14 @@ func (w *changeWalk) open(fd int) (upperDir, error) {
 // the base's directory that shines through, or empty; was tells that the base
 // has a directory at p itself.
 func (w *changeWalk) dir(p string, d *upperDir, merge string, was bool) error {
-	if d == nil && merge == p {
+	aliases := w.aliases.under(merge)
+	if d == nil && merge == p && len(aliases) == 0 {
 		return nil
 	}
 	names := map[string]bool{}
+	for _, n := range aliases {
+		names[n] = true
+	}
 	inUpper := map[string]bool{}
 	if d != nil {
 		for n := range d.gone {
@@ -191,6 +200,14 @@ func (w *changeWalk) name(parent, name string, d *upperDir, inUpper bool, merge 
 		}
 	} else if merge != "" && (d == nil || !d.gone[name]) {
 		from := path.Join(merge, name)
+		o, err := w.alias(from)
+		if err != nil {
+			return fmt.Errorf("looking at %s in the index: %w", p, err)
+		}
+		if o != nil {
+			defer o.close()
+			return w.compare(p, o, old, was, nil)
+		}
 		now, is, err := w.u.Base.Lookup(from)
 		if err != nil {
 			return err

@@ -292,6 +292,19 @@ func (b *DirBase) locate(p string) (dir int, name string, err error) {
 	return -1, "", fmt.Errorf("%s in the layers: %w", p, unix.ENOENT)
 }
 
+// Handles implements [HandleBase].
+func (b *DirBase) Handles(p string) ([]string, error) {
+	dir, name, err := b.locate(p)
+	if err != nil {
+		return nil, err
+	}
+	h, err := HandleOf(dir, name, UUID{}, false)
+	if err != nil {
+		return nil, fmt.Errorf("file handle of %s: %w", p, err)
+	}
+	return []string{h.Inode()}, nil
+}
+
 // Readlink implements [Base].
 func (b *DirBase) Readlink(p string) (string, error) {
 	dir, name, err := b.locate(p)
@@ -343,3 +356,5 @@ func (b *DirBase) Inode(p string) (uint64, error) {
 	}
 	return st.Ino, nil
 }
+
+var _ HandleBase = (*DirBase)(nil)

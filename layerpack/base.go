@@ -1,6 +1,7 @@
 package layerpack
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -147,6 +148,22 @@ func (b *Base) Inode(path string) (uint64, error) {
 		return 0, err
 	}
 	return uint64(nid), nil
+}
+
+// Handles implements [cow.HandleBase]: those that a mounted index's files have,
+// of Linux 6.13 (fs/erofs/super.c, erofs_encode_fh), and before (fs/libfs.c,
+// generic_encode_ino32_fh). Generations are 0.
+func (b *Base) Handles(path string) ([]string, error) {
+	nid, _, err := b.there(path)
+	if err != nil {
+		return nil, err
+	}
+	const ino32, ino64 = 0x01, 0x81 // enum fid_type of include/linux/exportfs.h
+	u32 := binary.NativeEndian.AppendUint32
+	return []string{
+		string(u32(u32(u32([]byte{ino64}, uint32(nid>>32)), uint32(nid)), 0)),
+		string(u32(u32([]byte{ino32}, uint32(nid)), 0)),
+	}, nil
 }
 
 // Open implements [cow.Base].
@@ -299,4 +316,4 @@ func (d *packedData) Extents() ([]cow.Extent, error) {
 
 func (d *packedData) Close() error { return d.files.close() }
 
-var _ cow.Base = (*Base)(nil)
+var _ cow.HandleBase = (*Base)(nil)

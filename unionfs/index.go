@@ -9,6 +9,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
+	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/whiteout"
 )
 
@@ -20,7 +21,7 @@ import (
 const indexDir = "index"
 
 const (
-	// markKernelOrigin holds the handle of the lower inode, see kernelHandle.
+	// markKernelOrigin holds the handle of the lower inode, see [cow.FileHandle].
 	markKernelOrigin = string(whiteout.KeyOrigin)
 	// markImpure, of an upper directory, tells that it may hold objects with an
 	// origin: y.
@@ -41,14 +42,14 @@ type linkIndex struct {
 	// mu is held while an entry comes or goes together with what the nodes know
 	// of it, and for reading to look one up.
 	mu      sync.RWMutex
-	entries map[string][]*indexEntry // by kernelHandle.inode
+	entries map[string][]*indexEntry // by FileHandle.Inode
 	inodes  map[uint64]*indexEntry   // by inode number in the upper
 }
 
 // indexEntry is an inode in the index. It is immutable.
 type indexEntry struct {
 	name string
-	uuid fsUUID
+	uuid cow.UUID
 	ino  uint64
 }
 
@@ -56,11 +57,11 @@ type indexEntry struct {
 type handled interface {
 	// handle returns the handle of a file that is no directory, and how many links
 	// the inode has on its filesystem. The handle is nil for one with a single link.
-	handle(r lowerRef) (h kernelHandle, links uint64, err error)
+	handle(r lowerRef) (h cow.FileHandle, links uint64, err error)
 	// handles tells whether an index can be written for this lower.
 	handles() error
 	// rootHandle is that of the topmost layer.
-	rootHandle() (kernelHandle, error)
+	rootHandle() (cow.FileHandle, error)
 }
 
 // openIndex opens what index the work directory has. It is nil if there is none,
@@ -118,7 +119,7 @@ func (f *FS) canIndex(low handled) error {
 	if err != nil {
 		return fmt.Errorf("the UUID of the filesystem of the upper directory: %w", err)
 	}
-	up, err := handleOf(at{u.root, ""}, uuid, true)
+	up, err := cow.HandleOf(u.root, "", uuid, true)
 	if err != nil {
 		return fmt.Errorf("the filesystem of the upper directory has no file handles: %w", err)
 	}
@@ -134,7 +135,7 @@ func (f *FS) canIndex(low handled) error {
 }
 
 // tie writes a handle into a mark unless there is one; ESTALE if it is another.
-func (u *upperDir) tie(p at, mark string, h kernelHandle) error {
+func (u *upperDir) tie(p at, mark string, h cow.FileHandle) error {
 	v, err := p.getxattr(u.marks + mark)
 	if isErrno(err, unix.ENODATA) {
 		return p.setxattr(u.marks+mark, h, 0)
@@ -154,7 +155,7 @@ func (x *linkIndex) load() error {
 		return err
 	}
 	for _, e := range list {
-		h, ok := parseHandle(e.name)
+		h, ok := cow.ParseHandle(e.name)
 		if !ok {
 			continue
 		}
@@ -170,25 +171,25 @@ func (x *linkIndex) load() error {
 }
 
 // add requires mu, or that nobody else knows x.
-func (x *linkIndex) add(h kernelHandle, ino uint64) *indexEntry {
-	e := &indexEntry{name: h.name(), uuid: h.uuid(), ino: ino}
-	x.entries[h.inode()] = append(x.entries[h.inode()], e)
+func (x *linkIndex) add(h cow.FileHandle, ino uint64) *indexEntry {
+	e := &indexEntry{name: h.Name(), uuid: h.UUID(), ino: ino}
+	x.entries[h.Inode()] = append(x.entries[h.Inode()], e)
 	x.inodes[ino] = e
 	return e
 }
 
 // find returns the entry of the inode with that handle, nil if there is none. A
 // handle, here or there, may lack the UUID.
-func (x *linkIndex) find(h kernelHandle) *indexEntry {
+func (x *linkIndex) find(h cow.FileHandle) *indexEntry {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	var some *indexEntry
-	all := x.entries[h.inode()]
+	all := x.entries[h.Inode()]
 	for _, e := range all {
-		if e.uuid == h.uuid() {
+		if e.uuid == h.UUID() {
 			return e
 		}
-		if e.uuid == (fsUUID{}) || h.uuid() == (fsUUID{}) && len(all) == 1 {
+		if e.uuid == (cow.UUID{}) || h.UUID() == (cow.UUID{}) && len(all) == 1 {
 			some = e
 		}
 	}
@@ -233,11 +234,11 @@ func (x *linkIndex) remove(e *indexEntry) error {
 		return err
 	}
 	delete(x.inodes, e.ino)
-	h, _ := parseHandle(e.name)
-	if rest := keep(x.entries[h.inode()], func(o *indexEntry) bool { return o != e }); len(rest) > 0 {
-		x.entries[h.inode()] = rest
+	h, _ := cow.ParseHandle(e.name)
+	if rest := keep(x.entries[h.Inode()], func(o *indexEntry) bool { return o != e }); len(rest) > 0 {
+		x.entries[h.Inode()] = rest
 	} else {
-		delete(x.entries, h.inode())
+		delete(x.entries, h.Inode())
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package unionfs
 import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/cow"
 )
 
 // hiddenNames is upperObj.hidden for an object in the index with that stat and
@@ -16,7 +18,7 @@ func hiddenNames(st *unix.Stat_t, m *marks) int64 {
 
 // grouped tells whether n is a lower file that gets an entry in the index when
 // it is copied up, and under which handle.
-func (f *FS) grouped(n *node) (kernelHandle, error) {
+func (f *FS) grouped(n *node) (cow.FileHandle, error) {
 	if f.index == nil || n.isDir() || !n.lower.ok() {
 		return nil, nil
 	}
@@ -26,7 +28,7 @@ func (f *FS) grouped(n *node) (kernelHandle, error) {
 
 // publishIndexed moves the copy at t of n's lower file into the index, and makes
 // it what n is: all its names show it from then on.
-func (f *FS) publishIndexed(n *node, up *upperObj, t at, h kernelHandle) error {
+func (f *FS) publishIndexed(n *node, up *upperObj, t at, h cow.FileHandle) error {
 	var a fuse.Attr
 	if err := f.attr(n, &a); err != nil { // counts the names that show
 		return err
@@ -43,7 +45,7 @@ func (f *FS) publishIndexed(n *node, up *upperObj, t at, h kernelHandle) error {
 	defer n.mu.Unlock()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if err := renameat(t, at{x.dir, h.name()}, unix.RENAME_NOREPLACE); err != nil {
+	if err := renameat(t, at{x.dir, h.Name()}, unix.RENAME_NOREPLACE); err != nil {
 		return err
 	}
 	up.entry = x.add(h, up.key&^upperTag)

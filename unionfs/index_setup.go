@@ -5,6 +5,8 @@ import (
 	"path"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/cow"
 )
 
 // setupIndex reads the index, at mount. With index=on it is used from then on;
@@ -80,7 +82,7 @@ func (f *FS) ownIndex() bool {
 	if isErrno(err, unix.ENODATA) {
 		return true
 	}
-	return err == nil && len(v) == len(root) && kernelHandle(v).inode() == root.inode()
+	return err == nil && len(v) == len(root) && cow.FileHandle(v).Inode() == root.Inode()
 }
 
 // adoptIndex gives entries that the kernel wrote what this package wants to find

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/internal/lostthread"
 )
 
@@ -81,7 +82,7 @@ func (x *indexed) entries() (n int) {
 	all, err := os.ReadDir(x.work + "/" + indexDir)
 	must(x.t, err)
 	for _, e := range all {
-		if _, ok := parseHandle(e.Name()); ok {
+		if _, ok := cow.ParseHandle(e.Name()); ok {
 			n++
 		}
 	}

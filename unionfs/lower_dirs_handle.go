@@ -4,11 +4,13 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cfs-project/cfs/cow"
 )
 
 // handle implements handled. What is mounted in a layer is none of it, as for
 // the kernel's overlayfs.
-func (d *dirsLower) handle(r lowerRef) (h kernelHandle, links uint64, err error) {
+func (d *dirsLower) handle(r lowerRef) (h cow.FileHandle, links uint64, err error) {
 	id := d.filesystems()[d.layerOf(r)]
 	err = d.with(r, func(p at) error {
 		var st unix.Stat_t
@@ -19,7 +21,7 @@ func (d *dirsLower) handle(r lowerRef) (h kernelHandle, links uint64, err error)
 		if links < 2 || st.Dev != id.dev {
 			return nil
 		}
-		h, err = handleOf(p, id.uuid, false)
+		h, err = cow.HandleOf(p.dirfd, p.name, id.uuid, false)
 		if isErrno(err, unix.EOPNOTSUPP, unix.EOVERFLOW) {
 			err = nil
 		}
@@ -29,18 +31,18 @@ func (d *dirsLower) handle(r lowerRef) (h kernelHandle, links uint64, err error)
 }
 
 // rootHandle implements handled.
-func (d *dirsLower) rootHandle() (kernelHandle, error) {
-	return handleOf(at{d.roots[0], ""}, d.filesystems()[0].uuid, false)
+func (d *dirsLower) rootHandle() (cow.FileHandle, error) {
+	return cow.HandleOf(d.roots[0], "", d.filesystems()[0].uuid, false)
 }
 
 // handles implements handled.
 func (d *dirsLower) handles() error {
-	devs := make(map[fsUUID]uint64)
+	devs := make(map[cow.UUID]uint64)
 	for i, id := range d.filesystems() {
 		if id.err != nil {
 			return fmt.Errorf("the UUID of the filesystem of lower directory %s: %w", d.paths[i], id.err)
 		}
-		if _, err := handleOf(at{d.roots[i], ""}, id.uuid, false); err != nil {
+		if _, err := cow.HandleOf(d.roots[i], "", id.uuid, false); err != nil {
 			return fmt.Errorf("the filesystem of lower directory %s has no file handles: %w", d.paths[i], err)
 		}
 		if dev, ok := devs[id.uuid]; ok && dev != id.dev {
@@ -54,7 +56,7 @@ func (d *dirsLower) handles() error {
 // layerFS is the filesystem of a layer.
 type layerFS struct {
 	dev  uint64
-	uuid fsUUID
+	uuid cow.UUID
 	err  error // why the UUID is not known
 }
 

@@ -105,7 +105,8 @@ func ofUpper[T any](ctx context.Context, d *Driver, s cow.Snapshot, list func(co
 			return
 		}
 		defer closed()
-		for c, err := range list(cow.Upper{Dir: filepath.Join(s.Dir, upperName), Dialect: dialect, Base: base}) {
+		u := cow.Upper{Dir: filepath.Join(s.Dir, upperName), Work: filepath.Join(s.Dir, workName), Dialect: dialect, Base: base}
+		for c, err := range list(u) {
 			if err == nil && ctx.Err() != nil {
 				err = context.Cause(ctx)
 			}
@@ -117,9 +118,16 @@ func ofUpper[T any](ctx context.Context, d *Driver, s cow.Snapshot, list func(co
 }
 
 // Complete implements cow.Completer. Nothing lacks data, but the kernel keeps a directory in
-// work that its owner can't enter.
+// work that its owner can't enter. What its index keeps together nobody else would.
 func (d *Driver) Complete(_ context.Context, s cow.Snapshot) error {
-	return tree.Empty(filepath.Join(s.Dir, workName))
+	work := filepath.Join(s.Dir, workName)
+	if kept, err := cow.HasIndex(work); err != nil {
+		return fmt.Errorf("index of %s: %w", s.Dir, err)
+	} else if kept {
+		return &cow.Unusable{Driver: Name, Reason: "it was mounted with index=on, and hard links were changed that only the kernel's index keeps together",
+			Hint: "cfs driver migrate, which copies the changes"}
+	}
+	return tree.Empty(work)
 }
 
 // Remove implements cow.Driver. The snapshot must not be mounted. Directories
