@@ -19,6 +19,7 @@ import (
 //	lower_dirs_data.go      metacopy and partial files: where data is
 //	lower_dirs_marks.go     the extended attributes that say so
 //	lower_dirs_ino.go       inode numbers
+//	lower_dirs_handle.go    the names of inodes in the kernel's index
 //	lower_dirs_ahead.go     what a walk comes to next is read before it is asked for
 //	lower_dirs_sequence.go  which files those are
 //	lower_dirs_stream.go    and of a large one, what follows
@@ -46,6 +47,8 @@ type dirsLower struct {
 	dirs   *handles // directories, by place
 	top    *dirObj
 	links  linkCounts
+	fsOnce sync.Once
+	fs     []layerFS // by layer, see filesystems
 	ahead  *ahead
 
 	// userMarks: data is also followed to where marks in the user namespace
