@@ -42,6 +42,11 @@
 // gives the kernel whole files of the upper to read and write by itself, at the
 // price of a request an open (passthrough.go).
 //
+// What is not cached has to come from the disk. Of plain directories the next
+// directories of a walk, the next files of who reads them in order, and what follows
+// in a large file are read ahead (lower_dirs_ahead.go); the tar of a packed layer is
+// read in order as it is, by the kernel.
+//
 // # Copying up
 //
 // The first write, not the open, copies an object to the upper: its directories
@@ -129,7 +134,7 @@
 //	  │                   │    └─ inodeNumbers.mu, handles' shards
 //	  │                   ├─ linkIndex.mu
 //	  │                   ├─ table.mu, identities' shards, below linkIndex.mu
-//	  │                   └─ upperDir.whiteMu, goneRecords.mu
+//	  │                   └─ upperDir.whiteMu, goneRecords.mu, ahead.mu
 //
 // No lock is held while the kernel is notified; this package never notifies it.
 package unionfs

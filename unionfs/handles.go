@@ -18,6 +18,8 @@ type handle struct {
 	// A file of which a part is in another, see lower_dirs_data.go. Immutable.
 	below *handle
 	bound int64 // in bytes
+
+	stream stream // of a lower's file; see lower_dirs_stream.go
 }
 
 func newHandle(fd int, writable bool) *handle {

@@ -22,6 +22,7 @@ import (
 //	lower_dirs_handle.go    the names of inodes in the kernel's index
 //	lower_dirs_ahead.go     what a walk comes to next is read before it is asked for
 //	lower_dirs_sequence.go  which files those are
+//	lower_dirs_stream.go    and of a large one, what follows
 //
 // # Data structure
 //

@@ -17,8 +17,8 @@ import (
 //     and their beginnings read, see [sequence].
 //
 // It reads into the kernel's caches, and into tables and handles that the client's
-// own requests would make, and is never further ahead than aheadNames and
-// aheadFiles. What fails is left to the client to be told of.
+// own requests would make, and is never further ahead than aheadNames,
+// aheadFiles and streamAhead. What fails is left to the client to be told of.
 type ahead struct {
 	d       *dirsLower
 	wake    chan struct{} // holds one at most; closed at the end
@@ -30,6 +30,7 @@ type ahead struct {
 	walk    []aheadWalk // the innermost last
 	lead    int         // names in directories that are read and not yet listed
 	files   sequence
+	streams []*handle // to be read ahead; holds a reference to each
 }
 
 // An aheadWalk is a directory whose directories are walked.
@@ -62,6 +63,9 @@ func (a *ahead) stop() {
 	if a.started {
 		<-a.done
 	}
+	for _, h := range a.streams {
+		h.put()
+	}
 }
 
 // ring lets what was noted be done. Requires mu.
@@ -79,7 +83,7 @@ func (a *ahead) ring() {
 func (a *ahead) work() {
 	defer close(a.done)
 	for range a.wake {
-		for !a.stopped.Load() && (a.readFile() || a.readDir()) {
+		for !a.stopped.Load() && (a.readStream() || a.readFile() || a.readDir()) {
 		}
 	}
 }

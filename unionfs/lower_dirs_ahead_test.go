@@ -269,3 +269,66 @@ func TestAheadReads(t *testing.T) {
 	}
 	must(t, d.close())
 }
+
+func TestStream(t *testing.T) {
+	const k = 128 << 10
+	inOrder := func(n int) (offs []int64) {
+		for i := range n {
+			offs = append(offs, int64(i)*k)
+		}
+		return offs
+	}
+	for _, c := range []struct {
+		name       string
+		reads      []int64
+		have, want int64
+	}{
+		{"a small file", inOrder(3), 3 * k, 0},
+		{"a large one", inOrder(4), 4 * k, 8 * k},
+		{"no more until half of it is used", inOrder(5), 5 * k, 8 * k},
+		{"more then", inOrder(6), 6 * k, 12 * k},
+		{"in the end so much", inOrder(70), 70 * k, 70*k + streamAhead},
+		{"and not more", inOrder(86), 86 * k, 86*k + streamAhead},
+		{"two requests change places", []int64{0, k, 3 * k, 2 * k, 4 * k}, 5 * k, 8 * k},
+		{"at random", []int64{0, 90 * k, 20 * k, 50 * k, 70 * k, 30 * k}, 31 * k, 0},
+		{"pieces at random", []int64{500 * k, 501 * k, 502 * k, 90 * k, 91 * k, 92 * k}, 93 * k, 0},
+		{"from the middle", []int64{500 * k, 501 * k, 502 * k, 503 * k}, 504 * k, 508 * k},
+		{"elsewhere", append(inOrder(8), 500*k), 501 * k, 0},
+		{"backwards", []int64{500 * k, 480 * k, 460 * k, 440 * k}, 441 * k, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var s stream
+			for _, off := range c.reads {
+				s.move(off, off+k)
+			}
+			if s.have != c.have || s.want != c.want {
+				t.Errorf("have %d, want %d KiB; should be %d and %d", s.have>>10, s.want>>10, c.have>>10, c.want>>10)
+			}
+		})
+	}
+}
+
+// TestStreamIsLetGo: what is noted of a file and not done doesn't keep it open.
+func TestStreamIsLetGo(t *testing.T) {
+	low := scratch(t)
+	write(t, filepath.Join(low, "large"), strings.Repeat("x", 2<<20))
+	d, err := newDirsLower(new(privateDirs), []string{low}, nil, false)
+	must(t, err)
+	d.ahead.started = true
+	close(d.ahead.done)
+	r := find(t, d, "large")
+	buf := make([]byte, 128<<10)
+	for off := int64(0); off < 1<<20; off += int64(len(buf)) {
+		if _, err := d.readAt(r, buf, off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(d.ahead.streams); n != 1 {
+		t.Errorf("the file is noted %d times, want once", n)
+	}
+	h := d.ahead.streams[0]
+	must(t, d.close())
+	if n := h.refs.Load(); n != 0 {
+		t.Errorf("%d references are left", n)
+	}
+}

@@ -149,6 +149,9 @@ func (d *dirsLower) readAt(r lowerRef, b []byte, off int64) (int, error) {
 	if off == 0 {
 		d.ahead.read(r)
 	}
+	if len(b) >= streamRead && h.below == nil {
+		d.ahead.reads(h, off, off+int64(len(b)))
+	}
 	return h.readData(b, off)
 }
 
