@@ -110,7 +110,7 @@ type monitor struct {
 	state   State         // written by this process alone
 	stopped atomic.Bool   // by somebody, so that it isn't started again
 	views   []specs.Mount // of the container's views
-	profile madeProfile
+	profile *madeProfile  // nil until there is one
 }
 
 // saveState tells others how it is. That a disk is full must not end the container.
