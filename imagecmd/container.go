@@ -24,6 +24,7 @@ const (
 	containerConfig = "config.json" // a Container, written once
 	containerState  = "state.json"  // a State, replaced at each change
 	containerRootfs = "rootfs"      // where the root is mounted, in the container's own mount namespace
+	containerGoing  = "rootfs.gone" // what that is called once the container is being removed
 )
 
 // Sentinels of the container functions.
@@ -160,6 +161,16 @@ func (c *Container) hold() error { return c.take(unix.LOCK_EX) }
 func (c *Container) join() error { return c.take(unix.LOCK_SH) }
 
 func (c *Container) take(how int) error {
+	err := c.takeGoing(how)
+	if err == nil && c.going() {
+		c.close()
+		err = &noContainer{c.Label()}
+	}
+	return err
+}
+
+// takeGoing is take for who removes the container, which somebody may have begun.
+func (c *Container) takeGoing(how int) error {
 	var err error
 	// Whoever asks whether a container runs holds its lock for a moment.
 	for try := 0; try < 10; try++ {
@@ -177,15 +188,26 @@ func (c *Container) take(how int) error {
 	return nil
 }
 
+// going tells whether its removal has begun. Nobody reads or starts it then: a part of
+// what it has changed may have gone.
+func (c *Container) going() bool {
+	_, err := os.Lstat(c.path(containerGoing))
+	return err == nil
+}
+
 // remove deletes the container, which this process holds, and with one that was to go
 // with its process its anonymous volumes. The configuration goes last: until then the
-// container is there to be removed again.
+// container is there to be removed again, and for nothing else.
 func (c *Container) remove(ctx context.Context, drivers []cow.Driver) error {
-	// Whoever reads the change, for a commit perhaps, gets all of it.
+	// Whoever reads the change, for a commit perhaps, gets all of it, or none.
 	if lock, err := c.lockReading(unix.LOCK_EX); err == nil {
 		defer lock.Close()
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing container %s: %w", c.ShortID(), err)
+	}
+	if !c.doomed() {
+		// Without it, on a full disk perhaps, all is as well unless this process is killed.
+		_ = os.Rename(c.path(containerRootfs), c.path(containerGoing))
 	}
 	for _, d := range drivers {
 		if err := d.Remove(ctx, cow.Snapshot{Dir: c.dir}); err != nil {

@@ -11,12 +11,30 @@ import (
 
 // tryLock locks a container's directory, shared or exclusive, or fails with
 // ErrRunning.
-func tryLock(dir string, how int) (*os.File, error) {
+func tryLock(dir string, how int) (*os.File, error) { return lockDir(dir, how|unix.LOCK_NB) }
+
+// lockDir locks a directory. One that was removed or renamed before the lock was got is
+// not there: fs.ErrNotExist.
+func lockDir(dir string, how int) (*os.File, error) {
 	f, err := os.OpenFile(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}
-	return flock(f, how|unix.LOCK_NB)
+	if f, err = flock(f, how); err != nil {
+		return nil, err
+	}
+	locked, err := f.Stat()
+	if err == nil {
+		var now fs.FileInfo
+		if now, err = os.Lstat(dir); err == nil && !os.SameFile(locked, now) {
+			err = &fs.PathError{Op: "flock", Path: dir, Err: fs.ErrNotExist}
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // lockNames makes this process the only one that makes or sweeps containers.

@@ -119,7 +119,7 @@ func (cs Containers) List() ([]*Container, error) {
 	return slices.DeleteFunc(all, (*Container).left), err
 }
 
-// withLeft is List with those that a killed process was to remove.
+// withLeft is List with those that a killed process was to remove, or had begun to.
 func (cs Containers) withLeft() ([]*Container, error) {
 	entries, err := os.ReadDir(cs.dir())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -157,8 +157,12 @@ func (cs Containers) Find(name string) (*Container, error) {
 	return findContainer(all, name)
 }
 
-// findWithLeft is Find among those, too, that a killed process was to remove.
+// findWithLeft is Find, and else among those that a killed process was to remove.
 func (cs Containers) findWithLeft(name string) (*Container, error) {
+	c, err := cs.Find(name)
+	if !errors.Is(err, ErrNoContainer) {
+		return c, err
+	}
 	all, err := cs.withLeft()
 	if err != nil {
 		return nil, err

@@ -23,12 +23,14 @@ func (c *Container) waits() bool {
 	return err != nil || s.Started.IsZero()
 }
 
-// left tells whether a container was to go with its process, which was killed. Nobody
-// has it, nor its volumes; it is removed when somebody sweeps.
-func (c *Container) left() bool { return c.AutoRemove && !c.waits() && !c.Running() }
+// doomed tells whether a container is to go with its process, or its removal has begun.
+func (c *Container) doomed() bool { return c.AutoRemove && !c.waits() || c.going() }
 
-// sweepLeft removes the containers that were to go with their processes, an ordinary
-// user's in a stage each. One that can't be removed is nobody's still, and the next
+// left tells whether a container was to go, and the process that was to do it was killed.
+// Nobody has it; it is removed when somebody sweeps.
+func (c *Container) left() bool { return c.doomed() && !c.Running() }
+
+// sweepLeft removes the containers that are left, an ordinary user's in a stage each. One that can't be removed is nobody's still, and the next
 // container's monitor says why.
 func (cs Containers) sweepLeft(ctx context.Context) {
 	all, err := cs.withLeft()
@@ -43,7 +45,7 @@ func (cs Containers) sweepLeft(ctx context.Context) {
 }
 
 // sweep removes what killed processes left: directories half made or half
-// removed, and containers that were to go with their process.
+// removed, and containers that were to go.
 func (cs Containers) sweep(ctx context.Context, drivers []cow.Driver) error {
 	names, err := cs.lockNames() // nobody is making one
 	if errors.Is(err, fs.ErrNotExist) {
@@ -74,7 +76,7 @@ func (cs Containers) sweep(ctx context.Context, drivers []cow.Driver) error {
 	}
 	names.Close() // who removes a volume takes it
 	for _, c := range all {
-		if !c.AutoRemove || c.waits() {
+		if !c.doomed() {
 			errs = append(errs, c.sweepGroup())
 			continue
 		}

@@ -49,7 +49,7 @@ type ContainerPaths struct {
 
 // ContainerState is where a container is in its life.
 type ContainerState struct {
-	Status     string // created, running, paused, exited
+	Status     string // created, running, paused, restarting, exited, removing
 	Running    bool
 	Paused     bool
 	Restarting bool
@@ -134,6 +134,8 @@ func inspectContainer(st *store.Store, name string, size bool) (*ContainerObject
 func (c *Container) objectState(s State) ContainerState {
 	o := ContainerState{Running: c.Running(), ExitCode: s.Status, Error: s.Error, StartedAt: s.Started, FinishedAt: s.Finished, OOMKilled: s.OOMKilled}
 	switch {
+	case o.Running && c.going(): // whoever removes it holds it
+		o.Running, o.Status = false, "removing"
 	case o.Running && s.Restarting:
 		o.Status, o.Restarting = "restarting", true
 	case o.Running && s.Paused:

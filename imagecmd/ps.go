@@ -10,6 +10,8 @@ import (
 // describe says where a container is in its life, as Docker does.
 func (c *Container) describe(s State, running bool, now time.Time) string {
 	switch {
+	case c.going():
+		return "Removal In Progress"
 	case c.MountedAt != "" && running:
 		return "Mounted on " + c.MountedAt
 	case c.MountedAt != "":

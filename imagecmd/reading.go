@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -120,10 +119,7 @@ func (q changeRequest) driver() (cow.Driver, error) {
 // lockReading takes the lock of those who read the container's change, shared,
 // or of who removes it, exclusive, and waits for it. It is on the directory that
 // the root is mounted on, as the lock of the container's own says who lives in it.
+// It fails with fs.ErrNotExist once the removal has begun.
 func (c *Container) lockReading(how int) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(c.dir, containerRootfs), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, err
-	}
-	return flock(f, how)
+	return lockDir(c.path(containerRootfs), how)
 }

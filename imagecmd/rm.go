@@ -117,7 +117,7 @@ func (r removeRequest) do(ctx context.Context, log *slog.Logger) error {
 	}
 	c, err := OpenContainers(r.Root).findWithLeft(r.Name)
 	if err == nil {
-		err = c.hold()
+		err = c.takeGoing(unix.LOCK_EX)
 	}
 	if r.Force && errors.Is(err, ErrNoContainer) { // it was to go with its process
 		return nil
