@@ -230,13 +230,18 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		return runtime.StatusFailed, err
 	}
 	m.state.Filled = true
-	user, stubs, err := c.lookInto(rootfs)
+	view, err := c.lookInto(rootfs)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	spec, err := m.spec(user)
+	spec, err := m.spec(view.user)
 	if err != nil {
 		return runtime.StatusFailed, err
+	}
+	if view.apt {
+		if err := c.tellApt(spec); err != nil {
+			return runtime.StatusFailed, err
+		}
 	}
 	release, err := c.pinSubpaths(spec.Mounts)
 	if err != nil {
@@ -252,7 +257,7 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		return runtime.StatusFailed, err
 	}
 	if !c.AutoRemove || m.req.Keep { // else they go with all of the change
-		defer stubs.remove(rootfs)
+		defer view.stubs.remove(rootfs)
 	}
 	for _, m := range hosts {
 		if !covered(spec.Mounts, m.Destination) {

@@ -91,17 +91,3 @@ func seccompProfile(spec *specs.Spec, chosen string, m userns.Mapping) (p *specs
 	}
 	return p, err
 }
-
-// singleUser answers calls that need an id which doesn't exist, as there is only one, as
-// if they had been done: package managers unpack files of many owners, and stop
-// where they can't.
-func singleUser() specs.LinuxSyscall {
-	var done uint
-	return specs.LinuxSyscall{
-		Names: []string{
-			"chown", "chown32", "fchown", "fchown32", "lchown", "lchown32", "fchownat",
-			"setgroups", "setgroups32",
-		},
-		Action: specs.ActErrno, ErrnoRet: &done,
-	}
-}

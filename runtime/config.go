@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -18,7 +20,7 @@ type initConfig struct {
 	Root           int  // index among the descriptors: the root's tree
 	Enter          bool // instead: Root is a pidfd of the container to join
 	Mounts         []mountConfig
-	MakeDevices    bool // unless the host's /dev is bound
+	MakeDevices    bool // and links below /dev, unless the host's /dev is bound
 	Devices        []deviceConfig
 	MaskedPaths    []string
 	ReadonlyPaths  []string
@@ -108,6 +110,9 @@ func prepare(b Bundle, n namespaces, o Options) (_ *setup, err error) {
 	if c.Devices, err = planDevices(l.Devices); err != nil {
 		return nil, err
 	}
+	if !c.MakeDevices {
+		c.Devices = slices.DeleteFunc(c.Devices, func(d deviceConfig) bool { return strings.HasPrefix(d.Path, "/dev/") })
+	}
 	c.MaskedPaths, c.ReadonlyPaths = l.MaskedPaths, l.ReadonlyPaths
 
 	c.Hostname, c.Domainname = spec.Hostname, spec.Domainname
@@ -118,6 +123,9 @@ func prepare(b Bundle, n namespaces, o Options) (_ *setup, err error) {
 		return nil, err
 	}
 	c.Sysctl = l.Sysctl
+	if err := checkNetDevices(l.NetDevices, n); err != nil {
+		return nil, err
+	}
 	c.Loopback = n.flags&unix.CLONE_NEWNET != 0
 	c.UnshareCgroup = n.cgroup
 	c.JoinMounts = -1

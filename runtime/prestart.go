@@ -32,6 +32,7 @@ type Init struct {
 	state      syscall.WaitStatus
 	closed     sync.Once
 	outlives   bool         // nobody's death is its end: it waits to be started
+	cpus       []uint64     // those that it begins on; nil: the caller's
 	seccomp    *compilation // of the specification that it was started for, or nil
 }
 
@@ -122,10 +123,10 @@ func (i *Init) start(files []*os.File) error {
 	}
 	started := make(chan error)
 	lostthread.Go(func() {
-		var err error
-		if i.needsLaunch() {
+		err := setAffinity(i.cpus)
+		if err == nil && i.needsLaunch() {
 			i.process, err = i.launchAlone(files)
-		} else {
+		} else if err == nil {
 			err = i.namespaces.enter()
 			if err == nil && i.join != nil {
 				err = i.join.enter()

@@ -34,8 +34,11 @@ func (i *initProc) buildRoot() (rootDir, error) {
 			return root, fmt.Errorf("mount %s at %s: %w", m.name(), m.Target, err)
 		}
 	}
+	if err := root.makeDevices(c.Devices); err != nil {
+		return root, err
+	}
 	if c.MakeDevices {
-		if err := root.makeDevices(c.Devices); err != nil {
+		if err := root.linkDevices(); err != nil {
 			return root, err
 		}
 	}

@@ -44,6 +44,12 @@ type Options struct {
 	// from then on. A large file's data still waits to be written to. It costs
 	// two requests for every open, of which there are none otherwise.
 	CopyUpAtOpen bool
+	// LinkIndex keeps lower hard-link groups together by the kernel's index in the
+	// work directory (overlayfs.rst, "Index") instead of copying all their names up:
+	// the upper directory alone is then not what the union shows. It needs root, and
+	// lowers with file handles. Without it an index that is there is resolved, by
+	// linking the names it stands for.
+	LinkIndex bool
 	// NoACL refuses POSIX ACLs with EOPNOTSUPP.
 	NoACL bool
 
