@@ -3,7 +3,6 @@ package imagecmd
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +18,7 @@ import (
 	"github.com/cfs-project/cfs/imagecmd/dockerfile"
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/internal/hint"
+	"github.com/cfs-project/cfs/internal/wire"
 	"github.com/cfs-project/cfs/runtime"
 	"github.com/cfs-project/cfs/runtime/stage"
 	"github.com/cfs-project/cfs/runtime/userns"
@@ -199,11 +199,7 @@ func (s *stageBuild) enter(c *Container, req monitorRequest) error {
 	}
 	req.Interactive = true
 	mapping, _ := userns.Detect()
-	payload, err := json.Marshal(req)
-	if err != nil {
-		return err
-	}
-	p, err := stage.Start(mapping, monitorStage, payload, stage.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+	p, err := stage.Start(mapping, monitorStage, wire.Marshal(&req), stage.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
 	if err != nil {
 		return err
 	}
@@ -239,16 +235,12 @@ func (c *Container) runFor(ctx context.Context, req monitorRequest, out, errs io
 			return runtime.StatusFailed, hint.With(p, p.Hint)
 		}
 	}
-	payload, err := json.Marshal(req)
-	if err != nil {
-		return runtime.StatusFailed, err
-	}
 	var stdio stage.Stdio
 	wait, err := copyOutput(&stdio, out, errs)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	p, err := stage.Start(mapping, monitorStage, payload, stdio)
+	p, err := stage.Start(mapping, monitorStage, wire.Marshal(&req), stdio)
 	stdio.Out.Close()
 	stdio.Err.Close()
 	if err != nil {

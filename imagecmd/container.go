@@ -70,8 +70,8 @@ type Container struct {
 	Places     mountPlaces      `json:"places,omitzero"`      // of a step of a build: what of its change is no part of it
 	Views      []view           `json:"views,omitempty"`      // of a step of a build: trees that it sees
 
-	dir  string
-	lock *os.File // held by this process, or nil
+	dir  string   `wire:"-"`
+	lock *os.File `wire:"-"` // held by this process, or nil
 }
 
 // A State is what changes in a container's life.

@@ -2,7 +2,6 @@ package imagecmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +16,7 @@ import (
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/internal/background"
 	"github.com/cfs-project/cfs/internal/hint"
+	"github.com/cfs-project/cfs/internal/wire"
 	"github.com/cfs-project/cfs/runtime"
 	"github.com/cfs-project/cfs/runtime/stage"
 )
@@ -25,10 +25,11 @@ import (
 const monitorStage = "cfs-monitor"
 
 // monitorRequest is what P tells S. The rest S reads from the container's
-// configuration.
+// configuration, if it isn't told that, too.
 type monitorRequest struct {
-	Root        string // of the store
-	ID          string // of the container
+	Root        string     // of the store
+	ID          string     // of the container
+	Container   *Container // that P has just made; else nil
 	Chain       cow.Chain
 	Detach      bool        // go on without P once the process runs
 	Attach      bool        // P's files get the container's output
@@ -54,10 +55,10 @@ func monitorMain(l *stage.Link, payload []byte) int {
 	background.LeanLater()
 	stage.Prepare()
 	var req monitorRequest
-	status, err := runtime.StatusFailed, json.Unmarshal(payload, &req)
+	status, err := runtime.StatusFailed, wire.Unmarshal(payload, &req)
 	if err == nil {
-		c := &Container{dir: filepath.Join(OpenContainers(req.Root).dir(), req.ID)}
-		if err = readJSON(filepath.Join(c.dir, containerConfig), c); err == nil {
+		var c *Container
+		if c, err = req.container(); err == nil {
 			if err = c.join(); err == nil {
 				m := &monitor{c: c, l: l, req: req, log: stageLog(req.Debug)}
 				status, err = m.run()
@@ -68,6 +69,18 @@ func monitorMain(l *stage.Link, payload []byte) int {
 		printError(os.Stderr, err)
 	}
 	return status
+}
+
+// container is the one that the request is about.
+func (r *monitorRequest) container() (*Container, error) {
+	c := r.Container
+	dir := filepath.Join(OpenContainers(r.Root).dir(), r.ID)
+	if c != nil {
+		c.dir = dir
+		return c, nil
+	}
+	c = &Container{dir: dir}
+	return c, readJSON(c.path(containerConfig), c)
 }
 
 // printError says why a stage failed, as the command line would.
@@ -97,7 +110,7 @@ type monitor struct {
 	state   State         // written by this process alone
 	stopped atomic.Bool   // by somebody, so that it isn't started again
 	views   []specs.Mount // of the container's views
-	profile madeProfile
+	profile *madeProfile  // nil until there is one
 }
 
 // saveState tells others how it is. That a disk is full must not end the container.

@@ -37,40 +37,42 @@ func (m *monitor) spec(user runtime.User) (*specs.Spec, error) {
 	if o.CgroupNS == "host" {
 		spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.CgroupNamespace })
 	}
-	chosen := o.Seccomp
-	if chosen == "" && o.Privileged {
-		chosen = Unconfined
-	}
-	if spec.Linux.Seccomp, err = m.profile.of(spec, chosen, mapping); err != nil {
-		return nil, err
-	}
-	if mapping.Privileged() && !o.Privileged {
-		group, err := c.group()
-		if err == nil && !group.options.Devices {
-			confineNodes(spec)
-		}
-		return spec, err
-	}
-	return spec, nil
+	return spec, m.confine(spec, mapping)
 }
 
-// A madeProfile is a container's seccomp profile and what it depends on, kept as its
-// specification is made more than once: that of a user is most often that of no user yet.
+// A madeProfile is a container's seccomp profile, and what of its specification it depends on.
 type madeProfile struct {
 	bounding []string
 	profile  *specs.LinuxSeccomp
 }
 
-func (p *madeProfile) of(spec *specs.Spec, chosen string, m userns.Mapping) (*specs.LinuxSeccomp, error) {
+// confine gives a specification its seccomp profile. It is made more than once, first for no
+// user yet, and most often with the same profile, which is not made, nor compiled, again.
+func (m *monitor) confine(spec *specs.Spec, mapping userns.Mapping) (err error) {
 	bounding := spec.Process.Capabilities.Bounding
-	if p.profile != nil && slices.Equal(p.bounding, bounding) {
-		return p.profile, nil
+	if made := m.profile; made != nil && slices.Equal(made.bounding, bounding) {
+		spec.Linux.Seccomp = made.profile
+		return nil
 	}
-	made, err := seccompProfile(spec, chosen, m)
-	if err == nil {
-		*p = madeProfile{slices.Clone(bounding), made}
+	o := m.c.Options
+	chosen := o.Seccomp
+	if chosen == "" && o.Privileged {
+		chosen = Unconfined
 	}
-	return made, err
+	if spec.Linux.Seccomp, err = seccompProfile(spec, chosen, mapping); err != nil {
+		return err
+	}
+	if mapping.Privileged() && !o.Privileged {
+		group, err := m.c.group()
+		if err != nil {
+			return err
+		}
+		if !group.options.Devices {
+			confineNodes(spec)
+		}
+	}
+	m.profile = &madeProfile{slices.Clone(bounding), spec.Linux.Seccomp}
+	return nil
 }
 
 // seccompProfile is the profile that a person chose, for a container of this

@@ -2,7 +2,6 @@ package imagecmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/internal/hint"
+	"github.com/cfs-project/cfs/internal/wire"
 	"github.com/cfs-project/cfs/runtime"
 	"github.com/cfs-project/cfs/runtime/stage"
 	"github.com/cfs-project/cfs/runtime/userns"
@@ -128,7 +128,7 @@ func Run(ctx context.Context, st *store.Store, o RunOptions) (int, error) {
 	defer release()
 	defer c.close()
 	req := monitorRequest{
-		Root: st.Root(), ID: c.ID, Chain: chain, Detach: o.Detach, Attach: !o.Detach, Only: o.Attach, Debug: o.Debug,
+		Root: st.Root(), ID: c.ID, Container: c, Chain: chain, Detach: o.Detach, Attach: !o.Detach, Only: o.Attach, Debug: o.Debug,
 	}
 	req.Interactive = o.Interactive && !o.Detach && req.attaches("stdin")
 	return c.run(req, os.Stdout)
@@ -224,10 +224,6 @@ func (c *Container) run(req monitorRequest, out io.Writer) (int, error) {
 			return runtime.StatusFailed, errors.Join(hint.With(p, p.Hint), c.discard())
 		}
 	}
-	payload, err := json.Marshal(req)
-	if err != nil {
-		return runtime.StatusFailed, err
-	}
 	stdio := stage.Stdio{Err: os.Stderr}
 	if req.Attach && req.attaches("stdout") {
 		stdio.Out = os.Stdout
@@ -235,7 +231,7 @@ func (c *Container) run(req monitorRequest, out io.Writer) (int, error) {
 	if req.Interactive {
 		stdio.In = os.Stdin
 	}
-	p, err := c.startMonitor(mapping, req.Root, payload, stdio)
+	p, err := c.startMonitor(mapping, req.Root, wire.Marshal(&req), stdio)
 	if err != nil {
 		return runtime.StatusFailed, errors.Join(err, c.discard())
 	}

@@ -10,7 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/cfs-project/cfs/runtime/internal/wire"
+	"github.com/cfs-project/cfs/internal/wire"
 	"github.com/cfs-project/cfs/runtime/userns"
 )
 

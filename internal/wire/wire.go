@@ -7,7 +7,8 @@
 //	string            its length, its bytes, whatever they are
 //	slice, map        0 for nil, or its length and 1; its elements
 //	pointer           0 for nil, or 1 and what it points to
-//	struct, array     its fields, its elements
+//	struct, array     its fields but for those with the tag `wire:"-"`, its elements
+//	time.Time         the length of what its MarshalBinary says, and that
 //
 // Invariant: what was decoded is as it was encoded, nil or empty included; and bytes that
 // nobody has encoded are an error, or some value, but no more memory than they are long, times
@@ -19,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 )
 
 // ErrCorrupt is returned for bytes that aren't an encoding of the type.
@@ -80,9 +82,20 @@ func encode(b []byte, v reflect.Value) []byte {
 		}
 		return encode(append(b, 1), v.Elem())
 	case reflect.Struct:
+		if v.Type() == timeType {
+			text, err := v.Interface().(time.Time).MarshalBinary()
+			if err != nil {
+				panic(fmt.Sprintf("wire: %v", err)) // a zone that is no whole number of minutes
+			}
+			return append(binary.AppendUvarint(b, uint64(len(text))), text...)
+		}
 		for i := range v.NumField() {
-			if !v.Type().Field(i).IsExported() {
-				panic(fmt.Sprintf("wire: %s has the field %s", v.Type(), v.Type().Field(i).Name))
+			f := v.Type().Field(i)
+			if f.Tag.Get("wire") == "-" {
+				continue
+			}
+			if !f.IsExported() && !(f.Anonymous && f.Type.Kind() == reflect.Struct) {
+				panic(fmt.Sprintf("wire: %s has the field %s", v.Type(), f.Name))
 			}
 			b = encode(b, v.Field(i))
 		}
@@ -90,6 +103,8 @@ func encode(b []byte, v reflect.Value) []byte {
 	}
 	panic(fmt.Sprintf("wire: a %s", v.Type()))
 }
+
+var timeType = reflect.TypeFor[time.Time]()
 
 func elements(b []byte, v reflect.Value) []byte {
 	for i := range v.Len() {
@@ -154,8 +169,16 @@ func (d *decoder) decode(v reflect.Value) {
 			d.decode(v.Elem())
 		}
 	case reflect.Struct:
+		if v.Type() == timeType {
+			if v.Addr().Interface().(*time.Time).UnmarshalBinary(d.bytes(d.number())) != nil {
+				d.failed = true
+			}
+			return
+		}
 		for i := 0; i < v.NumField() && !d.failed; i++ {
-			d.decode(v.Field(i))
+			if v.Type().Field(i).Tag.Get("wire") != "-" {
+				d.decode(v.Field(i))
+			}
 		}
 	default:
 		panic(fmt.Sprintf("wire: a %s", v.Type()))

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"math"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 type inner struct {
@@ -16,7 +18,10 @@ type inner struct {
 
 type word string
 
+type embedded struct{ Depth int16 }
+
 type all struct {
+	embedded
 	Flag    bool
 	Small   int8
 	Int     int
@@ -28,6 +33,8 @@ type all struct {
 	Number  *int
 	Map     map[string]string
 	Words   []word
+	Time    time.Time
+	hidden  int `wire:"-"`
 }
 
 func values() []all {
@@ -35,9 +42,9 @@ func values() []all {
 	return []all{
 		{},
 		{
-			Flag: true, Small: -128, Int: math.MinInt64, Big: math.MaxUint64, Word: "\xff no text",
+			embedded: embedded{-1}, Flag: true, Small: -128, Int: math.MinInt64, Big: math.MaxUint64, Word: "\xff no text",
 			Inner: inner{"a", []byte{0, 1}, [2]uint16{1, 65535}}, Inners: []inner{{}, {Name: "b"}}, Pointer: &inner{}, Number: &n,
-			Map: map[string]string{"a": "b", "": ""}, Words: []word{"", "x"},
+			Map: map[string]string{"a": "b", "": ""}, Words: []word{"", "x"}, Time: time.Unix(1, 2).UTC(), hidden: 1,
 		},
 		{Inner: inner{Bytes: []byte{}}, Inners: []inner{}, Map: map[string]string{}, Words: []word{}},
 	}
@@ -50,7 +57,7 @@ func TestRoundTrip(t *testing.T) {
 		if err := Unmarshal(b, &got); err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(v, got); d != "" { // tells nil from empty
+		if d := cmp.Diff(v, got, cmp.AllowUnexported(all{}), cmpopts.IgnoreFields(all{}, "hidden")); d != "" { // tells nil from empty
 			t.Error(d)
 		}
 		for n := range b {
@@ -97,7 +104,7 @@ func FuzzUnmarshal(f *testing.F) {
 		if err := Unmarshal(Marshal(&v), &again); err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(v, again); d != "" {
+		if d := cmp.Diff(v, again, cmp.AllowUnexported(all{}), cmpopts.IgnoreFields(all{}, "hidden")); d != "" {
 			t.Error(d)
 		}
 	})
