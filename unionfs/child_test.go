@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
+	"github.com/cfs-project/cfs/internal/testenv"
 )
 
 // childEnv makes the test binary a server: a test that maps files of a mount, or
@@ -45,6 +46,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	testenv.Isolate()
 	os.Exit(m.Run())
 }
 
