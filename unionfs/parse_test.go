@@ -68,7 +68,7 @@ func TestParseOptions(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", c.in, err)
 		}
-		if d := cmp.Diff(want, got); d != "" {
+		if d := cmp.Diff(want, got, cmp.AllowUnexported(Options{})); d != "" {
 			t.Errorf("%s (-want +got):\n%s", c.in, d)
 		}
 	}
