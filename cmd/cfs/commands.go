@@ -38,6 +38,7 @@ func commands() []command {
 		{"driver", newDriver},
 		{"system", newSystem},
 		{"info", newInfo},
+		{"version", newVersion},
 		{"fsck", newFsck},
 		{"bench", newBench},
 	}, containerCommands()...), append(imageCommands(), manCommands()...)...)

@@ -63,6 +63,9 @@ func run(args []string, t *terminal) int {
 // status says an error and turns it into the program's exit status.
 func status(t *terminal, err error) int {
 	if err == nil {
+		err = t.lost
+	}
+	if err == nil {
 		return 0
 	}
 	var exit *exitError

@@ -16,10 +16,16 @@ type terminal struct {
 	out io.Writer
 	err io.Writer
 	now time.Time // what ages are counted from; zero is the clock
+
+	lost error // why something that was printed could not be written
 }
 
 // print writes data: what the command was asked for.
-func (t *terminal) print(format string, a ...any) { fmt.Fprintf(t.out, format, a...) }
+func (t *terminal) print(format string, a ...any) {
+	if _, err := fmt.Fprintf(t.out, format, a...); err != nil && t.lost == nil {
+		t.lost = err
+	}
+}
 
 // note says what happened, or what will.
 func (t *terminal) note(format string, a ...any) { fmt.Fprintf(t.err, format+"\n", a...) }
