@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"strings"
 
-	units "github.com/docker/go-units"
-
 	"github.com/cfs-project/cfs/cow"
 )
 
@@ -18,7 +16,7 @@ func ParseStorageOption(option string) (int64, error) {
 	if !ok {
 		return 0, fmt.Errorf("storage option %q is not supported: there is size=SIZE, and cfs driver set for what holds for all containers", option)
 	}
-	n, err := units.RAMInBytes(value)
+	n, err := parseBytes(value)
 	if err != nil || n <= 0 {
 		return 0, fmt.Errorf("%q is not a size such as 10G", value)
 	}

@@ -20,12 +20,14 @@ import (
 
 // HistoryOptions says whose history is shown, and how.
 type HistoryOptions struct {
-	Image   string
-	Raw     bool // sizes in bytes, times in full: the opposite of Docker's --human
-	NoTrunc bool
-	Quiet   bool   // IDs only
-	Format  string // as in [ImagesOptions]
-	Now     time.Time
+	Image string
+	// Platform is which image of several; nil is the store's.
+	Platform *ocispec.Platform
+	Raw      bool // sizes in bytes, times in full: the opposite of Docker's --human
+	NoTrunc  bool
+	Quiet    bool   // IDs only
+	Format   string // as in [ImagesOptions]
+	Now      time.Time
 }
 
 const (
@@ -45,7 +47,7 @@ func History(ctx context.Context, st *store.Store, o HistoryOptions, out io.Writ
 	if o.Now.IsZero() {
 		o.Now = time.Now()
 	}
-	img, err := resolveTagged(ctx, st, o.Image)
+	img, err := resolveTaggedFor(ctx, st, o.Image, o.Platform)
 	if err != nil {
 		return err
 	}

@@ -141,8 +141,8 @@ func TestImportRefuses(t *testing.T) {
 		"invalid":                        {Input: it.File(t, "passwd", bytes.Repeat([]byte("root:x:0:0"), 100))},
 		"must be lowercase":              {Input: it.File(t, "r.tar", tar), Name: "BAD"},
 		"cannot import digest reference": {Input: it.File(t, "r.tar", tar), Name: "x@" + string(it.Simple(t, "").ID())},
-		"import from stdin: ":            {Stdin: bytes.NewReader(tar[:700])},
-		"hard links, devices and .wh... are layerpack's tests": {Stdin: bytes.NewReader(it.Tar(t, it.Entry{Name: ".wh..."}))},
+		"import from stdin: ":            {Input: "-", Stdin: bytes.NewReader(tar[:700])},
+		"hard links, devices and .wh... are layerpack's tests": {Input: "-", Stdin: bytes.NewReader(it.Tar(t, it.Entry{Name: ".wh..."}))},
 	} {
 		st := newStore(t)
 		err := Import(context.Background(), st, o, new(bytes.Buffer))

@@ -19,7 +19,7 @@ import (
 // ImportOptions says what Import makes an image of.
 type ImportOptions struct {
 	// Input is a tar of a root filesystem, plain or compressed with gzip, zstd,
-	// xz or bzip2: a file, an HTTP URL, or, "" or "-", Stdin.
+	// xz or bzip2: a file, an HTTP URL, or, "-", Stdin.
 	Input string
 	Stdin io.Reader
 	// Name is the image's; "" leaves it nameless.
@@ -71,7 +71,7 @@ func Import(ctx context.Context, st *store.Store, o ImportOptions, out io.Writer
 	return err
 }
 
-func (o ImportOptions) fromStdin() bool { return o.Input == "" || o.Input == "-" }
+func (o ImportOptions) fromStdin() bool { return o.Input == "-" }
 
 // source is what is said of where the tar came from.
 func (o ImportOptions) source() string {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"github.com/cfs-project/cfs/cow"
 	"github.com/cfs-project/cfs/imagecmd/internal/format"
 	"github.com/cfs-project/cfs/imagecmd/store"
@@ -26,7 +28,9 @@ type InspectOptions struct {
 	// when an image is inspected so, whose size is there anyway.
 	Size      bool
 	ImageSize func()
-	Format    string // a Go template, or "json" for one line; empty is indented JSON
+	// Platform is which image of several; nil is the store's.
+	Platform *ocispec.Platform
+	Format   string // a Go template, or "json" for one line; empty is indented JSON
 }
 
 // Inspect prints objects as a JSON array, or a template's text for each. What
@@ -54,6 +58,22 @@ func Inspect(ctx context.Context, st *store.Store, o InspectOptions, out io.Writ
 	return errors.Join(errs...)
 }
 
+// Format prints an object by a template, or by "json" on one line. A template that can't be
+// parsed is a [*TemplateError].
+func Format(v any, spec string, out io.Writer) error {
+	if spec == "json" {
+		spec = "{{json .}}"
+	}
+	objects, err := format.NewObjects(spec)
+	if err == nil {
+		err = objects.Add(v)
+	}
+	if err == nil {
+		_, err = objects.WriteTo(out)
+	}
+	return err
+}
+
 func inspect(ctx context.Context, st *store.Store, name string, o InspectOptions) (any, error) {
 	if o.Type == "volume" {
 		return inspectVolume(st.Root(), name)
@@ -69,7 +89,7 @@ func inspect(ctx context.Context, st *store.Store, name string, o InspectOptions
 			return nil, sentencef(err, "No such container: %s", name)
 		}
 	}
-	img, err := inspectImage(ctx, st, name)
+	img, err := inspectImage(ctx, st, name, o.Platform)
 	switch {
 	case err == nil && o.Size && o.ImageSize != nil:
 		o.ImageSize()

@@ -97,17 +97,13 @@ type dockerImage struct {
 	Config          DockerConfig `json:"config"`
 }
 
-func inspectImage(ctx context.Context, st *store.Store, name string) (*ImageObject, error) {
-	img, err := st.Resolve(ctx, name)
+func inspectImage(ctx context.Context, st *store.Store, name string, p *ocispec.Platform) (*ImageObject, error) {
+	img, err := resolveFor(ctx, st, name, p)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := st.Document(ctx, ocispec.Descriptor{Digest: img.ID})
-	if err != nil {
-		return nil, fmt.Errorf("image %s: config: %w", img.ID, err)
-	}
 	var more dockerImage
-	if err := json.Unmarshal(raw, &more); err != nil {
+	if err := json.Unmarshal(img.RawConfig, &more); err != nil {
 		return nil, fmt.Errorf("image %s: config: %w", img.ID, err)
 	}
 	c := img.Config

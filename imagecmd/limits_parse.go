@@ -31,13 +31,22 @@ func ParseMemory(s string, unlimited bool) (int64, error) {
 	if unlimited && s == "-1" {
 		return -1, nil
 	}
-	return units.RAMInBytes(s)
+	return parseBytes(s)
+}
+
+// parseBytes reads a number of bytes, as 64m.
+func parseBytes(s string) (int64, error) {
+	n, err := units.RAMInBytes(s)
+	if err == nil && n < 0 { // go-units doesn't see when it is more than an int64
+		err = fmt.Errorf("invalid size: '%s' is too large", s)
+	}
+	return n, err
 }
 
 // ParseBps reads DEVICE:RATE, a rate in bytes a second, as 1mb.
 func ParseBps(s string) (DeviceRate, error) {
 	return parseRate(s, func(n string) (uint64, error) {
-		rate, err := units.RAMInBytes(n)
+		rate, err := parseBytes(n)
 		if err == nil && rate < 0 {
 			err = errors.New("negative")
 		}

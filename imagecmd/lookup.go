@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"github.com/cfs-project/cfs/imagecmd/store"
 	"github.com/cfs-project/cfs/internal/reference"
 )
@@ -12,9 +14,33 @@ import (
 // resolveTagged is [store.Store.Resolve] for the commands whose error names the
 // tag that was looked for: "No such image: debian:latest".
 func resolveTagged(ctx context.Context, st *store.Store, name string) (store.Image, error) {
-	img, err := st.Resolve(ctx, name)
+	return resolveTaggedFor(ctx, st, name, nil)
+}
+
+func resolveTaggedFor(ctx context.Context, st *store.Store, name string, p *ocispec.Platform) (store.Image, error) {
+	img, err := resolveFor(ctx, st, name, p)
 	if errors.Is(err, store.ErrNotFound) {
 		err = tagMissing(name, err)
+	}
+	return img, err
+}
+
+// resolveFor is [store.Store.Resolve] for the image of a platform, out of those of several;
+// nil is the store's.
+func resolveFor(ctx context.Context, st *store.Store, name string, p *ocispec.Platform) (store.Image, error) {
+	if p == nil {
+		return st.Resolve(ctx, name)
+	}
+	st, err := store.Open(st.Root(), store.Options{Platform: p})
+	if err != nil {
+		return store.Image{}, err
+	}
+	img, err := st.Resolve(ctx, name)
+	if err == nil {
+		err = img.For(*p)
+	}
+	if errors.Is(err, store.ErrPlatform) {
+		err = fmt.Errorf("image with reference %s was found but does not provide the specified platform: %w", name, err)
 	}
 	return img, err
 }

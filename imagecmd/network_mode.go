@@ -54,6 +54,9 @@ type PublishedPort = nat.PortMapping
 func ParsePublish(list []string) ([]PublishedPort, error) {
 	var all []PublishedPort
 	for _, s := range list {
+		if s == "" {
+			return nil, errors.New("no port specified: ''")
+		}
 		spec, err := shortPublish(s)
 		if err != nil {
 			return nil, err
@@ -106,8 +109,8 @@ func shortPublish(s string) (string, error) {
 func ParseExpose(list []string) ([]string, error) {
 	var all []string
 	for _, s := range list {
-		if strings.Contains(s, ":") {
-			return nil, fmt.Errorf("invalid port format for --expose: %s", s)
+		if s == "" || strings.Contains(s, ":") {
+			return nil, fmt.Errorf("invalid port format for --expose: '%s'", s)
 		}
 		ports, err := nat.ParsePortSpec(s)
 		if err != nil {

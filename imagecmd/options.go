@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/docker/go-units"
-
 	"github.com/cfs-project/cfs/runtime"
 )
 
@@ -64,7 +62,7 @@ func ParseLog(driver string, opts []string) (LogOptions, error) {
 		var err error
 		switch key {
 		case "max-size":
-			o.MaxSize, err = units.RAMInBytes(value)
+			o.MaxSize, err = parseBytes(value)
 			if err == nil && o.MaxSize <= 0 && value != "-1" {
 				err = errors.New("it must be more than 0")
 			}
@@ -89,7 +87,7 @@ func ParseLog(driver string, opts []string) (LogOptions, error) {
 
 // ParseSize reads a number of bytes, as 64m, for the flag of that name.
 func ParseSize(flag, s string) (int64, error) {
-	n, err := units.RAMInBytes(s)
+	n, err := parseBytes(s)
 	if err == nil && n <= 0 {
 		err = errors.New("it must be more than 0")
 	}

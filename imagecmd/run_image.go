@@ -40,6 +40,9 @@ func (o ImageSource) Check() error {
 
 // image finds the image of a new container, which is pulled as asked for.
 func (o ImageSource) image(ctx context.Context, st *store.Store, name string) (store.Image, error) {
+	if name == "" {
+		return store.Image{}, reference.ErrInvalidFormat
+	}
 	if IsHello(name) {
 		return Hello(ctx, st)
 	}
@@ -73,13 +76,7 @@ func (o ImageSource) image(ctx context.Context, st *store.Store, name string) (s
 
 // here finds an image that is here, and for the platform, if one is asked for.
 func (o ImageSource) here(ctx context.Context, st *store.Store, name string) (store.Image, error) {
-	img, err := st.Resolve(ctx, name)
-	if err == nil && o.Platform != nil {
-		if err = img.For(*o.Platform); err != nil {
-			err = fmt.Errorf("image with reference %s was found but does not provide the specified platform: %w", name, err)
-		}
-	}
-	return img, err
+	return resolveFor(ctx, st, name, o.Platform)
 }
 
 // pull shows what it does where the person's talk is: the output is the container's.

@@ -2,13 +2,12 @@ package imagecmd
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/docker/go-units"
 )
 
 // mountFields are the fields of a --mount, before they are one.
@@ -20,6 +19,9 @@ type mountFields struct {
 
 // ParseMount reads Docker's --mount: KEY[=VALUE],…, in CSV.
 func ParseMount(s string) (MountOption, error) {
+	if s == "" {
+		return MountOption{}, errors.New("invalid mount \"\": value is empty")
+	}
 	fields, err := csv.NewReader(strings.NewReader(s)).Read()
 	f := mountFields{m: MountOption{Type: mountVolume, Long: true}, bind: "rbind", read: "rw", spread: "rprivate", mode: "mode=1777"}
 	for _, field := range fields {
@@ -111,7 +113,7 @@ func (f *mountFields) set(field string) (err error) {
 		}
 	case "tmpfs-size":
 		var n int64
-		n, err = units.RAMInBytes(value)
+		n, err = parseBytes(value)
 		f.size = fmt.Sprintf("size=%d", n)
 	case "tmpfs-mode":
 		f.mode = "mode=" + value

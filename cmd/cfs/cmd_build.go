@@ -171,26 +171,20 @@ func (b *buildFlags) register(cmd *cobra.Command, o *imagecmd.BuildOptions) {
 var refusedBuildFlags = map[string]string{
 	"annotation": "an image of one platform has no index to annotate", "attest": "no attestations are made",
 	"builder": "there are no builders to choose from", "call": "there is --check",
-	"compress": "the context isn't sent anywhere", "disable-content-trust": "there is no content trust", "isolation": "that is for Windows",
+	"compress": "the context isn't sent anywhere", "isolation": "that is for Windows",
 	"no-cache-filter": "there is --no-cache", "push": "there is cfs push",
 	"security-opt": "RUN steps are as Docker's default", "stream": "the context isn't sent anywhere",
 }
 
-// A refusedFlag is one that is known, and not had.
-type refusedFlag struct{ name, why string }
-
-func (r refusedFlag) Set(string) error { return fmt.Errorf("not supported: %s", r.why) }
-func (r refusedFlag) String() string   { return "" }
-func (r refusedFlag) Type() string     { return "string" }
-
 func refuseFlags(f *pflag.FlagSet) {
 	for name, why := range refusedBuildFlags {
-		f.Var(refusedFlag{name, why}, name, "")
-		f.Lookup(name).Hidden = true
-		if slices.Contains([]string{"compress", "disable-content-trust", "push", "stream"}, name) {
-			f.Lookup(name).NoOptDefVal = "true"
+		alone := ""
+		if slices.Contains([]string{"compress", "push", "stream"}, name) {
+			alone = "true"
 		}
+		refuseFlag(f, name, "", &refusedValue{why: why}, alone)
 	}
+	refuseFlag(f, "disable-content-trust", "", &refusedValue{why: noTrust, but: []string{"true"}}, "true")
 }
 
 // read takes in what the flags say.

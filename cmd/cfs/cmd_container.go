@@ -113,6 +113,9 @@ func exited(status int, err error) error {
 	if errors.Is(err, imagecmd.ErrDetached) {
 		return nil
 	}
+	if err != nil && status == 0 { // it ended well, or runs, but who asked isn't told
+		status = statusUsage
+	}
 	if err != nil || status != 0 {
 		return &exitError{status, err}
 	}

@@ -57,6 +57,7 @@ func formatFlag(f *pflag.FlagSet, format *string) {
 func newHistory(t *terminal, g *globals) *cobra.Command {
 	var o imagecmd.HistoryOptions
 	var human bool
+	var platform string
 	cmd := &cobra.Command{
 		Use:   "history IMAGE",
 		Short: "Show the steps an image was made in",
@@ -64,6 +65,10 @@ func newHistory(t *terminal, g *globals) *cobra.Command {
   cfs history --no-trunc --format '{{.Size}} {{.CreatedBy}}' debian`,
 		Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if o.Platform, err = platformFlag(cmd, platform); err != nil {
+				return err
+			}
 			st, err := g.open()
 			if err != nil {
 				return err
@@ -76,6 +81,7 @@ func newHistory(t *terminal, g *globals) *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVarP(&human, "human", "H", true, "sizes and ages in words; -H=false in bytes and dates")
 	f.BoolVar(&o.NoTrunc, "no-trunc", false, "don't shorten IDs and commands")
+	f.StringVar(&platform, "platform", "", "show the image for `OS/ARCH[/VARIANT]` out of those of several platforms")
 	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print IDs only")
 	formatFlag(f, &o.Format)
 	return cmd

@@ -10,10 +10,12 @@ import (
 
 func newInfo(t *terminal, g *globals) *cobra.Command {
 	var asJSON bool
+	var format string
 	cmd := &cobra.Command{
-		Use:   "info",
-		Short: "Tell what this host allows, and what to do about the rest",
-		Args:  exactly(0),
+		Use:     "info",
+		Short:   "Tell what this host allows, and what to do about the rest",
+		Example: "  cfs info\n  cfs info -f '{{.Driver}}'",
+		Args:    exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := g.dir()
 			if err != nil {
@@ -22,6 +24,9 @@ func newInfo(t *terminal, g *globals) *cobra.Command {
 			info, err := imagecmd.HostInfo(cmd.Context(), dir, version, g.log(t))
 			if err != nil {
 				return err
+			}
+			if format != "" {
+				return templated(imagecmd.Format(info, format, t.out))
 			}
 			if asJSON {
 				enc := json.NewEncoder(t.out)
@@ -40,6 +45,7 @@ func newInfo(t *terminal, g *globals) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	cmd.Flags().StringVarP(&format, "format", "f", "", "print with a Go `TEMPLATE`, or 'json' for one line")
 	return cmd
 }
 

@@ -11,6 +11,7 @@ import (
 // newInspect is `cfs inspect`, of everything, and `cfs image inspect`, of images alone.
 func newInspect(t *terminal, g *globals, only string) *cobra.Command {
 	o := imagecmd.InspectOptions{Type: only}
+	var platform string
 	cmd := &cobra.Command{
 		Use:   "inspect NAME|ID...",
 		Short: "Show all that is known of images, containers and volumes, as JSON",
@@ -22,17 +23,17 @@ understood is exit status 64.`,
   cfs inspect -f '{{json .State}}' CONTAINER`,
 		Args: atLeast(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if o.Platform, err = platformFlag(cmd, platform); err != nil {
+				return err
+			}
 			st, err := g.open()
 			if err != nil {
 				return err
 			}
 			o.Names = args
 			o.ImageSize = func() { t.note("WARNING: --size ignored for image") }
-			err = imagecmd.Inspect(cmd.Context(), st, o, t.out)
-			if bad := new(imagecmd.TemplateError); errors.As(err, &bad) {
-				return &exitError{statusTemplate, bad}
-			}
-			return eachFailed(t, err)
+			return eachFailed(t, templated(imagecmd.Inspect(cmd.Context(), st, o, t.out)))
 		},
 	}
 	if only == "image" {
@@ -49,6 +50,9 @@ understood is exit status 64.`,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.Format, "format", "f", "", "print with a Go `TEMPLATE`, or 'json' for one line")
+	if only == "image" {
+		f.StringVar(&platform, "platform", "", "show the image for `OS/ARCH[/VARIANT]` out of those of several platforms")
+	}
 	if only == "" || only == "container" {
 		f.BoolVarP(&o.Size, "size", "s", false, "count the files of containers")
 	}
@@ -56,4 +60,12 @@ understood is exit status 64.`,
 		f.StringVar(&o.Type, "type", "", "look only for this `TYPE`: image, container or volume")
 	}
 	return cmd
+}
+
+// templated gives a template that can't be understood Docker's exit status.
+func templated(err error) error {
+	if bad := new(imagecmd.TemplateError); errors.As(err, &bad) {
+		return &exitError{statusTemplate, bad}
+	}
+	return err
 }

@@ -44,6 +44,7 @@ from there, too. Credentials are those of 'cfs login', docker, podman and skopeo
 	f.StringVar(&platform, "platform", os.Getenv("DOCKER_DEFAULT_PLATFORM"), "download the image for `OS/ARCH[/VARIANT]` (DOCKER_DEFAULT_PLATFORM)")
 	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print the image's name alone")
 	f.Int64Var(&o.MaxExpansion, "max-expansion", 0, "refuse a layer that unpacks to more than `N` times its size (0: 200, -1: no bound)")
+	refuseFlag(f, "disable-content-trust", "", &refusedValue{why: noTrust, but: []string{"true"}}, "true")
 	registryFlags(cmd)
 	return cmd
 }

@@ -39,6 +39,7 @@ digest that the registry gives it.`,
 	f.BoolVarP(&o.AllTags, "all-tags", "a", false, "upload all tags of the repository")
 	f.StringVar(&platform, "platform", "", "upload the image for `OS/ARCH[/VARIANT]` alone out of those of several platforms")
 	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print the image's name alone")
+	refuseFlag(f, "disable-content-trust", "", &refusedValue{why: noTrust, but: []string{"true"}}, "true")
 	registryFlags(cmd)
 	return cmd
 }

@@ -37,7 +37,7 @@ Start here:
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return &usageError{fmt.Errorf("%q is not a cfs command", args[0]), cmd.CommandPath()}
+				return unknownCommand(cmd, args[0])
 			}
 			return nil
 		},
@@ -45,11 +45,11 @@ Start here:
 	}
 	cmd.SetVersionTemplate("cfs version {{.Version}}\n")
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return &usageError{err, c.CommandPath()}
+		return &usageError{unknownFlag(c, err), c.CommandPath()}
 	})
 	f := cmd.PersistentFlags()
-	f.StringVar(&g.root, "root", "", "directory that holds images and containers `DIR` (CFS_ROOT)")
-	f.BoolVar(&g.debug, "debug", false, "tell on standard error what is being done")
+	f.StringVar(&g.root, "root", "", "the `DIR` that holds images and containers (CFS_ROOT)")
+	f.BoolVarP(&g.debug, "debug", "D", false, "tell on standard error what is being done")
 
 	cmd.AddCommand(build(wanted, t, g)...)
 	return cmd
@@ -58,7 +58,7 @@ Start here:
 // groupArgs refuses an unknown command of a group, which cobra would take as an argument.
 func groupArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return &usageError{fmt.Errorf("%q is not a command of %s", args[0], cmd.CommandPath()), cmd.CommandPath()}
+		return unknownCommand(cmd, args[0])
 	}
 	return nil
 }

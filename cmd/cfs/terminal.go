@@ -17,7 +17,7 @@ type terminal struct {
 	err io.Writer
 	now time.Time // what ages are counted from; zero is the clock
 
-	lost error // why something that was printed could not be written
+	lost error // why print couldn't write: the command has failed
 }
 
 // print writes data: what the command was asked for.

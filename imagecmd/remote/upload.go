@@ -12,7 +12,8 @@ import (
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"oras.land/oras-go/v2/registry/remote/auth"
+
+	"github.com/cfs-project/cfs/imagecmd/remote/auth"
 )
 
 // defaultChunk is how much of a blob is sent with one request, in bytes: what registries
@@ -101,14 +102,14 @@ func (u *Upload) Send(ctx context.Context, content io.ReaderAt, progress func(n 
 		u.progress = func(int64) {}
 	}
 	var t tries
+	var most int64
 	for {
-		before := u.sent
 		done, err := u.send(ctx)
 		if done {
 			return nil
 		}
-		if u.sent > before {
-			t = tries{} // it gets on
+		if u.sent > most { // it gets on: what is sent again after a loss doesn't
+			most, t = u.sent, tries{}
 		}
 		if err == nil {
 			continue

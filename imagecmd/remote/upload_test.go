@@ -177,6 +177,30 @@ func TestUploadFails(t *testing.T) {
 	}
 }
 
+// A registry that forgets an upload whose chunk was cut, as Debian's does, behind what cuts
+// each connection at the same place gets the same chunks again and again; that ends.
+func TestUploadForgotten(t *testing.T) {
+	const chunk = 1000
+	blob, d := pattern(3 * chunk)
+	c := newClient(t, "")
+	c.chunk = chunk
+	u := &uploads{t: t}
+	u.fail = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPatch && len(u.got) == chunk {
+			u.id++
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	}
+	_, up, err := repository(t, c, serve(t, u.ServeHTTP)+"/x", true).Mount(context.Background(), d, "")
+	if err == nil {
+		err = up.Send(context.Background(), bytes.NewReader(blob), nil)
+	}
+	if err == nil || u.began < 2 || u.began > 20 {
+		t.Errorf("began %d times: %v", u.began, err)
+	}
+}
+
 func TestMountAndHasBlob(t *testing.T) {
 	ctx := context.Background()
 	_, d := pattern(10)
