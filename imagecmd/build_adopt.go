@@ -185,8 +185,12 @@ func (s *stageBuild) take(ctx context.Context, a adoptable, h ocispec.History, k
 // ParseCacheFrom reads IMAGE[,IMAGE…], type=registry,ref=IMAGE or type=local,src=DIR.
 func ParseCacheFrom(s string) ([]CacheSource, error) {
 	if !strings.Contains(s, "=") {
+		names, err := csvFields(s)
+		if err != nil {
+			return nil, fmt.Errorf("cache %q: %w", s, err)
+		}
 		var out []CacheSource
-		for name := range strings.SplitSeq(s, ",") {
+		for _, name := range names {
 			out = append(out, CacheSource{"registry", name})
 		}
 		return out, nil
@@ -200,7 +204,11 @@ func ParseCacheTo(s string) (CacheSource, error) { return parseCache(s, "inline"
 
 func parseCache(s, other, ref, dir string) (c CacheSource, err error) {
 	given := map[string]string{}
-	for field := range strings.SplitSeq(s, ",") {
+	fields, err := csvFields(s)
+	if err != nil {
+		return c, fmt.Errorf("cache %q: %w", s, err)
+	}
+	for _, field := range fields {
 		key, value, ok := strings.Cut(field, "=")
 		if !ok || value == "" {
 			return c, fmt.Errorf("cache %q: %q is not KEY=VALUE", s, field)

@@ -47,7 +47,7 @@ func (b *builder) finish(ctx context.Context, r buildResult) error {
 		_, err := fmt.Fprintln(b.out, r.image.ID)
 		return err
 	}
-	return nil
+	return b.print.failed()
 }
 
 // squash makes the layers on top of the base one.

@@ -34,7 +34,11 @@ func ParseBuildOutput(s string) (o BuildOutput, names []string, err error) {
 	if !strings.Contains(s, "=") {
 		return BuildOutput{Type: "local", Dest: s, Dir: true}, nil, nil
 	}
-	for field := range strings.SplitSeq(s, ",") {
+	fields, err := csvFields(s)
+	if err != nil {
+		return o, nil, fmt.Errorf("output %q: %w", s, err)
+	}
+	for _, field := range fields {
 		key, value, ok := strings.Cut(field, "=")
 		if !ok {
 			return o, nil, fmt.Errorf("output %q: %q is not KEY=VALUE", s, field)
@@ -45,7 +49,7 @@ func ParseBuildOutput(s string) (o BuildOutput, names []string, err error) {
 		case "dest":
 			o.Dest = value
 		case "name":
-			names = append(names, strings.FieldsFunc(value, func(r rune) bool { return r == ' ' })...)
+			names = append(names, strings.FieldsFunc(value, func(r rune) bool { return r == ' ' || r == ',' })...)
 		case "tar":
 			o.Dir = value == "false" || value == "0"
 		default:

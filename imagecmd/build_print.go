@@ -22,6 +22,8 @@ type buildReport interface {
 	printf(format string, args ...any)
 	// end is called before the last lines, and with an error when there are none.
 	end(err error)
+	// failed is why what was shown could not be written, if it could not.
+	failed() error
 }
 
 // A stageReport is how one stage is shown. What is written to it is what steps print.
@@ -48,7 +50,24 @@ func (o BuildOptions) report(out io.Writer) (buildReport, error) {
 	case (o.Progress == "" || o.Progress == "auto" || o.Progress == "tty") && isTerminal(out):
 		return newBuildTree(out), nil
 	}
-	return newBuildPrinter(out), nil
+	return newBuildPrinter(&shownWriter{to: out}), nil
+}
+
+// A shownWriter remembers the first error: a build goes on though nobody sees it.
+type shownWriter struct {
+	to  io.Writer
+	mu  sync.Mutex
+	err error
+}
+
+func (w *shownWriter) Write(b []byte) (int, error) {
+	n, err := w.to.Write(b)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = err
+	}
+	return n, err
 }
 
 // maxQuiet is how much of what a quiet build would have printed is kept, in bytes.
@@ -111,6 +130,16 @@ func (p *buildPrinter) end(err error) {
 	if q, ok := p.w.(*quietWriter); ok && err != nil && q.to != nil {
 		_, _ = q.kept.WriteTo(q.to)
 	}
+}
+
+func (p *buildPrinter) failed() error {
+	w, ok := p.w.(*shownWriter)
+	if !ok {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
 }
 
 // A stagePrinter prints what one stage does.

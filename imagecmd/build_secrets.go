@@ -36,7 +36,11 @@ const maxSecret = 500 << 10
 func ParseSecret(s string) (BuildSecret, error) {
 	var out BuildSecret
 	kind, source := "", ""
-	for field := range strings.SplitSeq(s, ",") {
+	fields, err := csvFields(s)
+	if err != nil {
+		return out, fmt.Errorf("secret %q: %w", s, err)
+	}
+	for _, field := range fields {
 		key, value, ok := strings.Cut(field, "=")
 		if !ok || value == "" {
 			return out, fmt.Errorf("secret %q: %q is not KEY=VALUE", s, field)

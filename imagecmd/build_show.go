@@ -63,6 +63,9 @@ func (t *buildTree) stage(s *dockerfile.Stage) stageReport { return t.stages[s] 
 // printf prints below the tree, which has ended.
 func (t *buildTree) printf(format string, args ...any) { fmt.Fprintf(t.w, format, args...) }
 
+// failed is nil: a terminal that is gone is told to the program by a signal.
+func (t *buildTree) failed() error { return nil }
+
 // end leaves the tree, and below it what the step printed that failed.
 func (t *buildTree) end(err error) {
 	select {

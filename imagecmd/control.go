@@ -44,6 +44,7 @@ const (
 	opEnd     = "end"     // let it not be started again, once it has ended
 	opUpdate  = "update"  // set Limits
 	opStats   = "stats"   // what it uses
+	opRuns    = "runs"    // refused unless the container's process runs
 	opFlush   = "flush"   // write what programs have changed in memory that they map from files
 )
 
@@ -182,6 +183,9 @@ func socketAddress(dir, name string) (addr *net.UnixAddr, done func(), err error
 // dial connects to the container's monitor. ErrNotRunning: there is none.
 func (c *Container) dial() (*controlConn, error) {
 	addr, done, err := socketAddress(c.dir, containerControl)
+	if errors.Is(err, unix.ENOENT) { // it was removed
+		return nil, &notRunning{c}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -185,6 +185,9 @@ func (ct *controller) do(conn *controlConn, req controlRequest, files []*os.File
 			return controlReply{}, err
 		}
 		return controlReply{}, ct.signal(unix.Signal(req.Signal))
+	case opRuns:
+		_, _, err := ct.running()
+		return controlReply{}, err
 	case opWait:
 		<-ct.ended
 		return controlReply{Status: ct.status, Again: ct.again || ct.resting, Resting: ct.resting}, nil

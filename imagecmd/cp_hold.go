@@ -43,8 +43,8 @@ func holdMain(l *stage.Link, payload []byte) int {
 	defer conn.Close()
 	var req holdRequest
 	if err = json.Unmarshal(payload, &req); err == nil {
-		c := &Container{dir: filepath.Join(OpenContainers(req.Root).dir(), req.ID)}
-		if err = readJSON(c.path(containerConfig), c); err == nil {
+		c := &Container{ID: req.ID, dir: filepath.Join(OpenContainers(req.Root).dir(), req.ID)}
+		if err = c.reread(); err == nil {
 			err = c.holdRoot(l.Context(), req, conn)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -133,22 +132,6 @@ func mountedAt(cs Containers, target string) (*Container, error) {
 		}
 	}
 	return nil, nil
-}
-
-// waitEnd waits until nothing of the container lives.
-func (c *Container) waitEnd(ctx context.Context, most time.Duration) error {
-	deadline := time.Now().Add(most)
-	for pause := time.Millisecond; c.Running(); pause = min(2*pause, 50*time.Millisecond) {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("container %s has not ended after %v", c.ShortID(), most)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
-		}
-	}
-	return nil
 }
 
 // empty tells whether nothing was changed on top of the chain.

@@ -172,5 +172,8 @@ func writeCIDFile(path, id string) error {
 		return err
 	}
 	_, err = f.WriteString(id)
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err != nil { // of a full disk, for one
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
 }

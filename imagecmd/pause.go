@@ -2,6 +2,7 @@ package imagecmd
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 
@@ -55,25 +56,52 @@ func (r *reading) pause() (resume func(), err error) {
 		return func() { hold.Close() }, nil
 	}
 	hold.Close()
-	if !r.c.Running() {
-		return func() {}, nil // it has just ended
-	}
 	return nil, hint.With(err, "--pause=false reads the container while it runs")
 }
 
 // flush has the kernel write what programs have changed in memory that they map
 // from files: all else a mount has already.
-func (r *reading) flush() (err error) {
+func (r *reading) flush() error {
 	switch {
 	case r.live.Init != 0:
-		err = r.c.askFlush()
+		return r.c.askFlush()
 	case r.running && r.c.MountedAt != "":
-		err = syncfs(r.c.MountedAt)
+		return syncfs(r.c.MountedAt)
 	}
-	if err != nil && !r.c.Running() {
-		return nil // it has just ended, and so has written everything
+	return nil
+}
+
+// still has the change hold still, if it is to be paused, and be whole. One that ends
+// meanwhile is as whole when its monitor has ended, which writes the rest; one that somebody
+// starts again then is another process.
+func (r *reading) still(ctx context.Context, pause bool) (resume func(), err error) {
+	for try := 0; ; try++ {
+		resume = func() {}
+		if pause {
+			resume, err = r.pause()
+		}
+		if err == nil {
+			if err = r.flush(); err == nil {
+				return resume, nil
+			}
+			resume()
+		}
+		if r.live.Init != 0 && r.c.readLive().Init == r.live.Init {
+			if _, ended := r.c.ask(controlRequest{Op: opRuns}); !errors.Is(ended, ErrNotRunning) {
+				return nil, err
+			}
+		} else if r.c.Running() && r.c.MountedAt != "" {
+			return nil, err
+		}
+		switch end := r.c.waitMonitor(ctx); {
+		case end == nil:
+			r.running, r.live = false, live{}
+		case !errors.Is(end, ErrRunning) || try == 3:
+			return nil, err
+		default:
+			r.live = r.c.readLive()
+		}
 	}
-	return err
 }
 
 // layerTar reads the change as a layer, with what runs in the container stopped
@@ -81,17 +109,11 @@ func (r *reading) flush() (err error) {
 func (r *reading) layerTar(
 	ctx context.Context, times layerTimes, pause bool, note func(path, what string),
 ) (tar io.Reader, done func(), err error) {
-	resume := func() {}
-	if pause {
-		if resume, err = r.pause(); err != nil {
-			return nil, nil, err
-		}
+	resume, err := r.still(ctx, pause)
+	if err != nil {
+		return nil, nil, err
 	}
-	err = r.flush()
-	var in io.ReadCloser
-	if err == nil {
-		in, err = r.read(ctx, wantLayer, times, note)
-	}
+	in, err := r.read(ctx, wantLayer, times, note)
 	if err != nil {
 		resume()
 		return nil, nil, err

@@ -62,13 +62,16 @@ func openReading(ctx context.Context, st *store.Store, name string) (*reading, e
 // readingOf is the reading of a container of which nothing runs.
 func readingOf(ctx context.Context, st *store.Store, c *Container) (r *reading, err error) {
 	r = &reading{c: c, release: func() {}}
+	begun := r // with an error there is no r
 	var problems []userns.Problem
 	r.mapping, problems = userns.Detect()
 	// Where no namespaces can be made, what was changed is the user's own.
 	r.direct = r.mapping.Privileged() || slices.ContainsFunc(problems, func(p userns.Problem) bool { return p.Fatal })
 	defer func() {
 		if err != nil {
-			r.close()
+			begun.close()
+		}
+		if err != nil && !errors.Is(err, ErrNoContainer) {
 			err = fmt.Errorf("container %s: %w", c.Label(), err)
 		}
 	}()

@@ -66,23 +66,37 @@ func Rm(ctx context.Context, root, name string, o RmOptions, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
-	if o.Force {
-		switch err := c.stop(ctx, unix.SIGKILL, -1); {
-		case errors.Is(err, ErrNotRunning) && c.MountedAt == "":
-			// Its monitor was killed, perhaps just now, and what it has started is ending.
-			if err := c.waitEnd(ctx, 30*time.Second); err != nil {
-				return err
-			}
-		case err != nil && !errors.Is(err, ErrNotRunning):
-			return err
+	req := removeRequest{Root: root, Name: c.ID, Volumes: o.Volumes, Force: o.Force}
+	for deadline := time.Now().Add(endPatience); ; time.Sleep(2 * time.Millisecond) {
+		err = nil
+		if o.Force {
+			err = c.endNow(ctx)
+		}
+		if err == nil {
+			err = req.send(ctx, c, log)
+		}
+		// Who starts it at the same time may be faster, until it is killed again.
+		if !o.Force || !errors.Is(err, ErrRunning) || c.MountedAt != "" || time.Now().After(deadline) {
+			break
 		}
 	}
-	req := removeRequest{Root: root, Name: c.ID, Volumes: o.Volumes, Force: o.Force}
-	err = req.send(ctx, c, log)
 	if errors.Is(err, ErrRunning) && c.MountedAt == "" {
 		return sentencef(err, "You cannot remove a running container %s. Stop the container before attempting removal or force remove", c.ID)
 	}
 	return err
+}
+
+// endNow kills what runs of the container, if anything does.
+func (c *Container) endNow(ctx context.Context) error {
+	err := c.stop(ctx, unix.SIGKILL, -1)
+	if !errors.Is(err, ErrNotRunning) {
+		return err
+	}
+	if c.MountedAt != "" {
+		return nil
+	}
+	// Its monitor was killed, perhaps just now, and what it has started is ending.
+	return c.waitEnd(ctx, endPatience)
 }
 
 // RemoveContainer removes a container that has ended, with its changes. It fails

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -127,7 +126,7 @@ func (s *session) follow(ctx context.Context, conn *controlConn, c *Container, p
 				return runtime.StatusFailed, l.err
 			}
 			if l.r.Ended {
-				return l.r.Status, c.waitEnd(ctx, 30*time.Second)
+				return l.r.Status, c.waitEnded(ctx)
 			}
 			return l.r.Status, nil
 		case <-s.left:

@@ -138,7 +138,7 @@ func Stop(ctx context.Context, root, name string, o StopOptions) error {
 func (c *Container) stop(ctx context.Context, n unix.Signal, limit time.Duration) error {
 	if !c.Options.Restart.none() {
 		if ended, err := c.endForGood(); err != nil || ended {
-			return errors.Join(err, c.waitEnd(ctx, 30*time.Second))
+			return errors.Join(err, c.waitEnded(ctx))
 		}
 	}
 	ended := make(chan error, 1)
@@ -172,7 +172,7 @@ func (c *Container) awaitEnd(ctx context.Context) error {
 	if _, err := c.ask(controlRequest{Op: opWait}); err != nil && !errors.Is(err, ErrNotRunning) && c.Running() {
 		return err
 	}
-	return c.waitEnd(ctx, 30*time.Second)
+	return c.waitEnded(ctx)
 }
 
 // Kill sends a signal, SIGKILL if it is empty, to a container's process.
@@ -191,7 +191,7 @@ func Kill(root, name, signal string) error {
 		if ended, err := c.endForGood(); err != nil {
 			return cannotKill(name, err)
 		} else if ended {
-			return c.waitEnd(context.Background(), 30*time.Second)
+			return c.waitEnded(context.Background())
 		}
 	}
 	if _, err := c.ask(controlRequest{Op: opSignal, Signal: int(n)}); err != nil {
@@ -243,13 +243,15 @@ func Wait(ctx context.Context, root, name string) (int, error) {
 		return r.Status, nil
 	}
 	if err == nil {
-		return r.Status, c.waitEnd(ctx, 30*time.Second)
+		return r.Status, c.waitEnded(ctx)
 	}
 	if !errors.Is(err, ErrNotRunning) {
 		return 0, err
 	}
 	// Its monitor may be about to write how it ended.
-	if err := c.waitEnd(ctx, 30*time.Second); err != nil {
+	if err := c.waitEnd(ctx, endPatience); errors.Is(err, ErrRunning) {
+		return Wait(ctx, root, c.ID) // it was being started
+	} else if err != nil {
 		return 0, err
 	}
 	s, err := c.State()

@@ -52,7 +52,7 @@ func TestStreamClientsLeaveNothing(t *testing.T) {
 		s.leave(c)
 		closeFiles([]*os.File{r, w, inR, inW})
 	}
-	if now := open(); now != before {
+	if now := open(); now > before { // what other tests have opened may be closed meanwhile
 		t.Errorf("%d descriptors, %d before", now, before)
 	}
 	closeFiles([]*os.File{out, s.stdio.Err, in})

@@ -57,10 +57,11 @@ With SOURCE_DATE_EPOCH set, here or by --build-arg, the same files give the same
 // newBuilder is `cfs builder`.
 func newBuilder(t *terminal, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "builder COMMAND",
-		Short: "Manage what builds leave",
-		Args:  groupArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "builder COMMAND",
+		Short:   "Manage what builds leave",
+		Example: "  cfs builder build -t app:1 .\n  cfs builder prune -f",
+		Args:    groupArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newBuild(t, g), newBuilderPrune(t, g))
 	return cmd
