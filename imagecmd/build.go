@@ -280,7 +280,7 @@ func (b *builder) prepare(ctx context.Context) error {
 		return err
 	}
 	b.plan.AddLabels(b.o.Labels)
-	if b.digests, err = buildcontext.OpenDigests(filepath.Join(b.dir, "digests")); err != nil {
+	if b.digests, err = buildcontext.OpenDigests(digestsDir(b.st.Root())); err != nil {
 		return err
 	}
 	b.atEnd(b.digests.Close)
@@ -289,6 +289,9 @@ func (b *builder) prepare(ctx context.Context) error {
 	}
 	return b.openCacheFrom(ctx)
 }
+
+// digestsDir is where digests of files are remembered.
+func digestsDir(root string) string { return filepath.Join(root, "build", "digests") }
 
 // warn says what is no error.
 func (b *builder) warn(text string) { b.print.printf("[Warning] %s\n", text) }

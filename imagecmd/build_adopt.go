@@ -69,6 +69,11 @@ func (b *builder) adoptableImage(ctx context.Context, name string) ([]adoptable,
 	if err != nil {
 		return nil, err
 	}
+	hold, err := holdImage(ctx, b.st, img)
+	if err != nil {
+		return nil, err
+	}
+	b.atEnd(func() error { hold.Close(); return nil })
 	return []adoptable{{config: img.Config, layers: img.Layers, open: func(d ocispec.Descriptor) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("blob %s: %w", d.Digest, fs.ErrNotExist) // it is here
 	}}}, nil
@@ -172,8 +177,7 @@ func (s *stageBuild) take(ctx context.Context, a adoptable, h ocispec.History, k
 		in.Close()
 		return err
 	}
-	s.release()
-	s.hold = in
+	s.keep(in)
 	s.out.cached()
 	return nil
 }

@@ -47,17 +47,35 @@ func (c *stepCache) add(key digest.Digest, target ocispec.Descriptor) {
 	c.steps[key] = target
 }
 
-// find is the image of a step, if it has been done and is still here.
-func (c *stepCache) find(ctx context.Context, st *store.Store, key digest.Digest) (store.Image, bool, error) {
+// find is the image of a step, if it has been done and is still here, and what keeps it
+// here; nil if it is not.
+func (c *stepCache) find(ctx context.Context, st *store.Store, key digest.Digest) (store.Image, *store.Ingest, error) {
 	c.mu.Lock()
 	target, ok := c.steps[key]
 	c.mu.Unlock()
 	if !ok {
-		return store.Image{}, false, nil
+		return store.Image{}, nil, nil
 	}
 	img, err := st.Image(ctx, target)
-	if errors.Is(err, store.ErrNotFound) {
-		return store.Image{}, false, nil // it was removed since
+	var hold *store.Ingest
+	if err == nil {
+		hold, err = holdImage(ctx, st, img)
 	}
-	return img, err == nil, err
+	if errors.Is(err, store.ErrNotFound) {
+		return store.Image{}, nil, nil // it was removed since
+	}
+	return img, hold, err
+}
+
+// holdImage keeps an image from being removed until the hold is closed.
+func holdImage(ctx context.Context, st *store.Store, img store.Image) (*store.Ingest, error) {
+	in, err := st.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := in.Use(ctx, img); err != nil {
+		in.Close()
+		return nil, err
+	}
+	return in, nil
 }

@@ -105,6 +105,15 @@ func replaceLayout(dir string, write func(path string) error) error {
 		return fmt.Errorf("%s is neither empty nor an OCI layout", dir)
 	}
 	dir = filepath.Clean(dir)
+	// Who replaced it at the same time would remove what this one has written.
+	lock, err := tryLock(dir, unix.LOCK_EX)
+	if errors.Is(err, ErrRunning) || errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s is being written by another process", dir)
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	fresh := filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".new")
 	if err := os.RemoveAll(fresh); err != nil { // a killed build's
 		return err

@@ -191,7 +191,7 @@ func (m *runMounts) add(ctx context.Context, i int, mount *instructions.Mount, o
 	case instructions.MountTypeSecret:
 		return m.secret(mount, o)
 	case instructions.MountTypeSSH:
-		return m.agent(mount, o)
+		return m.agent(ctx, mount, o)
 	case instructions.MountTypeBind:
 		w, err := m.view(ctx, m.trees[i], mount)
 		if err != nil {

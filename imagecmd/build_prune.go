@@ -14,6 +14,7 @@ import (
 	"github.com/docker/go-units"
 	"golang.org/x/sys/unix"
 
+	"github.com/cfs-project/cfs/imagecmd/buildcontext"
 	"github.com/cfs-project/cfs/imagecmd/store"
 )
 
@@ -63,7 +64,7 @@ func BuilderPrune(ctx context.Context, st *store.Store, o BuilderPruneOptions, o
 		errs = append(errs, err)
 		if until, _ := o.Filters.until(o.Now); until.IsZero() {
 			_, err := st.ForgetSteps(ctx)
-			errs = append(errs, err, os.RemoveAll(filepath.Join(st.Root(), "build", "digests")))
+			errs = append(errs, err, buildcontext.ForgetDigests(digestsDir(st.Root())))
 		}
 	}
 	printPruned(out, "Deleted build cache objects:", gone)

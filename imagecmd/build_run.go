@@ -80,7 +80,7 @@ func (s *stageBuild) needImage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	s.keep(in)
 	target, _, err := newImage{Config: s.config}.putTarget(ctx, in)
 	if err == nil {
 		s.image, err = s.st.Image(ctx, target)
@@ -191,9 +191,10 @@ func (s *stageBuild) failed(ctx context.Context, c *Container, req monitorReques
 
 // enter gives the person a shell in the container of a step that failed.
 func (s *stageBuild) enter(c *Container, req monitorRequest) error {
-	c.Process.Args, c.Command = []string{s.shell()[0]}, []string{s.shell()[0]}
-	c.Options.TTY, c.Options.Interactive = true, true
-	if err := writeJSON(c.path(containerConfig), c); err != nil {
+	if err := c.amend(func(c *Container) {
+		c.Process.Args, c.Command = []string{s.shell()[0]}, []string{s.shell()[0]}
+		c.Options.TTY, c.Options.Interactive = true, true
+	}); err != nil {
 		return err
 	}
 	req.Interactive = true
@@ -214,8 +215,7 @@ func (s *stageBuild) enter(c *Container, req monitorRequest) error {
 // keepContainer lets a container stay that was to go, without what was only mounted
 // for its step.
 func (s *stageBuild) keepContainer(c *Container) error {
-	c.AutoRemove, c.Views, c.Options.Mounts = false, nil, s.b.o.Run.Mounts
-	err := writeJSON(c.path(containerConfig), c)
+	err := c.amend(func(c *Container) { c.AutoRemove, c.Views, c.Options.Mounts = false, nil, s.b.o.Run.Mounts })
 	c.close()
 	return err
 }

@@ -1,7 +1,7 @@
 package imagecmd
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -152,7 +152,7 @@ func (b *builder) fetch() buildcontext.Fetch {
 
 // agent lets the container reach an agent, through a socket of its own: the person's
 // may be nobody else's.
-func (m *runMounts) agent(mount *instructions.Mount, o *RunOptions) error {
+func (m *runMounts) agent(ctx context.Context, mount *instructions.Mount, o *RunOptions) error {
 	b := m.s.b
 	id := mount.CacheID
 	if id == "" {
@@ -165,17 +165,18 @@ func (m *runMounts) agent(mount *instructions.Mount, o *RunOptions) error {
 		}
 		return nil
 	}
-	dir, err := os.MkdirTemp("", "cfs-agent-")
+	dir, discard, err := b.st.TempDir(ctx, "agent")
 	if err != nil {
 		return err
 	}
-	ours := filepath.Join(dir, "agent")
-	l, err := net.Listen("unix", ours)
+	m.undo = append(m.undo, func() error { discard(); return nil })
+	l, err := listenAgent(dir)
 	if err != nil {
-		return errors.Join(err, os.RemoveAll(dir))
+		return err
 	}
 	go forwardAgent(l, socket)
-	m.undo = append(m.undo, func() error { return errors.Join(l.Close(), os.RemoveAll(dir)) })
+	m.undo = append(m.undo, l.Close)
+	ours := filepath.Join(dir, agentSocket)
 	target := mount.Target
 	if target == "" {
 		target = fmt.Sprintf("/run/buildkit/ssh_agent.%d", len(o.views))
@@ -184,6 +185,23 @@ func (m *runMounts) agent(mount *instructions.Mount, o *RunOptions) error {
 	o.places.Mounts = append(o.places.Mounts, target)
 	o.Env = append(o.Env, "SSH_AUTH_SOCK="+target)
 	return nil
+}
+
+// agentSocket is the name of an agent's socket in its directory.
+const agentSocket = "agent"
+
+func listenAgent(dir string) (*net.UnixListener, error) {
+	addr, done, err := socketAddress(dir, agentSocket)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	l, err := net.ListenUnix("unix", addr)
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false) // the name is valid no more
+	return l, nil
 }
 
 // forwardAgent connects who connects to l with the agent.

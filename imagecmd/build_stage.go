@@ -30,7 +30,7 @@ type stageBuild struct {
 	image  store.Image // what its steps so far have made
 	config imageConfig // of the image, as the next step changes it
 	change changer
-	hold   *store.Ingest // keeps the image from being removed; nil while it was not made by this build
+	hold   *store.Ingest // keeps the image from being removed; nil while it is another stage's
 	first  int           // number of its FROM among the steps
 	done   chan struct{} // closed when it is built, or has failed
 	err    error         // of the stage; read after done
@@ -186,6 +186,9 @@ func (s *stageBuild) begin(ctx context.Context) ([]instructions.Command, error) 
 		s.config = s.emptyConfig()
 	default:
 		if s.base, err = s.b.baseImage(ctx, s, base); err == nil {
+			s.hold, err = holdImage(ctx, s.st, s.base)
+		}
+		if err == nil {
 			s.config, err = readImageConfig(ctx, s.st, s.base)
 		}
 	}
@@ -287,6 +290,13 @@ func (s *stageBuild) rootBase() store.Image {
 		s = s.b.stage(s.s.Base.Stage)
 	}
 	return s.base
+}
+
+// keep has the image kept by hold from now on: the one before is its parent, which a
+// child keeps.
+func (s *stageBuild) keep(hold *store.Ingest) {
+	s.release()
+	s.hold = hold
 }
 
 // release lets go of the image.

@@ -61,15 +61,16 @@ func (s *stageBuild) do(ctx context.Context, x buildStep) error {
 
 // find looks for the step among those that builds here have done.
 func (s *stageBuild) find(ctx context.Context, key digest.Digest) (bool, error) {
-	img, ok, err := s.b.cache.find(ctx, s.st, key)
-	if !ok || err != nil {
+	img, hold, err := s.b.cache.find(ctx, s.st, key)
+	if hold == nil || err != nil {
 		return false, err
 	}
 	config, err := readImageConfig(ctx, s.st, img)
 	if err != nil {
+		hold.Close()
 		return false, err
 	}
-	s.release()
+	s.keep(hold)
 	s.stand(img, config)
 	s.out.cached()
 	return true, nil
@@ -120,8 +121,8 @@ func (s *stageBuild) make(ctx context.Context, x buildStep, key digest.Digest) e
 	if x.running {
 		s.out.removed(hex.EncodeToString(doing[:]))
 	}
-	s.release()
-	s.hold, kept = in, true
+	s.keep(in)
+	kept = true
 	return nil
 }
 

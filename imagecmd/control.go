@@ -169,19 +169,19 @@ func closeFiles(files []*os.File) {
 	}
 }
 
-// controlAddress is the socket of a container, by a name that is short enough for an
+// socketAddress is a socket in a directory, by a name that is short enough for an
 // address whatever the store's is. done ends its validity.
-func controlAddress(dir string) (addr *net.UnixAddr, done func(), err error) {
+func socketAddress(dir, name string) (addr *net.UnixAddr, done func(), err error) {
 	f, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, nil, err
 	}
-	return &net.UnixAddr{Name: filepath.Join(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), containerControl), Net: "unix"}, func() { f.Close() }, nil
+	return &net.UnixAddr{Name: filepath.Join(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), name), Net: "unix"}, func() { f.Close() }, nil
 }
 
 // dial connects to the container's monitor. ErrNotRunning: there is none.
 func (c *Container) dial() (*controlConn, error) {
-	addr, done, err := controlAddress(c.dir)
+	addr, done, err := socketAddress(c.dir, containerControl)
 	if err != nil {
 		return nil, err
 	}

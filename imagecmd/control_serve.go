@@ -71,7 +71,7 @@ func (c *Container) newController(log *slog.Logger, s *streams, rootfs string) *
 }
 
 func (c *Container) listenControl() (*net.UnixListener, error) {
-	addr, done, err := controlAddress(c.dir)
+	addr, done, err := socketAddress(c.dir, containerControl)
 	if err != nil {
 		return nil, err
 	}

@@ -66,6 +66,9 @@ func (c *Container) holdRoot(ctx context.Context, req holdRequest, conn *control
 		return err
 	}
 	defer c.close()
+	if err := c.reread(); err != nil {
+		return err
+	}
 	before, err := c.State()
 	if err != nil {
 		return err

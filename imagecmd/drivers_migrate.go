@@ -44,11 +44,7 @@ func MigrateContainer(ctx context.Context, st *store.Store, name, to string) err
 	if c.Running() {
 		return fmt.Errorf("%w: %s", ErrRunning, name)
 	}
-	image, err := st.Resolve(ctx, c.ImageID.String())
-	if err != nil {
-		return err
-	}
-	chain, release, err := st.Chain(ctx, image)
+	chain, release, err := st.ChainOf(ctx, c.Layers)
 	if err != nil {
 		return err
 	}
@@ -79,6 +75,9 @@ func (c *Container) migrate(ctx context.Context, req migrateRequest) error {
 		return err
 	}
 	defer c.close()
+	if err := c.reread(); err != nil {
+		return err
+	}
 	// Whoever reads the changes has this locked.
 	reading, err := tryLock(filepath.Join(c.dir, containerRootfs), unix.LOCK_EX)
 	if err != nil {
@@ -110,8 +109,7 @@ func (c *Container) migrate(ctx context.Context, req migrateRequest) error {
 	if c.Driver == to.Name() {
 		return nil
 	}
-	c.Driver = to.Name()
-	return writeJSON(filepath.Join(c.dir, containerConfig), c)
+	return c.amend(func(c *Container) { c.Driver = to.Name() })
 }
 
 // transfer makes a snapshot of to beside that of from, applies the changes to it,

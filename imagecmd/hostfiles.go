@@ -41,34 +41,40 @@ func writeHostFiles(dir string, n *connection, hostname string) (mounts []specs.
 	return mounts, nil
 }
 
-// lookInto is what has to be known of a mounted root before the container is there: who its
-// user is, and which targets of mounts it lacks.
-func (c *Container) lookInto(rootfs string) (user runtime.User, s stubs, err error) {
+// A rootView is what has to be known of a mounted root before the container is there.
+type rootView struct {
+	user  runtime.User // who its user is
+	stubs stubs        // which targets of mounts it lacks
+	apt   bool         // it has apt, and one user alone
+}
+
+func (c *Container) lookInto(rootfs string) (v rootView, err error) {
 	err = apart.Do(func() error {
-		if user, err = runtime.LookupUser(rootfs, c.Process.User); err != nil {
+		if v.user, err = runtime.LookupUser(rootfs, c.Process.User); err != nil {
 			return err
 		}
 		more, err := runtime.LookupGroups(rootfs, c.Options.GroupAdd)
 		if err != nil {
 			return err
 		}
-		user.Groups = append(user.Groups, more...)
-		s, err = missingTargets(rootfs)
+		v.user.Groups = append(v.user.Groups, more...)
+		root, err := os.OpenRoot(rootfs)
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		v.stubs = missingTargets(root)
+		v.apt, err = hasApt(root)
 		return err
 	})
-	return user, s, err
+	return v, err
 }
 
 // stubs are paths that a root lacks, and that are made to be mounted on.
 type stubs []string
 
-func missingTargets(rootfs string) (s stubs, err error) {
-	root, err := os.OpenRoot(rootfs)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	_, err = root.Lstat("etc")
+func missingTargets(root *os.Root) (s stubs) {
+	_, err := root.Lstat("etc")
 	bare := errors.Is(err, fs.ErrNotExist)
 	for _, name := range hostFiles {
 		if _, err := root.Lstat("etc/" + name); errors.Is(err, fs.ErrNotExist) {
@@ -78,7 +84,7 @@ func missingTargets(rootfs string) (s stubs, err error) {
 	if bare {
 		s = append(s, "etc")
 	}
-	return s, nil
+	return s
 }
 
 func removeIfThere(path string) error {

@@ -102,12 +102,8 @@ func inspectImage(ctx context.Context, st *store.Store, name string, p *ocispec.
 	if err != nil {
 		return nil, err
 	}
-	raw, err := st.Document(ctx, ocispec.Descriptor{Digest: img.ID})
-	if err != nil {
-		return nil, fmt.Errorf("image %s: config: %w", img.ID, err)
-	}
 	var more dockerImage
-	if err := json.Unmarshal(raw, &more); err != nil {
+	if err := json.Unmarshal(img.RawConfig, &more); err != nil {
 		return nil, fmt.Errorf("image %s: config: %w", img.ID, err)
 	}
 	c := img.Config

@@ -11,9 +11,9 @@ import (
 	"strings"
 
 	"golang.org/x/term"
-	"oras.land/oras-go/v2/registry/remote/auth"
 
 	"github.com/cfs-project/cfs/imagecmd/remote"
+	"github.com/cfs-project/cfs/imagecmd/remote/auth"
 	"github.com/cfs-project/cfs/imagecmd/remote/authfile"
 )
 
@@ -78,7 +78,7 @@ type login struct {
 // are to be asked for.
 func (l *login) existing(ctx context.Context) (done bool, err error) {
 	cred, err := l.client.Credentials().Get(ctx, l.registry, "")
-	if err != nil || cred == auth.EmptyCredential {
+	if err != nil || cred == (auth.Credential{}) {
 		return false, err
 	}
 	fmt.Fprintln(l.out, "Authenticating with existing credentials...")

@@ -97,6 +97,7 @@ type monitor struct {
 	state   State         // written by this process alone
 	stopped atomic.Bool   // by somebody, so that it isn't started again
 	views   []specs.Mount // of the container's views
+	profile madeProfile
 }
 
 // saveState tells others how it is. That a disk is full must not end the container.
@@ -216,13 +217,18 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 		return runtime.StatusFailed, err
 	}
 	m.state.Filled = true
-	user, stubs, err := c.lookInto(rootfs)
+	view, err := c.lookInto(rootfs)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	spec, err := m.spec(user)
+	spec, err := m.spec(view.user)
 	if err != nil {
 		return runtime.StatusFailed, err
+	}
+	if view.apt {
+		if err := c.tellApt(spec); err != nil {
+			return runtime.StatusFailed, err
+		}
 	}
 	release, err := c.pinSubpaths(spec.Mounts)
 	if err != nil {
@@ -237,7 +243,9 @@ func (m *monitor) process(files *monitorFiles, rootfs string, o runtime.Options)
 	if err != nil {
 		return runtime.StatusFailed, err
 	}
-	defer stubs.remove(rootfs)
+	if !c.AutoRemove || m.req.Keep { // else they go with all of the change
+		defer view.stubs.remove(rootfs)
+	}
 	for _, m := range hosts {
 		if !covered(spec.Mounts, m.Destination) {
 			spec.Mounts = append(spec.Mounts, m)

@@ -43,8 +43,7 @@ func (m *monitor) spec(user runtime.User) (*specs.Spec, error) {
 	if chosen == "" && o.Privileged {
 		chosen = Unconfined
 	}
-	// It depends on the capabilities.
-	if spec.Linux.Seccomp, err = seccompProfile(spec, chosen, mapping); err != nil {
+	if spec.Linux.Seccomp, err = m.profile.of(spec, chosen, mapping); err != nil {
 		return nil, err
 	}
 	if mapping.Privileged() && !o.Privileged {
@@ -69,6 +68,25 @@ func (o ContainerOptions) showGroup(spec *specs.Spec) {
 	})
 }
 
+// A madeProfile is a container's seccomp profile and what it depends on, kept as its
+// specification is made more than once: that of a user is most often that of no user yet.
+type madeProfile struct {
+	bounding []string
+	profile  *specs.LinuxSeccomp
+}
+
+func (p *madeProfile) of(spec *specs.Spec, chosen string, m userns.Mapping) (*specs.LinuxSeccomp, error) {
+	bounding := spec.Process.Capabilities.Bounding
+	if p.profile != nil && slices.Equal(p.bounding, bounding) {
+		return p.profile, nil
+	}
+	made, err := seccompProfile(spec, chosen, m)
+	if err == nil {
+		*p = madeProfile{slices.Clone(bounding), made}
+	}
+	return made, err
+}
+
 // seccompProfile is the profile that a person chose, for a container of this
 // configuration.
 func seccompProfile(spec *specs.Spec, chosen string, m userns.Mapping) (p *specs.LinuxSeccomp, err error) {
@@ -84,18 +102,4 @@ func seccompProfile(spec *specs.Spec, chosen string, m userns.Mapping) (p *specs
 		p.Syscalls = slices.Insert(p.Syscalls, 0, singleUser())
 	}
 	return p, err
-}
-
-// singleUser answers calls that need an id which doesn't exist, as there is only one, as
-// if they had been done: package managers unpack files of many owners, and stop
-// where they can't.
-func singleUser() specs.LinuxSyscall {
-	var done uint
-	return specs.LinuxSyscall{
-		Names: []string{
-			"chown", "chown32", "fchown", "fchown32", "lchown", "lchown32", "fchownat",
-			"setgroups", "setgroups32",
-		},
-		Action: specs.ActErrno, ErrnoRet: &done,
-	}
 }

@@ -98,11 +98,11 @@ func mountContainer(ctx context.Context, st *store.Store, cs Containers, o Mount
 			return nil, false, err
 		}
 		// What it stands on is fixed; where it is seen is not.
-		c.MountedAt = target
-		if o.Driver != "" {
-			c.Driver = o.Driver
-		}
-		if err := writeJSON(filepath.Join(c.dir, containerConfig), c); err != nil {
+		if err := c.amend(func(c *Container) {
+			if c.MountedAt = target; o.Driver != "" {
+				c.Driver = o.Driver
+			}
+		}); err != nil {
 			c.close()
 			return nil, false, err
 		}

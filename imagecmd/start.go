@@ -299,5 +299,5 @@ func Rename(root, name, to string) error {
 		return err
 	}
 	c.Name = to
-	return writeJSON(c.path(containerConfig), c)
+	return c.rewrite()
 }

@@ -64,7 +64,7 @@ func update(root, name string, o UpdateOptions) error {
 			return err
 		}
 	}
-	return writeJSON(c.path(containerConfig), c)
+	return c.rewrite()
 }
 
 // change lays others over the limits, where they say something.

@@ -7,22 +7,28 @@ import (
 	"github.com/cfs-project/cfs/cow"
 )
 
-// holeUnit is the unit of holes in the tars that are written, in bytes: what the
-// filesystems under upper directories have for theirs, so that those are found
-// whatever made the file.
+// holeUnit is the unit of holes in the tars that are written, in bytes: the finest that
+// filesystems under upper directories have for theirs, so that those are found whatever made the
+// file.
 const holeUnit = 4096
+
+// widest is the coarsest unit that they have, in bytes: a record of ZFS, which is written as a
+// whole if anything in it is. A hole counts where it has one such unit, at a multiple of its size:
+// all filesystems have a hole there then. It is also where a hole begins to be worth a member that not all
+// can read.
+const widest = 128 << 10
 
 var zeroUnit [holeUnit]byte
 
 // holes tells where a file of size bytes has data, in runs of whole units; nil
-// if it has no holes. The filesystem's holes are only the reason to look: a
+// if it has no holes that count. The filesystem's are only the reason to look: a
 // unit of zeros is one, whether it was written or not.
 func (l *layerWriter) holes(data cow.Data, size int64) ([]cow.Extent, error) {
 	es, err := data.Extents()
 	if err != nil {
 		return nil, err
 	}
-	if len(es) == 1 && es[0].Off == 0 && es[0].Len >= size {
+	if !wide(es, size) {
 		return nil, nil
 	}
 	runs := []cow.Extent{}
@@ -51,11 +57,25 @@ func (l *layerWriter) holes(data cow.Data, size int64) ([]cow.Extent, error) {
 			}
 		}
 	}
-	runs = fewer(runs)
-	if len(runs) == 1 && runs[0].Len == size {
-		return nil, nil
+	return fewer(runs), nil
+}
+
+// wide tells whether a file of size bytes, which has data in es, has a hole that counts.
+func wide(es []cow.Extent, size int64) bool {
+	at := int64(0) // where data ended last
+	for i := range len(es) + 1 {
+		next := size
+		if i < len(es) {
+			next = min(es[i].Off, size)
+		}
+		if (at+widest-1)/widest*widest+widest <= next {
+			return true
+		}
+		if i < len(es) {
+			at = es[i].Off + es[i].Len
+		}
 	}
-	return runs, nil
+	return false
 }
 
 // addRun adds n bytes at off, behind or at the end of the last run.

@@ -51,9 +51,10 @@ type Written struct {
 // layer can't hold is left out, and noted: sockets, and names that would read
 // as whiteouts. What the base has at the place of a socket is gone.
 //
-// The same entries give the same bytes, on any host. Of a file with holes
-// those pages of 4096 bytes are holes in the tar that hold nothing but zeros,
-// wherever the filesystem has its own; one without is written in full.
+// The same entries give the same bytes, on any host. Of a file that has a hole of
+// 128 KiB, at a multiple of that, those pages of 4096 bytes are holes in the tar that
+// hold nothing but zeros, wherever the filesystem has its own; one without is
+// written in full.
 //
 // Nothing is read twice, but for files with holes, and nothing is kept: w gets
 // the layer in one pass. An error means that what it got is worthless.
@@ -188,7 +189,7 @@ func (l *layerWriter) member(m *member, data cow.Data) error {
 	runs := []cow.Extent{{Off: 0, Len: m.size}}
 	if data == nil {
 		runs = nil
-	} else if m.size > holeUnit {
+	} else if m.size >= widest {
 		found, err := l.holes(data, m.size)
 		if err != nil {
 			return err

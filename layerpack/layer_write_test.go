@@ -159,25 +159,30 @@ func TestWriteLayer(t *testing.T) {
 }
 
 // TestWriteHoles: holes are where zeros are, in whole units, whatever the
-// filesystem calls one; but a file without any keeps its zeros.
+// filesystem calls one; but a file without any that counts keeps its zeros.
 func TestWriteHoles(t *testing.T) {
-	zero, data := strings.Repeat("\x00", holeUnit), strings.Repeat("d", holeUnit)
+	hole, zero, data := strings.Repeat("\x00", widest), strings.Repeat("\x00", holeUnit), strings.Repeat("d", holeUnit)
 	for _, c := range []struct {
 		name, data string
 		extents    []cow.Extent
 		want       string
 	}{
-		{"none", zero + data, []cow.Extent{{Off: 0, Len: 8192}}, ""},
-		{"one", zero + data, []cow.Extent{{Off: 4096, Len: 4096}}, " [4096 4096]"},
-		{"at the end", data + zero + "\x00", []cow.Extent{{Off: 0, Len: 4096}}, " [0 4096]"},
-		{"nothing else", zero + zero, []cow.Extent{}, ""},
-		{"within units", data + zero + data, []cow.Extent{{Off: 512, Len: 4096}, {Off: 10000, Len: 100}}, " [0 4096] [8192 4096]"},
-		{"zeros that were written", zero + zero + data + zero, []cow.Extent{{Off: 4096, Len: 12288}}, " [8192 4096]"},
-		{"no hole of a whole unit", data + "\x00" + data, []cow.Extent{{Off: 0, Len: 4096}, {Off: 4097, Len: 4096}}, ""},
-		{"a short end", zero + data + "e", []cow.Extent{{Off: 4096, Len: 4097}}, " [4096 4097]"},
+		{"none", hole + data, []cow.Extent{{Off: 0, Len: widest + 4096}}, ""},
+		{"one", hole + data, []cow.Extent{{Off: widest, Len: 4096}}, " [131072 4096]"},
+		{"at the end", data + zero + hole + hole, []cow.Extent{{Off: 0, Len: 4096}}, " [0 4096]"},
+		{"nothing else", hole, []cow.Extent{}, ""},
+		{"too short for one", hole[1:], []cow.Extent{}, ""},
+		{"between those that count", data + hole + hole[:widest-8192] + data, []cow.Extent{{Off: 0, Len: 4096}, {Off: 2*widest - 4096, Len: 4096}}, ""},
+		{"as records of ZFS", hole + data + zero + data + hole[12288:] + hole, []cow.Extent{{Off: widest, Len: widest}}, " [131072 4096] [139264 4096]"},
+		{"within units", data + zero + data + hole + hole, []cow.Extent{{Off: 512, Len: 4096}, {Off: 10000, Len: 100}}, " [0 4096] [8192 4096]"},
+		{"zeros that were written", hole + zero + data + zero, []cow.Extent{{Off: widest, Len: 12288}}, " [135168 4096]"},
+		{"a short end", hole + data + "e", []cow.Extent{{Off: widest, Len: 4097}}, " [131072 4097]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b, _ := write(t, WriteOptions{}, with(change('A', "/f", unix.S_IFREG), c.data, c.extents...))
+			b, w := write(t, WriteOptions{}, with(change('A', "/f", unix.S_IFREG), c.data, c.extents...))
+			if full := w.TarSize > int64(len(c.data)); full == (c.want != "" || c.name == "nothing else") {
+				t.Errorf("%d bytes are written of a file of %d", w.TarSize, len(c.data))
+			}
 			want := fmt.Sprintf(`0 0 0:0 %d 1700000000.0 "f"`, len(c.data)) + c.want
 			diff(t, "members", []string{want}, members(t, b))
 			layers := packChain(t, b)

@@ -1,14 +1,16 @@
 package runtime
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
+	"slices"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/cfs-project/cfs/runtime/internal/wire"
 	"github.com/cfs-project/cfs/runtime/userns"
 )
 
@@ -18,7 +20,7 @@ type initConfig struct {
 	Root           int  // index among the descriptors: the root's tree
 	Enter          bool // instead: Root is a pidfd of the container to join
 	Mounts         []mountConfig
-	MakeDevices    bool // unless the host's /dev is bound
+	MakeDevices    bool // and links below /dev, unless the host's /dev is bound
 	Devices        []deviceConfig
 	MaskedPaths    []string
 	ReadonlyPaths  []string
@@ -31,8 +33,8 @@ type initConfig struct {
 	Sysctl               map[string]string
 	Loopback             bool
 
-	Args, Env   []bytes
-	Cwd         bytes
+	Args, Env   []string
+	Cwd         string
 	MakeCwd     bool
 	UID, GID    uint32
 	Groups      []uint32
@@ -47,43 +49,13 @@ type initConfig struct {
 	Init        bool      // stay PID 1, the command is a child
 	Seccomp     *filterConfig
 	JoinMounts  int    // index among the descriptors: the mount namespace to join; -1: none
-	RootPath    bytes  // where the root is attached if the mounts are the caller's
+	RootPath    string // where the root is attached if the mounts are the caller's
 	Keyring     string // of the session; "" keeps the caller's
 	Outlives    bool   // nobody's death ends it
 	JoinedUser  bool   // the user namespace existed before
 	Preserved   []int  // indexes among the descriptors: the command's from 3 on
 	Priorities  prioritiesConfig
 	Wait        *waitConfig // the command is executed later; nil: at once
-}
-
-// bytes is a string that need not be UTF-8, which a JSON string must be.
-type bytes string
-
-// MarshalJSON encodes as []byte is encoded, in base64.
-func (b bytes) MarshalJSON() ([]byte, error) { return json.Marshal([]byte(b)) }
-
-// UnmarshalJSON is the reverse of MarshalJSON.
-func (b *bytes) UnmarshalJSON(j []byte) error {
-	var v []byte
-	err := json.Unmarshal(j, &v)
-	*b = bytes(v)
-	return err
-}
-
-func toBytes(ss []string) []bytes {
-	bs := make([]bytes, len(ss))
-	for i, s := range ss {
-		bs[i] = bytes(s)
-	}
-	return bs
-}
-
-func fromBytes(bs []bytes) []string {
-	ss := make([]string, len(bs))
-	for i, b := range bs {
-		ss[i] = string(b)
-	}
-	return ss
 }
 
 // A setup is a configuration being prepared for init, with the descriptors that
@@ -138,6 +110,9 @@ func prepare(b Bundle, n namespaces, o Options) (_ *setup, err error) {
 	if c.Devices, err = planDevices(l.Devices); err != nil {
 		return nil, err
 	}
+	if !c.MakeDevices {
+		c.Devices = slices.DeleteFunc(c.Devices, func(d deviceConfig) bool { return strings.HasPrefix(d.Path, "/dev/") })
+	}
 	c.MaskedPaths, c.ReadonlyPaths = l.MaskedPaths, l.ReadonlyPaths
 
 	c.Hostname, c.Domainname = spec.Hostname, spec.Domainname
@@ -148,6 +123,9 @@ func prepare(b Bundle, n namespaces, o Options) (_ *setup, err error) {
 		return nil, err
 	}
 	c.Sysctl = l.Sysctl
+	if err := checkNetDevices(l.NetDevices, n); err != nil {
+		return nil, err
+	}
 	c.Loopback = n.flags&unix.CLONE_NEWNET != 0
 	c.UnshareCgroup = n.cgroup
 	c.JoinMounts = -1
@@ -159,7 +137,7 @@ func prepare(b Bundle, n namespaces, o Options) (_ *setup, err error) {
 		c.JoinMounts = s.sendFD(fd)
 	}
 	if n.sharesMounts() {
-		c.RootPath = bytes(b.Root)
+		c.RootPath = b.Root
 		o.warn("without a mount namespace a process with privileges can leave the container's root")
 	}
 
@@ -172,7 +150,7 @@ func prepare(b Bundle, n namespaces, o Options) (_ *setup, err error) {
 // planProcess takes in what a configuration says of its process, and its seccomp profile.
 func (s *setup) planProcess(spec *specs.Spec, n namespaces, o Options) (err error) {
 	c, l, p := &s.config, spec.Linux, spec.Process
-	c.Args, c.Env, c.Cwd, c.MakeCwd = toBytes(p.Args), toBytes(p.Env), bytes(path.Clean(p.Cwd)), o.MakeCwd
+	c.Args, c.Env, c.Cwd, c.MakeCwd = p.Args, p.Env, path.Clean(p.Cwd), o.MakeCwd
 	c.UID, c.GID, c.Groups, c.Umask = p.User.UID, p.User.GID, p.User.AdditionalGids, p.User.Umask
 	if err := s.checkIDs(n); err != nil {
 		return err
@@ -287,11 +265,7 @@ func (s *setup) send(sock socket) error {
 	if len(s.fds) > maxFDs {
 		return fmt.Errorf("%d bind mounts are more than %d", len(s.fds)-1, maxFDs-1)
 	}
-	b, err := json.Marshal(&s.config)
-	if err != nil {
-		return fmt.Errorf("encode configuration: %w", err)
-	}
-	return sock.send(msgConfig, b, s.fds)
+	return sock.send(msgConfig, wire.Marshal(&s.config), s.fds)
 }
 
 var errNoConfig = errors.New("this name is for cfs itself")
@@ -304,7 +278,7 @@ func receiveConfig(sock socket) (c initConfig, fds []int, err error) {
 	if kind != msgConfig {
 		return c, fds, fmt.Errorf("read configuration: unexpected message %q", kind)
 	}
-	if err := json.Unmarshal(body, &c); err != nil {
+	if err := wire.Unmarshal(body, &c); err != nil {
 		return c, fds, fmt.Errorf("decode configuration: %w", err)
 	}
 	for _, m := range c.Mounts {

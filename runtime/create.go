@@ -29,6 +29,7 @@ type Creation struct {
 	// Created notes down that there is a container, with the process id of its first process.
 	// If it fails, or its process dies in it, there is none.
 	Created func(pid int) error
+	idle    bool // the configuration has no process
 }
 
 // Create makes a container of a bundle as far as its first process waits to execute the
@@ -36,7 +37,13 @@ type Creation struct {
 func Create(ctx context.Context, b Bundle, c Creation) (*Init, error) {
 	defer c.Listener.Close()
 	defer c.Waiting.Close()
-	if err := validate(b.Spec); err != nil {
+	if b.Spec != nil && b.Spec.Process == nil {
+		// It can be created, and not started (config.md, "Process").
+		spec := *b.Spec
+		spec.Process = &specs.Process{Cwd: "/"}
+		b.Spec, c.idle = &spec, true
+	}
+	if err := validateFor(b.Spec, c.idle); err != nil {
 		return nil, err
 	}
 	if b.Spec.Process.Terminal && c.Console == nil {

@@ -27,12 +27,12 @@ func (i *initProc) become() error {
 	if err := caps.limitBounding(); err != nil {
 		return err
 	}
-	early := unix.Chdir(string(c.Cwd))
+	early := unix.Chdir(c.Cwd)
 	if early != nil && !errors.Is(early, unix.EACCES) {
 		return fmt.Errorf("working directory %s: %w", c.Cwd, early)
 	}
 	if early == nil {
-		if err := insideRoot(string(c.Cwd)); err != nil {
+		if err := insideRoot(c.Cwd); err != nil {
 			return err
 		}
 	}
@@ -63,10 +63,10 @@ func (i *initProc) become() error {
 		}
 	}
 	if early != nil {
-		if err := unix.Chdir(string(c.Cwd)); err != nil {
+		if err := unix.Chdir(c.Cwd); err != nil {
 			return fmt.Errorf("working directory %s: %w", c.Cwd, err)
 		}
-		if err := insideRoot(string(c.Cwd)); err != nil {
+		if err := insideRoot(c.Cwd); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,8 @@ type deviceConfig struct {
 	UID   uint32
 	GID   uint32
 	Chown bool
+	// Listed says that the configuration asks for it: what is in its place is an error.
+	Listed bool
 }
 
 // defaultDevices are those of the specification (config-linux.md, "Default
@@ -41,10 +43,22 @@ var deviceLinks = [][2]string{
 	{"pts/ptmx", "dev/ptmx"},
 }
 
+// Device numbers of the kernel's (linux/kdev_t.h).
+const (
+	maxMajor = 1<<12 - 1
+	maxMinor = 1<<20 - 1
+)
+
 func planDevices(ds []specs.LinuxDevice) ([]deviceConfig, error) {
 	cs := defaultDevices()
 	for _, d := range ds {
-		c := deviceConfig{Path: path.Clean("/" + d.Path), Mode: 0o666, Rdev: unix.Mkdev(uint32(d.Major), uint32(d.Minor))}
+		c := deviceConfig{Path: path.Clean("/" + d.Path), Mode: 0o666, Rdev: unix.Mkdev(uint32(d.Major), uint32(d.Minor)), Listed: true}
+		if c.Path == "/" {
+			return nil, invalid("linux.devices: path %q", d.Path)
+		}
+		if d.Type != "p" && (d.Major < 0 || d.Major > maxMajor || d.Minor < 0 || d.Minor > maxMinor) {
+			return nil, invalid("linux.devices %s: %d:%d is no device number", d.Path, d.Major, d.Minor)
+		}
 		if d.FileMode != nil {
 			c.Mode = uint32(*d.FileMode) & 0o7777
 		}
@@ -79,7 +93,7 @@ func planDevices(ds []specs.LinuxDevice) ([]deviceConfig, error) {
 	return cs, nil
 }
 
-// makeDevices makes the nodes and the links below /dev.
+// makeDevices makes the nodes.
 func (r rootDir) makeDevices(ds []deviceConfig) error {
 	old := unix.Umask(0)
 	defer unix.Umask(old)
@@ -88,6 +102,11 @@ func (r rootDir) makeDevices(ds []deviceConfig) error {
 			return fmt.Errorf("make device %s: %w", d.Path, err)
 		}
 	}
+	return nil
+}
+
+// linkDevices makes the links below /dev.
+func (r rootDir) linkDevices() error {
 	for _, l := range deviceLinks {
 		dir, err := r.open(path.Dir(l[1]), unix.O_PATH|unix.O_DIRECTORY, 0)
 		if err == unix.ENOENT {
@@ -129,6 +148,9 @@ func (r rootDir) makeDevice(d deviceConfig) error {
 		}
 		if st.Mode&unix.S_IFMT == d.Mode&unix.S_IFMT && st.Rdev == d.Rdev {
 			return nil
+		}
+		if d.Listed {
+			return fmt.Errorf("there is another file: %w", err)
 		}
 	case !errors.Is(err, unix.EPERM):
 		return err

@@ -62,7 +62,12 @@ func enter(ctx context.Context, pid int, spec *specs.Spec, o Options) (int, erro
 	if err := s.planProcess(spec, n, o); err != nil {
 		return 0, err
 	}
-	i, err := (&Init{join: &joinProcess{pidfd, flags}, outlives: o.Detach}).launch(spec, o.Stdio)
+	initial, final, err := planAffinity(spec.Process.ExecCPUAffinity)
+	if err != nil {
+		return 0, err
+	}
+	s.config.Priorities.CPUs = final
+	i, err := (&Init{join: &joinProcess{pidfd, flags}, outlives: o.Detach, cpus: initial}).launch(spec, o.Stdio)
 	if err != nil {
 		return 0, err
 	}

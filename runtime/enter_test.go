@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/internal/testenv"
@@ -72,6 +73,55 @@ func TestExecTerminal(t *testing.T) {
 		j.Exec.Terminal = true
 		if r := j.run(t); r.out != "/dev/pts/0\r\nterminal\r\n" || r.err != "ended with 0\n" {
 			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// process.execCPUAffinity: where a process of exec begins, and where its command is to run. The
+// container's own process is not concerned.
+func TestExecAffinity(t *testing.T) {
+	all, err := cpusOf(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cpus := strings.Split(all, ",")
+	if len(cpus) < 2 {
+		t.Skip("SKIPPED: a process can be kept to one of two processors only where there are two")
+	}
+	first, last := cpus[0], cpus[len(cpus)-1]
+	testenv.EachUser(t, func(t *testing.T, who testenv.User) {
+		for _, c := range []struct {
+			affinity   specs.CPUAffinity
+			begin, run string
+		}{
+			{specs.CPUAffinity{Initial: first, Final: last}, first, last},
+			{specs.CPUAffinity{Initial: last, Final: strings.Join([]string{first, last}, ",")}, last, first + "," + last},
+			{specs.CPUAffinity{Final: first}, all, first},
+			{specs.CPUAffinity{}, all, all},
+		} {
+			j := withExec(t, false, "grep Cpus_allowed_list: /proc/self/status | tr - ,")
+			j.Exec.ExecCPUAffinity = &c.affinity
+			r := j.run(t)
+			want := "begins on " + c.begin + "\nended with 0\n"
+			if r.err != want {
+				t.Errorf("%+v: %q, want %q", c.affinity, r.err, want)
+			}
+			if len(cpus) == 2 && r.out != "Cpus_allowed_list:\t"+c.run+"\n" { // of more there are ranges
+				t.Errorf("%+v: printed %q, want %s", c.affinity, r.out, c.run)
+			}
+		}
+		for affinity, text := range map[specs.CPUAffinity]string{
+			{Initial: "8000"}:          "process.execCPUAffinity: invalid argument",
+			{Final: "8000-8001"}:       "process.execCPUAffinity: invalid argument",
+			{Initial: "3-1"}:           `process.execCPUAffinity.initial "3-1"`,
+			{Initial: "0", Final: "x"}: `process.execCPUAffinity.final "x"`,
+			{Final: "9999"}:            `process.execCPUAffinity.final "9999"`,
+		} {
+			j := withExec(t, false, "true")
+			j.Exec.ExecCPUAffinity = &affinity
+			if r := j.run(t); !strings.Contains(r.err, text) || !strings.Contains(r.err, "ended with 125\n") {
+				t.Errorf("%+v: %+v, want %s", affinity, r, text)
+			}
 		}
 	})
 }

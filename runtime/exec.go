@@ -60,6 +60,14 @@ func lookPath(name string, env []string) (string, error) {
 	return "", &commandError{name, "executable file not found in $PATH", ErrNotFound}
 }
 
+// lookPath is that of the container's command; a container without one waits in vain.
+func (i *initProc) lookPath() (string, error) {
+	if len(i.config.Args) == 0 && i.config.Wait != nil {
+		return "", nil
+	}
+	return lookPath(i.config.Args[0], i.config.Env)
+}
+
 func executableFile(path string) error {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
@@ -99,8 +107,11 @@ func (i *initProc) exec(path string) error {
 	if err := i.passDescriptors(); err != nil {
 		return err
 	}
+	if len(i.config.Args) == 0 {
+		return invalid("process is missing")
+	}
 	resetSignals()
-	return execError(string(i.config.Args[0]), syscall.Exec(path, fromBytes(i.config.Args), fromBytes(i.config.Env)))
+	return execError(i.config.Args[0], syscall.Exec(path, i.config.Args, i.config.Env))
 }
 
 // passDescriptors makes the preserved ones those from 3 on. Our own there move away.

@@ -61,7 +61,7 @@ func (i *initProc) run() (int, error) {
 	if err := i.setup(); err != nil {
 		return 0, err
 	}
-	path, err := lookPath(string(i.config.Args[0]), fromBytes(i.config.Env))
+	path, err := i.lookPath()
 	if err != nil {
 		return 0, err
 	}

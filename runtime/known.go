@@ -10,7 +10,7 @@ import (
 func MountOptions() []string {
 	names := []string{
 		"defaults", "silent", "loud", "bind", "rbind", "sync", "dirsync", "mand", "lazytime", "iversion",
-		"async", "nomand", "nolazytime", "noiversion", "tmpcopyup", "idmap", "ridmap",
+		"async", "nomand", "nolazytime", "noiversion", "remount", "tmpcopyup", "idmap", "ridmap",
 	}
 	for o := range attrOptions {
 		names = append(names, o, "r"+o)

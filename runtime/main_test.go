@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -93,12 +96,35 @@ func monitorMain(l *stage.Link, payload []byte) int {
 func execMore(l *stage.Link, j job, pid int, io stage.Stdio) {
 	spec := *j.Spec
 	spec.Process = j.Exec
-	status, err := runtime.Exec(l.Context(), pid, &spec, runtime.Options{Stdio: io})
+	o := runtime.Options{Stdio: io}
+	if j.Exec.ExecCPUAffinity != nil {
+		o.Placed = func(pid int) error {
+			cpus, err := cpusOf(pid)
+			fmt.Fprintf(os.Stderr, "begins on %s\n", cpus)
+			return err
+		}
+	}
+	status, err := runtime.Exec(l.Context(), pid, &spec, o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	fmt.Fprintf(os.Stderr, "ended with %d\n", status)
 	unix.Kill(pid, unix.SIGKILL)
+}
+
+// cpusOf are the processors that a process may use, as a list; 0 is the caller.
+func cpusOf(pid int) (string, error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(pid, &set); err != nil {
+		return "", err
+	}
+	var all []string
+	for n := range 8 * int(unsafe.Sizeof(set)) {
+		if set.IsSet(n) {
+			all = append(all, strconv.Itoa(n))
+		}
+	}
+	return strings.Join(all, ","), nil
 }
 
 // detachedMain says that it can do without P, and some time later whether it was let.

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"unsafe"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -49,34 +47,11 @@ func planMemoryPolicy(p *specs.LinuxMemoryPolicy) (*memoryPolicyConfig, error) {
 		}
 		mode |= f
 	}
-	nodes, err := parseNodes(p.Nodes)
-	if err != nil {
-		return nil, err
+	nodes, ok := parseNumbers(p.Nodes, maxNodes)
+	if !ok {
+		return nil, invalid("linux.memoryPolicy.nodes %q", p.Nodes)
 	}
 	return &memoryPolicyConfig{Mode: mode, Nodes: nodes}, nil
-}
-
-// parseNodes reads a list of numbers and ranges, as 0-3,7.
-func parseNodes(list string) ([]uint64, error) {
-	if list == "" {
-		return nil, nil
-	}
-	mask := make([]uint64, maxNodes/64)
-	for part := range strings.SplitSeq(list, ",") {
-		from, to, isRange := strings.Cut(part, "-")
-		if !isRange {
-			to = from
-		}
-		first, err1 := strconv.ParseUint(from, 10, 16)
-		last, err2 := strconv.ParseUint(to, 10, 16)
-		if err1 != nil || err2 != nil || first > last || last >= maxNodes {
-			return nil, invalid("linux.memoryPolicy.nodes %q", list)
-		}
-		for n := first; n <= last; n++ {
-			mask[n/64] |= 1 << (n % 64)
-		}
-	}
-	return mask, nil
 }
 
 // set gives the policy to the calling thread, which executes the command.

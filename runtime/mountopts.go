@@ -15,6 +15,7 @@ type mountOptions struct {
 	RecPropagation   bool     // for all mounts below, too
 	Bind, Recursive  bool     // bind, rbind
 	IDMap, RecIDMap  bool     // idmap, ridmap
+	Remount          bool     // a mount that is there already is changed
 	CopyUp           bool     // tmpcopyup: what the directory holds is copied into the new file system
 	Flags            []string // flags of the file system, e.g. "sync"
 	Data             []string // the rest, "key" or "key=value", for the file system
@@ -91,7 +92,9 @@ func parseMountOptions(options []string) (mountOptions, error) {
 			m.IDMap = true
 		case "ridmap":
 			m.IDMap, m.RecIDMap = true, true
-		case "remount", "move":
+		case "remount":
+			m.Remount = true
+		case "move":
 			return m, unsupported("mounts.options " + o)
 		default:
 			m.Data = append(m.Data, o)

@@ -13,7 +13,7 @@ import (
 // A mountConfig is one mount as init gets it: either a tree that the supervisor
 // made of a path of the host, or a file system for init to make.
 type mountConfig struct {
-	Target  bytes
+	Target  string
 	Tree    int  // index among the descriptors sent along; -1: make a file system
 	File    bool // the tree's root is no directory
 	Type    string
@@ -40,9 +40,16 @@ func (s *setup) planMount(dir string, m specs.Mount, l *specs.Linux) error {
 	if err != nil {
 		return err
 	}
-	c := mountConfig{Target: bytes(path.Clean("/" + m.Destination)), Tree: -1, Type: m.Type, Source: m.Source, Options: o}
+	c := mountConfig{Target: path.Clean("/" + m.Destination), Tree: -1, Type: m.Type, Source: m.Source, Options: o}
 	if c.Target == "/" {
 		return invalid("a mount can't replace the root")
+	}
+	if o.Remount {
+		if o.CopyUp || o.IDMap || len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0 {
+			return unsupported("mounts.options remount with tmpcopyup or mapped ids")
+		}
+		s.config.Mounts = append(s.config.Mounts, c)
+		return nil
 	}
 	if !o.Bind && m.Type != "bind" {
 		switch m.Type {
@@ -113,6 +120,9 @@ func cloneTree(path string, recursive bool) (fd int, isDir bool, err error) {
 
 // mount does one mount below the root, in init.
 func (i *initProc) mount(r rootDir, m mountConfig) error {
+	if m.Options.Remount {
+		return r.remount(m)
+	}
 	target, err := r.target(m)
 	if err != nil {
 		return err
@@ -152,7 +162,7 @@ func (i *initProc) mount(r rootDir, m mountConfig) error {
 // take their place in what is read and masked later (CVE-2023-27561).
 func (r rootDir) target(m mountConfig) (int, error) {
 	if m.Type == "proc" || m.Type == "sysfs" {
-		fd, err := r.openPlain(string(m.Target), unix.O_PATH|unix.O_DIRECTORY)
+		fd, err := r.openPlain(m.Target, unix.O_PATH|unix.O_DIRECTORY)
 		if err != unix.ENOENT {
 			if err == unix.ELOOP || err == unix.ENOTDIR {
 				err = fmt.Errorf("%s must be mounted on a plain directory: %w", m.Type, err)
@@ -161,9 +171,9 @@ func (r rootDir) target(m mountConfig) (int, error) {
 		}
 	}
 	if m.File {
-		return r.mkfile(string(m.Target))
+		return r.mkfile(m.Target)
 	}
-	return r.mkdirAll(string(m.Target))
+	return r.mkdirAll(m.Target)
 }
 
 // makeMount makes a new file system and a detached mount of it.
@@ -179,20 +189,8 @@ func makeMount(typ, source string, o mountOptions) (int, error) {
 	if err := unix.FsconfigSetString(fs, "source", source); err != nil {
 		return -1, fsError(fs, "option source", err)
 	}
-	for _, f := range o.Flags {
-		if err := unix.FsconfigSetFlag(fs, f); err != nil {
-			return -1, fsError(fs, "option "+f, err)
-		}
-	}
-	for _, d := range o.Data {
-		if k, v, ok := strings.Cut(d, "="); ok {
-			err = unix.FsconfigSetString(fs, k, v)
-		} else {
-			err = unix.FsconfigSetFlag(fs, k)
-		}
-		if err != nil {
-			return -1, fsError(fs, "option "+d, err)
-		}
+	if err := o.configure(fs); err != nil {
+		return -1, err
 	}
 	if err := unix.FsconfigCreate(fs); err != nil {
 		return -1, fsError(fs, "create", err)
@@ -203,6 +201,30 @@ func makeMount(typ, source string, o mountOptions) (int, error) {
 		return -1, fsError(fs, "mount", err)
 	}
 	return mnt, nil
+}
+
+// configure gives a file system that is being made or changed its options.
+func (m mountOptions) configure(fs int) (err error) {
+	for _, f := range m.Flags {
+		err := unix.FsconfigSetFlag(fs, f)
+		if f == "iversion" && err == unix.EINVAL {
+			continue // mount(2) takes it for all, and those that don't know it count anyway or never
+		}
+		if err != nil {
+			return fsError(fs, "option "+f, err)
+		}
+	}
+	for _, d := range m.Data {
+		if k, v, ok := strings.Cut(d, "="); ok {
+			err = unix.FsconfigSetString(fs, k, v)
+		} else {
+			err = unix.FsconfigSetFlag(fs, k)
+		}
+		if err != nil {
+			return fsError(fs, "option "+d, err)
+		}
+	}
+	return nil
 }
 
 // fsError adds what the file system said about it in its log.

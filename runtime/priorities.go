@@ -14,6 +14,7 @@ type prioritiesConfig struct {
 	IOPriority  *int // as ioprio_set(2) has it
 	Personality *int // as personality(2) has it
 	Memory      *memoryPolicyConfig
+	CPUs        []uint64 // as sched_setaffinity(2) has them; nil: all that its cgroup has
 }
 
 var schedulerPolicies = map[specs.LinuxSchedulerPolicy]uint32{
@@ -97,6 +98,9 @@ func (c prioritiesConfig) set() error {
 		if _, _, e := unix.RawSyscall(unix.SYS_PERSONALITY, uintptr(*c.Personality), 0, 0); e != 0 {
 			return fmt.Errorf("linux.personality: %w", e)
 		}
+	}
+	if err := setAffinity(c.CPUs); err != nil {
+		return err
 	}
 	return c.Memory.set()
 }

@@ -27,8 +27,8 @@ func (i *initProc) reap(path string) (int, error) {
 		files = []uintptr{fd, fd, fd}
 		sys.Setctty = true // Ctty 0: the descriptor in the child
 	}
-	args := fromBytes(i.config.Args)
-	child, err := syscall.ForkExec(path, args, &syscall.ProcAttr{Env: fromBytes(i.config.Env), Files: files, Sys: sys})
+	args := i.config.Args
+	child, err := syscall.ForkExec(path, args, &syscall.ProcAttr{Env: i.config.Env, Files: files, Sys: sys})
 	if err != nil {
 		return 0, execError(args[0], err)
 	}

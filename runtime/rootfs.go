@@ -16,7 +16,7 @@ func (i *initProc) buildRoot() (rootDir, error) {
 	// as before, and the new one is reached by its descriptor.
 	onto := "/"
 	if c.RootPath != "" {
-		onto = string(c.RootPath)
+		onto = c.RootPath
 	} else if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		// Nothing of what follows may reach the namespace that this one is a copy of.
 		return root, fmt.Errorf("make mounts slaves: %w", err)
@@ -34,8 +34,11 @@ func (i *initProc) buildRoot() (rootDir, error) {
 			return root, fmt.Errorf("mount %s at %s: %w", m.name(), m.Target, err)
 		}
 	}
+	if err := root.makeDevices(c.Devices); err != nil {
+		return root, err
+	}
 	if c.MakeDevices {
-		if err := root.makeDevices(c.Devices); err != nil {
+		if err := root.linkDevices(); err != nil {
 			return root, err
 		}
 	}
@@ -45,7 +48,7 @@ func (i *initProc) buildRoot() (rootDir, error) {
 		}
 	}
 	if c.MakeCwd {
-		fd, err := root.mkdirAll(string(c.Cwd))
+		fd, err := root.mkdirAll(c.Cwd)
 		if err != nil {
 			return root, fmt.Errorf("working directory: %w", err)
 		}

@@ -11,7 +11,7 @@ import (
 // Messages between supervisor and init: a kind byte, the body's length as a
 // little-endian uint32, the body; descriptors come with the first byte.
 const (
-	msgConfig  = 'C' // supervisor → init: initConfig as JSON, with its descriptors
+	msgConfig  = 'C' // supervisor → init: initConfig (package wire), with its descriptors
 	msgConsole = 'T' // init → supervisor: a terminal's master as descriptor
 	msgWarning = 'W' // init → supervisor: text of a warning
 	msgReady   = 'R' // init → supervisor: set up; the command is executed next

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"os"
+	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -9,12 +10,15 @@ import (
 
 // validate refuses what a configuration asks for and this runtime doesn't do, and
 // what makes no sense. Annotations mean nothing to a runtime.
-func validate(s *specs.Spec) error {
+func validate(s *specs.Spec) error { return validateFor(s, false) }
+
+// validateFor is validate for a container that is idle: it has no command.
+func validateFor(s *specs.Spec, idle bool) error {
 	if s == nil {
 		return invalid("no configuration")
 	}
-	if major, _, _ := strings.Cut(s.Version, "."); major != "1" {
-		return invalid("ociVersion %q: need 1.x", s.Version)
+	if !isVersionOne(s.Version) {
+		return invalid("ociVersion %q: need 1.x.y", s.Version)
 	}
 	if s.Linux == nil {
 		return invalid("linux is missing")
@@ -28,7 +32,6 @@ func validate(s *specs.Spec) error {
 		{"vm", s.VM != nil},
 		{"zos", s.ZOS != nil},
 		{"freebsd", s.FreeBSD != nil},
-		{"linux.netDevices", len(s.Linux.NetDevices) > 0},
 		{"linux.mountLabel on a host with SELinux", s.Linux.MountLabel != "" && haveSELinux()},
 		{"linux.intelRdt", s.Linux.IntelRdt != nil},
 	} {
@@ -39,7 +42,25 @@ func validate(s *specs.Spec) error {
 	if err := validateHooks(s.Hooks); err != nil {
 		return err
 	}
+	if idle {
+		return nil
+	}
 	return validateProcess(s.Process)
+}
+
+// isVersionOne tells whether a version is one of SemVer 2.0.0 whose major number is 1
+// (config.md, "Specification version"). What a minor version adds is passed over if unknown.
+func isVersionOne(v string) bool {
+	if i := strings.IndexAny(v, "-+"); i >= 0 {
+		v = v[:i] // what is before a release, and of which build
+	}
+	parts := strings.Split(v, ".")
+	for _, p := range parts {
+		if _, err := strconv.ParseUint(p, 10, 32); err != nil || len(p) > 1 && p[0] == '0' {
+			return false
+		}
+	}
+	return len(parts) == 3 && parts[0] == "1"
 }
 
 // haveSELinux tells whether the kernel has labels to give. Without, a label means nothing.
@@ -58,6 +79,8 @@ func validateSupervised(s *specs.Spec, o Options) error {
 		return unsupported("linux.resources")
 	case s.Linux.CgroupsPath != "" && o.Placed == nil:
 		return unsupported("linux.cgroupsPath")
+	case len(s.Linux.NetDevices) > 0:
+		return unsupported("linux.netDevices")
 	}
 	return nil
 }
@@ -85,11 +108,11 @@ func validateProcess(p *specs.Process) error {
 		{"process.user.username", p.User.Username != ""},
 		{"process.apparmorProfile", p.ApparmorProfile != ""},
 		{"process.selinuxLabel", p.SelinuxLabel != ""},
-		{"process.execCPUAffinity", p.ExecCPUAffinity != nil},
 	} {
 		if f.set {
 			return unsupported(f.name)
 		}
 	}
-	return nil
+	_, _, err := planAffinity(p.ExecCPUAffinity)
+	return err
 }

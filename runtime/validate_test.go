@@ -18,6 +18,10 @@ func TestRefused(t *testing.T) {
 		field  string
 	}{
 		{func(s *specs.Spec) { s.Version = "2.0.0" }, ErrInvalid, "ociVersion"},
+		{func(s *specs.Spec) { s.Version = "1.0" }, ErrInvalid, "ociVersion"},
+		{func(s *specs.Spec) { s.Version = "1.02.0" }, ErrInvalid, "ociVersion"},
+		{func(s *specs.Spec) { s.Version = "1.x.0" }, ErrInvalid, "ociVersion"},
+		{func(s *specs.Spec) { s.Version = "" }, ErrInvalid, "ociVersion"},
 		{func(s *specs.Spec) { s.Hooks = &specs.Hooks{} }, ErrUnsupported, "hooks"},
 		{func(s *specs.Spec) { s.Process = nil }, ErrInvalid, "process"},
 		{func(s *specs.Spec) { s.Process.Args = nil }, ErrInvalid, "process.args"},
@@ -27,12 +31,13 @@ func TestRefused(t *testing.T) {
 		{func(s *specs.Spec) { s.Process.SelinuxLabel = "x" }, ErrUnsupported, "process.selinuxLabel"},
 		{func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{} }, ErrInvalid, "process.scheduler"},
 		{func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{} }, ErrInvalid, "process.ioPriority"},
-		{func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{} }, ErrUnsupported, "process.execCPUAffinity"},
+		{func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Initial: "1-"} }, ErrInvalid, "process.execCPUAffinity.initial"},
 		{func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} }, ErrInvalid, "RLIMIT_X"},
 		{func(s *specs.Spec) { s.Linux = nil }, ErrInvalid, "linux"},
 		{func(s *specs.Spec) { s.Linux.Resources = &specs.LinuxResources{} }, ErrUnsupported, "linux.resources"},
 		{func(s *specs.Spec) { s.Linux.CgroupsPath = "/x" }, ErrUnsupported, "linux.cgroupsPath"},
 		{func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{} }, ErrInvalid, "linux.seccomp"},
+		{func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} }, ErrUnsupported, "linux.netDevices"},
 		{func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }, ErrUnsupported, "linux.intelRdt"},
 		{func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{} }, ErrInvalid, "linux.personality"},
 		{func(s *specs.Spec) { s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"x": {}} }, ErrInvalid, "linux.timeOffsets"},
@@ -50,7 +55,13 @@ func TestRefused(t *testing.T) {
 		{func(s *specs.Spec) { s.Linux.UIDMappings = []specs.LinuxIDMapping{{Size: 1}} }, ErrInvalid, "linux.uidMappings"},
 		{func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "x"}} }, ErrInvalid, "linux.devices"},
 		{func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net.../x": "1"} }, ErrInvalid, "linux.sysctl"},
-		{func(s *specs.Spec) { s.Mounts[0].Options = []string{"remount"} }, ErrUnsupported, "mounts.options remount"},
+		{func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/", Type: "c"}} }, ErrInvalid, "linux.devices"},
+		{func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "c", Major: -1}} }, ErrInvalid, "-1:0"},
+		{func(s *specs.Spec) {
+			s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "b", Minor: 1 << 20}}
+		}, ErrInvalid, "0:1048576"},
+		{func(s *specs.Spec) { s.Mounts[0].Options = []string{"move"} }, ErrUnsupported, "mounts.options move"},
+		{func(s *specs.Spec) { s.Mounts[0].Options = []string{"remount", "idmap"} }, ErrUnsupported, "mounts.options remount"},
 		{func(s *specs.Spec) { s.Mounts[0].UIDMappings = []specs.LinuxIDMapping{{}} }, ErrUnsupported, "mounts.uidMappings"},
 		{func(s *specs.Spec) { s.Mounts[0].Destination = "/.." }, ErrInvalid, "root"},
 	} {
@@ -60,6 +71,42 @@ func TestRefused(t *testing.T) {
 		if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.field) || status != StatusFailed {
 			t.Errorf("want %v for %s, got status %d, %v", c.is, c.field, status, err)
 		}
+	}
+}
+
+// Older and newer minor versions, and what SemVer allows besides.
+func TestVersions(t *testing.T) {
+	for _, v := range []string{"1.0.0", "1.0.0-rc5", "1.0.2-dev", "1.2.1+dev", "1.3.0", "1.10.0"} {
+		s := DefaultSpec(SpecOptions{Args: []string{"true"}})
+		s.Version = v
+		if err := validate(s); err != nil {
+			t.Errorf("%s: %v", v, err)
+		}
+	}
+}
+
+func TestCheckNetDevices(t *testing.T) {
+	own := namespaces{flags: unix.CLONE_NEWNET}
+	long := "fifteen-letters"
+	for text, devices := range map[string]map[string]specs.LinuxNetDevice{
+		"":                           {"eth0": {}, "eth1": {Name: long}, "eth2": {Name: "lan%d"}, "eth3": {Name: "lan%d"}},
+		`"a/b" is no name`:           {"a/b": {}},
+		`"eth%d" is no name`:         {"eth%d": {}},
+		`eth0: "a b" is no name`:     {"eth0": {Name: "a b"}},
+		`"a%s" is no name`:           {"eth0": {Name: "a%s"}},
+		`"a%d%d" is no name`:         {"eth0": {Name: "a%d%d"}},
+		`".." is no name`:            {"eth0": {Name: ".."}},
+		`"` + long + `x" is no name`: {"eth0": {Name: long + "x"}},
+		"a and b are both to be c":   {"a": {Name: "c"}, "b": {Name: "c"}},
+		"eth0 and eth1 are both to":  {"eth0": {}, "eth1": {Name: "eth0"}},
+	} {
+		err := checkNetDevices(devices, own)
+		if text == "" && err != nil || text != "" && (!errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), text)) {
+			t.Errorf("%v: %v, want %q", devices, err, text)
+		}
+	}
+	if err := checkNetDevices(map[string]specs.LinuxNetDevice{"eth0": {}}, namespaces{}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("into the host's namespace: %v", err)
 	}
 }
 

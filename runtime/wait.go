@@ -29,7 +29,7 @@ func (i *initProc) awaitUnprepared() error {
 	if i.config.Wait == nil {
 		return nil
 	}
-	_, err := lookPath(string(i.config.Args[0]), fromBytes(i.config.Env))
+	_, err := i.lookPath()
 	if errors.Is(err, ErrNotFound) {
 		return err
 	}

@@ -21,6 +21,11 @@ func (f *FS) newUpperObj(n *node, st *unix.Stat_t, m marks) *upperObj {
 		up.ino = up.key
 	}
 	up.override.Store(m.override != nil)
+	if f.index != nil && n.typ != unix.S_IFDIR {
+		if up.entry = f.index.with(st.Ino); up.entry != nil {
+			up.hidden.Store(hiddenNames(st, &m))
+		}
+	}
 	return up
 }
 
@@ -96,6 +101,9 @@ func (f *FS) fillAttr(n *node, up *upperObj, st *unix.Stat_t, o *overrideStat, a
 		o.apply(a)
 	}
 	a.Ino = up.ino
+	if up.entry != nil {
+		a.Nlink = uint32(max(0, int64(st.Nlink)+up.hidden.Load()))
+	}
 	if p := up.partial.Load(); p != nil && p.lacking() {
 		// Some programs take a file with few blocks for one without data.
 		var low fuse.Attr

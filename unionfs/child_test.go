@@ -27,6 +27,7 @@ type childSpec struct {
 	Upper, Work string
 	Target      string
 	AllowOther  bool
+	LinkIndex   bool
 }
 
 func TestMain(m *testing.M) {
@@ -59,7 +60,7 @@ func serveChild(s string) error {
 			return err
 		}
 	}
-	o.Upper, o.Work = c.Upper, c.Work
+	o.Upper, o.Work, o.LinkIndex = c.Upper, c.Work, c.LinkIndex
 	fs, err := New(o)
 	if err != nil {
 		return err

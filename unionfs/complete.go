@@ -18,7 +18,33 @@ func (f *FS) Complete(ctx context.Context, metadata bool) error {
 	if f.upper == nil {
 		return nil
 	}
-	return f.completeDir(ctx, f.root, metadata)
+	if err := f.completeDir(ctx, f.root, metadata); err != nil || f.index == nil {
+		return err
+	}
+	for _, e := range f.index.list() {
+		// It may have no name in the upper directory.
+		var a fuse.Attr
+		n, err := f.upperNodeAs(nil, "", f.index.at(e), &a)
+		if err == unix.ENOENT {
+			continue
+		}
+		if err == nil {
+			err = f.completeFile(n, metadata)
+			f.unref(n, 1)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// completeFile completes n's upper file if it lacks data.
+func (f *FS) completeFile(n *node, metadata bool) error {
+	if p := n.partialOf(); p != nil && (metadata || p.changed()) {
+		return f.completeNode(n)
+	}
+	return nil
 }
 
 func (f *FS) completeDir(ctx context.Context, dir *node, metadata bool) error {
@@ -44,11 +70,10 @@ func (f *FS) completeDir(ctx context.Context, dir *node, metadata bool) error {
 		if err != nil {
 			return err
 		}
-		switch {
-		case n.isDir() && n.hasUpper():
+		if n.isDir() && n.hasUpper() {
 			err = f.completeDir(ctx, n, metadata)
-		case n.partialOf() != nil && (metadata || n.partialOf().changed()):
-			err = f.completeNode(n)
+		} else {
+			err = f.completeFile(n, metadata)
 		}
 		f.unref(n, 1)
 		if err != nil {

@@ -57,6 +57,9 @@ func (f *FS) copyUpOnce(n *node, size int64) error {
 	if err != nil || len(names) > 1 {
 		f.upper.discard(t)
 	}
+	if err == nil && n.up.Load().entry != nil {
+		err = f.linkName(n, names[0])
+	}
 	return err
 }
 
@@ -246,6 +249,13 @@ func (f *FS) publish(n *node, t at, names []groupName, late *partial) error {
 		up.pin.Store(newHandle(fd, false))
 		n.up.Store(up)
 		return nil
+	}
+	h, err := f.grouped(n)
+	if err != nil {
+		return err
+	}
+	if h != nil {
+		return f.publishIndexed(n, up, t, h)
 	}
 	if len(names) == 1 {
 		return f.publishName(n, up, t, names[0], true)

@@ -242,6 +242,9 @@ func (f *FS) link(p, n *node, name string) error {
 	if err != nil {
 		return err
 	}
+	if err := f.impureFor(n, h.fd); err != nil {
+		return err
+	}
 	n.mu.Lock()
 	err = f.withPlace(n, func(from at) error {
 		if !white {

@@ -17,8 +17,8 @@
 //   - upper: the writable directory, in the kernel overlayfs's own format, so
 //     that the kernel can mount what this package wrote and the other way round.
 //   - work: the work directory beside it. What is in work/work is rubbish after
-//     a crash and is cleared by the next mount; work/cfs-links and
-//     work/cfs-gone-* keep what hard links need, see below.
+//     a crash and is cleared by the next mount; work/cfs-links,
+//     work/cfs-gone-* and work/index keep what hard links need, see below.
 //   - node: one inode that the kernel, or a child, refers to. Its id is dense
 //     and used again with a new generation once it is forgotten.
 //   - identity: what an object is on disk: an inode of the lower, or of the
@@ -66,6 +66,16 @@
 // a commit. While the names are being linked the copy has one more in
 // work/cfs-links: a mount that finds it completes the group. A name of a group
 // that is removed without a copy leaves a record in work/cfs-gone-ID, for st_nlink.
+//
+// The kernel's overlayfs with index=on copies one name up and keeps the group
+// together by work/index, which has one more link to the copy under the lower
+// inode's file handle. Of such an upper the other names are linked into the upper
+// directory at mount, and the index is emptied (index_setup.go). With the option
+// index=on (Options.LinkIndex) it is kept, and written as the kernel does
+// (index.go, index_links.go): an object in the index is reached through its entry,
+// whichever of its names have a place in the upper directory. A name is given one
+// before it is taken away or replaced, so that the count in the mark "nlink" is
+// right at every step.
 //
 // A renamed directory gets the mark "redirect" instead of a copy.
 //
@@ -117,7 +127,8 @@
 //	  │              └─ partial.mu   held while data is copied, or read from two files
 //	  │                   ├─ dirObj.mu   a lower directory is being read; one at a time
 //	  │                   │    └─ inodeNumbers.mu, handles' shards
-//	  │                   ├─ table.mu, identities' shards
+//	  │                   ├─ linkIndex.mu
+//	  │                   ├─ table.mu, identities' shards, below linkIndex.mu
 //	  │                   └─ upperDir.whiteMu, goneRecords.mu
 //
 // No lock is held while the kernel is notified; this package never notifies it.

@@ -68,11 +68,13 @@ func (d *Driver) Create(_ context.Context, s cow.Snapshot) error {
 			return fmt.Errorf("union: %w", err)
 		}
 	}
-	opts, err := d.open(s)
+	index, err := openIndex(s.Base)
 	if err != nil {
 		return err
 	}
-	u, err := New(opts)
+	// Nothing is read of files, nor written to one: the tars stay closed, and whether files of
+	// the upper can be partial is for the mount to find out.
+	u, err := New(Options{Index: index, noData: true, Upper: upper, Work: work, NoMetacopy: true, NoPartial: true})
 	if err != nil {
 		return err
 	}
@@ -115,24 +117,52 @@ func openBase(c cow.Chain) (_ Options, err error) {
 			}
 		}
 	}()
-	if o.Index, err = layerpack.OpenIndex(c.Index); err != nil {
-		return o, fmt.Errorf("union: %w", err)
+	if o.Index, err = openIndex(c); err != nil {
+		return o, err
 	}
-	ids := o.Index.Layers()
-	if len(ids) != len(c.Layers) {
-		return o, fmt.Errorf("union: index %s has %d layers, its chain %d: %w", c.Index, len(ids), len(c.Layers), layerpack.ErrCorrupt)
-	}
-	for i, l := range c.Layers {
-		if ids[i] != l.DiffID {
-			return o, fmt.Errorf("union: index %s: layer %d is %s, its chain has %s: %w", c.Index, i, ids[i], l.DiffID, layerpack.ErrCorrupt)
-		}
-		t, err := os.Open(l.Tar())
+	for _, l := range c.Layers {
+		t, err := openTar(l.Tar())
 		if err != nil {
 			return o, fmt.Errorf("union: layer %s: %w", l.DiffID, err)
 		}
 		o.Tars = append(o.Tars, t)
 	}
 	return o, nil
+}
+
+// openIndex opens a chain's index, which must be of these layers.
+func openIndex(c cow.Chain) (*layerpack.Index, error) {
+	index, err := layerpack.OpenIndex(c.Index)
+	if err != nil {
+		return nil, fmt.Errorf("union: %w", err)
+	}
+	ids := index.Layers()
+	if len(ids) != len(c.Layers) {
+		err = fmt.Errorf("union: index %s has %d layers, its chain %d: %w", c.Index, len(ids), len(c.Layers), layerpack.ErrCorrupt)
+	}
+	for i := 0; i < len(ids) && err == nil; i++ {
+		if want := c.Layers[i].DiffID; ids[i] != want {
+			err = fmt.Errorf("union: index %s: layer %d is %s, its chain has %s: %w", c.Index, i, ids[i], want, layerpack.ErrCorrupt)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, index.Close())
+	}
+	return index, nil
+}
+
+// openTar is os.Open without what that finds out of each file first, whether it could be
+// waited for: an image may have many.
+func openTar(path string) (*os.File, error) {
+	var fd int
+	err := eintr(func() (err error) {
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // Remove implements [cow.Driver]. What an ordinary user cannot enter is made

@@ -38,6 +38,7 @@ type FS struct {
 
 	places  sync.RWMutex // where directories are: read to find a path, written to rename one
 	gone    goneRecords
+	index   *linkIndex     // nil: hard links stay together without. Set before the mount.
 	copying [64]sync.Mutex // one copy-up of a node at a time, by node id
 
 	counts [opcodeCount]atomic.Uint64
@@ -60,7 +61,7 @@ func New(o Options) (*FS, error) {
 	}
 	defer dirs.close()
 	if o.Index != nil {
-		if want := len(o.Index.Layers()); len(o.Tars) != want && err == nil {
+		if want := len(o.Index.Layers()); len(o.Tars) != want && !o.noData && err == nil {
 			err = fmt.Errorf("union: %d tars for an index of %d layers", len(o.Tars), want)
 		}
 		f.lower = newPacked(o.Index, o.Tars)
@@ -110,6 +111,9 @@ func (f *FS) setup(lowerID string, dirs *privateDirs) error {
 	}
 	if f.upper != nil {
 		if err := f.readGone(); err != nil {
+			return fmt.Errorf("union: %w", err)
+		}
+		if err := f.setupIndex(); err != nil {
 			return fmt.Errorf("union: %w", err)
 		}
 		if err := f.completeGroups(); err != nil {
@@ -197,6 +201,9 @@ func (f *FS) Close() error {
 		})
 		if f.upper != nil {
 			f.upper.close()
+		}
+		if f.index != nil {
+			unix.Close(f.index.dir)
 		}
 		if f.pass != nil {
 			f.pass.close()

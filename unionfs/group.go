@@ -126,7 +126,8 @@ func (f *FS) putNames(names []groupName) {
 // prepareNames finds the names under which n has to appear in the upper
 // directory and copies their directories up. A file has one, or none when it
 // was unlinked; of a hard-link group all names move, so that they stay one
-// file also for a program that looks at the upper directory later.
+// file also for a program that looks at the upper directory later, unless the
+// index keeps them together.
 func (f *FS) prepareNames(n *node) ([]groupName, error) {
 	if n.isDir() {
 		f.places.RLock()
@@ -146,7 +147,7 @@ func (f *FS) prepareNames(n *node) ([]groupName, error) {
 	if p != nil {
 		names = append(names, groupName{p, name})
 	}
-	if !n.isDir() {
+	if !n.isDir() && f.index == nil {
 		var a fuse.Attr
 		err := f.lower.attr(n.lower, &a)
 		if err == nil && a.Nlink > 1 && int64(a.Nlink)-int64(f.goneFrom(a.Ino)) > int64(len(names)) {

@@ -116,16 +116,36 @@ func (f *FS) lowerNode(p *node, e *lowerEntry) (*node, error) {
 		}
 		return n, nil
 	}
+	if n, err := f.indexNode(p, e); n != nil || err != nil {
+		return n, err
+	}
 	n := &node{typ: e.typ, lower: e.ref}
 	if e.typ == unix.S_IFDIR {
 		n.dir = new(dirState)
 	}
-	return f.adopt(n, key, p, e.name)
+	n, err := f.adopt(n, key, p, e.name)
+	if err == nil && f.index != nil && !n.hasUpper() {
+		// Another node may have been copied up since, and forgotten.
+		m, err := f.indexNode(p, e)
+		if m == n {
+			f.unref(m, 1)
+		} else if m != nil || err != nil {
+			f.unref(n, 1)
+			return m, err
+		}
+	}
+	return n, err
 }
 
 // upperNode returns the node of the object at q in the upper part of directory
 // p: ENOENT when there is none, errWhiteout when there is a whiteout.
 func (f *FS) upperNode(p *node, q at, a *fuse.Attr) (*node, error) {
+	return f.upperNodeAs(p, q.name, q, a)
+}
+
+// upperNodeAs is upperNode for an object that is found by name in directory p,
+// if by any (p nil), but is reached at q.
+func (f *FS) upperNodeAs(p *node, name string, q at, a *fuse.Attr) (*node, error) {
 	var st unix.Stat_t
 	if err := q.stat(&st); err != nil {
 		return nil, err
@@ -134,8 +154,8 @@ func (f *FS) upperNode(p *node, q at, a *fuse.Attr) (*node, error) {
 		return nil, errWhiteout
 	}
 	if n := f.ids.get(upperTag | st.Ino); n != nil {
-		if n.parent == nil {
-			f.settle(n, p, q.name)
+		if n.parent == nil && p != nil {
+			f.settle(n, p, name)
 		}
 		up := n.up.Load()
 		if !up.override.Load() {
@@ -154,8 +174,7 @@ func (f *FS) upperNode(p *node, q at, a *fuse.Attr) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case m.whiteout && p.dir.xwh:
+	if m.whiteout && p != nil && p.dir.xwh {
 		return nil, errWhiteout
 	}
 	var part *partial
@@ -168,7 +187,7 @@ func (f *FS) upperNode(p *node, q at, a *fuse.Attr) (*node, error) {
 	if n.isDir() {
 		n.dir = &dirState{xwh: m.xwh}
 		if !m.opaque {
-			if n.lower, err = f.mergedWith(p, q.name, &m); err != nil {
+			if n.lower, err = f.mergedWith(p, name, &m); err != nil {
 				return nil, err
 			}
 		}
@@ -176,7 +195,7 @@ func (f *FS) upperNode(p *node, q at, a *fuse.Attr) (*node, error) {
 	up := f.newUpperObj(n, &st, m)
 	up.partial.Store(part)
 	n.up.Store(up)
-	got, err := f.adopt(n, up.key, p, q.name)
+	got, err := f.adopt(n, up.key, p, name)
 	if err != nil {
 		return nil, err
 	}

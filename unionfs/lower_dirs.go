@@ -13,12 +13,15 @@ import (
 // them: overlayfs and this package (whiteouts, opaque, redirect, metacopy,
 // partial files), AUFS and podman (.wh. names), fuse-overlayfs.
 //
-//	lower_dirs.go        the objects and how they are read
-//	lower_dirs_merge.go  a directory of all its layers becomes one table of names
-//	lower_dirs_find.go   redirects: one name is looked up in the layers below
-//	lower_dirs_data.go   metacopy and partial files: where data is
-//	lower_dirs_marks.go  the extended attributes that say so
-//	lower_dirs_ino.go    inode numbers
+//	lower_dirs.go           the objects and how they are read
+//	lower_dirs_merge.go     a directory of all its layers becomes one table of names
+//	lower_dirs_find.go      redirects: one name is looked up in the layers below
+//	lower_dirs_data.go      metacopy and partial files: where data is
+//	lower_dirs_marks.go     the extended attributes that say so
+//	lower_dirs_ino.go       inode numbers
+//	lower_dirs_handle.go    the names of inodes in the kernel's index
+//	lower_dirs_ahead.go     what a walk comes to next is read before it is asked for
+//	lower_dirs_sequence.go  which files those are
 //
 // # Data structure
 //
@@ -43,6 +46,9 @@ type dirsLower struct {
 	dirs   *handles // directories, by place
 	top    *dirObj
 	links  linkCounts
+	fsOnce sync.Once
+	fs     []layerFS // by layer, see filesystems
+	ahead  *ahead
 
 	// userMarks: data is also followed to where marks in the user namespace
 	// lead. Set before the first look-up.
@@ -59,6 +65,7 @@ type dirObj struct {
 
 	mu    sync.Mutex // held while the directory is read
 	table atomic.Pointer[dirTable]
+	seen  atomic.Int32 // dirUnseen, dirAhead or dirListed
 }
 
 // dirTable is a directory that was read. It is immutable.
@@ -109,6 +116,7 @@ func (t *dirTable) entry(o *dirObj, i int) lowerEntry {
 // override_stat is read, else that of layers that have it on their root.
 func newDirsLower(dirs *privateDirs, paths, data []string, override bool) (_ *dirsLower, err error) {
 	d := &dirsLower{paths: paths, files: newHandles(256), dirs: newHandles(256)}
+	d.ahead = newAhead(d)
 	defer func() {
 		if err != nil {
 			d.close()
@@ -323,6 +331,9 @@ func (d *dirsLower) readdir(dir lowerRef, off uint64, fn func(e *lowerEntry) boo
 	if err != nil {
 		return err
 	}
+	if off == 0 {
+		d.ahead.listed(dir.obj, t)
+	}
 	var e lowerEntry
 	for i, dot := range []string{".", ".."} {
 		if e = (lowerEntry{name: dot, typ: unix.S_IFDIR, off: uint64(i) + 1}); off <= uint64(i) && !fn(&e) {
@@ -384,6 +395,7 @@ func (d *dirsLower) statfs(out *fuse.StatfsOut) error {
 }
 
 func (d *dirsLower) close() error {
+	d.ahead.stop()
 	d.files.purge()
 	d.dirs.purge()
 	for _, fd := range append(d.roots, d.data...) {

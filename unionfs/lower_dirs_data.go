@@ -146,6 +146,9 @@ func (d *dirsLower) readAt(r lowerRef, b []byte, off int64) (int, error) {
 		return 0, err
 	}
 	defer h.put()
+	if off == 0 {
+		d.ahead.read(r)
+	}
 	return h.readData(b, off)
 }
 

@@ -37,6 +37,7 @@ type marks struct {
 	redirect string
 	partial  string // value of markPartial
 	origin   uint64
+	nlink    string // value of markNlink
 	override *overrideStat
 }
 
@@ -87,7 +88,7 @@ func (u *upperDir) readMarks(a at) (marks, error) {
 			m.whiteout = true
 		case markMetacopy:
 			m.metacopy = true
-		case markOpaque, markRedirect, markOrigin, markPartial:
+		case markOpaque, markRedirect, markOrigin, markPartial, markNlink:
 			v, err := a.getxattr(name)
 			if isErrno(err, unix.ENODATA) {
 				continue
@@ -102,6 +103,8 @@ func (u *upperDir) readMarks(a at) (marks, error) {
 				m.redirect = string(v)
 			case markPartial:
 				m.partial = string(v)
+			case markNlink:
+				m.nlink = string(v)
 			case markOrigin:
 				m.origin = u.parseOrigin(string(v))
 			}

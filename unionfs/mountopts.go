@@ -27,11 +27,11 @@ type MountLine struct {
 //
 // Known are lowerdir, upperdir, workdir, uidmapping, gidmapping, squash_to_uid,
 // squash_to_gid, squash_to_root, xattr_permissions, userxattr, redirect_dir,
-// metacopy, partial, copyup, volatile, passthrough, fsync, static_nlink, acl,
+// metacopy, partial, copyup, index, volatile, passthrough, fsync, static_nlink, acl,
 // noacl, context and its like, fsname, subtype, max_write, allow_other,
 // default_permissions, debug, ro, rw, and the mount flags suid, dev, exec with their opposites. Of fuse-overlayfs's
 // and overlayfs's other options those are taken that ask for what is done anyhow
-// (xino=on, fast_ino, index=off, threaded=1); their opposites, and timeout, are
+// (xino=on, fast_ino, nfs_export=off, threaded=1); their opposites, and timeout, are
 // warned of. An option given twice counts the last time. What is wrong in
 // itself (a mapping that isn't one), or asks for what there isn't and would
 // show (noxattrs=1, plugins), is an error that wraps EINVAL.
@@ -69,6 +69,10 @@ func ParseOptions(s string) (MountLine, error) {
 	}
 	if l.ReadOnly {
 		l.Upper, l.Work = "", ""
+	}
+	if l.LinkIndex && l.Upper == "" {
+		l.Warnings = append(l.Warnings, "no effect: index=on without upperdir")
+		l.LinkIndex = false
 	}
 	if len(l.LowerDirs) == 0 {
 		return l, fmt.Errorf("option lowerdir is missing: %w", unix.EINVAL)
@@ -128,8 +132,11 @@ func (l *MountLine) setValue(key, value string, err *error) bool {
 		default:
 			*err = fmt.Errorf("want open or write: %w", unix.EINVAL)
 		}
-	case "index", "nfs_export":
-		// Hard links stay linked without an index, and no file has a handle.
+	case "index":
+		var off bool
+		off, *err = isOff(value)
+		l.LinkIndex = !off
+	case "nfs_export": // no file has a handle
 		if off, e := isOff(value); e != nil {
 			*err = e
 		} else if !off {

@@ -60,6 +60,14 @@ type upperObj struct {
 	// for writing.
 	pin atomic.Pointer[handle]
 
+	// entry is the object's in the index, nil if it has none. Immutable.
+	entry *indexEntry
+
+	// hidden is how many more names show than the object has links, of one in
+	// the index: names that still lead to the lower file count, the index
+	// doesn't. Changed under node.mu.
+	hidden atomic.Int64
+
 	// redirect is the path, below the lower root, that a renamed directory is
 	// merged with; empty: the one of the same name. Protected by FS.places.
 	redirect string

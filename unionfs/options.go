@@ -11,8 +11,9 @@ type Options struct {
 	// Index and Tars are the packed lower: the merged index, and one open tar a
 	// layer, bottom first, as Index.Layers has them. New takes them over: they
 	// are closed by FS.Close, or by New when it fails.
-	Index *layerpack.Index
-	Tars  []*os.File
+	Index  *layerpack.Index
+	Tars   []*os.File
+	noData bool // there are no Tars, as no file is read
 	// LowerDirs are plain directories, topmost first, as overlayfs's lowerdir.
 	LowerDirs []string
 	// DataDirs are data-only layers below them: they hold nothing but the data
@@ -43,6 +44,12 @@ type Options struct {
 	// from then on. A large file's data still waits to be written to. It costs
 	// two requests for every open, of which there are none otherwise.
 	CopyUpAtOpen bool
+	// LinkIndex keeps lower hard-link groups together by the kernel's index in the
+	// work directory (overlayfs.rst, "Index") instead of copying all their names up:
+	// the upper directory alone is then not what the union shows. It needs root, and
+	// lowers with file handles. Without it an index that is there is resolved, by
+	// linking the names it stands for.
+	LinkIndex bool
 	// NoACL refuses POSIX ACLs with EOPNOTSUPP.
 	NoACL bool
 

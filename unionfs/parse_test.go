@@ -30,6 +30,10 @@ func TestParseOptions(t *testing.T) {
 			l.LowerDirs, l.UIDMap = []string{"A"}, []IDRange{{0, 100000, 1000}, {1000, 1000, 1}}
 			l.NoACL, l.NoMetacopy, l.NoPartial = true, true, true
 		}, nil},
+		{"lowerdir=A,upperdir=U,workdir=W,index=on", func(l *MountLine) {
+			l.LowerDirs, l.Upper, l.Work, l.LinkIndex = []string{"A"}, "U", "W", true
+		}, nil},
+		{"lowerdir=A,index=on", func(l *MountLine) { l.LowerDirs = []string{"A"} }, []string{"no effect: index=on without upperdir"}},
 		{"lowerdir=A,copyup=open,passthrough", func(l *MountLine) {
 			l.LowerDirs, l.CopyUpAtOpen, l.Passthrough = []string{"A"}, true, true
 		}, nil},
@@ -71,7 +75,7 @@ func TestParseOptions(t *testing.T) {
 	for _, in := range []string{
 		"", "upperdir=U,workdir=W", "lowerdir=", "lowerdir=A,upperdir=U", "lowerdir=A,uidmapping=1:2", "lowerdir=A,gidmapping=a:b:c",
 		"lowerdir=A,squash_to_uid=-1", "lowerdir=A,xattr_permissions=1", "lowerdir=A,redirect_dir=maybe", "lowerdir=A,max_write=x",
-		"lowerdir=A,uidmapping=0:0:4294967296", "lowerdir=A,metacopy=maybe", "lowerdir=A,partial=", "lowerdir=A,copyup=late",
+		"lowerdir=A,uidmapping=0:0:4294967296", "lowerdir=A,metacopy=maybe", "lowerdir=A,partial=", "lowerdir=A,copyup=late", "lowerdir=A,index=maybe",
 		"lowerdir=A,xino=maybe", "lowerdir=A,threaded=yes", "lowerdir=A,noxattrs=1", "lowerdir=A,plugins=x", "lowerdir=A,fsync=", "lowerdir=A,uidmapping=0:0:1,5:6",
 	} {
 		if _, err := ParseOptions(in); !errors.Is(err, unix.EINVAL) {

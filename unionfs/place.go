@@ -75,6 +75,9 @@ func (f *FS) withPlace(n *node, fn func(p at) error) error {
 	if h := up.pin.Load(); h != nil {
 		return fn(at{h.fd, ""})
 	}
+	if up.entry != nil { // the name may be one that leads to the lower file
+		return fn(f.index.at(up.entry))
+	}
 	if n.parent == nil {
 		return unix.ESTALE
 	}

@@ -30,6 +30,11 @@ func (f *FS) remove(dir uint64, name string, rmdir bool) error {
 	if err := f.copyUp(p, whole); err != nil {
 		return err
 	}
+	if !rmdir {
+		if err := f.linkUpNamed(p, name); err != nil {
+			return err
+		}
+	}
 	p.dir.mu.Lock()
 	defer p.dir.mu.Unlock()
 	var a fuse.Attr
@@ -91,6 +96,7 @@ func (f *FS) remove(dir uint64, name string, rmdir bool) error {
 	}
 	f.unsettle(n, p, name)
 	n.unpin()
+	f.dropEntry(n)
 	return nil
 }
 

@@ -73,6 +73,14 @@ func (r *move) run() error {
 			return err
 		}
 	}
+	if err := f.linkUp(src, r.from, r.oldName); err != nil {
+		return err
+	}
+	if dst != nil {
+		if err := f.linkUp(dst, r.to, r.newName); err != nil {
+			return err
+		}
+	}
 	defer r.lock()()
 	return r.locked()
 }
@@ -178,6 +186,14 @@ func (r *move) locked() error {
 			return err
 		}
 	}
+	if err := f.impureFor(r.src, th.fd); err != nil {
+		return err
+	}
+	if r.exchange() {
+		if err := f.impureFor(r.dst, fh.fd); err != nil {
+			return err
+		}
+	}
 	dirs := r.src.isDir() || r.exchange() && r.dst.isDir()
 	if r.dst != nil && !r.exchange() {
 		if err := r.clearTarget(); err != nil {
@@ -192,6 +208,9 @@ func (r *move) locked() error {
 		return err
 	}
 	r.settle()
+	if r.dst != nil && !r.exchange() {
+		f.dropEntry(r.dst)
+	}
 	return nil
 }
 

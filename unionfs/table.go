@@ -78,17 +78,15 @@ func (t *table) remove(n *node) {
 	t.free = append(t.free, n.id)
 }
 
-// each calls fn for every live node.
+// each calls fn for every live node. What no id was used of yet isn't touched: of most tables
+// that is nearly all.
 func (t *table) each(fn func(n *node)) {
-	for i := range t.chunks {
-		chunk := t.chunks[i].Load()
-		if chunk == nil {
-			continue
-		}
-		for j := range chunk {
-			if n := chunk[j].Load(); n != nil {
-				fn(n)
-			}
+	t.mu.Lock()
+	next := t.next
+	t.mu.Unlock()
+	for id := range next {
+		if n := t.get(id); n != nil {
+			fn(n)
 		}
 	}
 }

@@ -54,6 +54,9 @@ metacopy=on|off (copy no data when only attributes or names of a file change),
 partial=on|off (copy a file's data where it is written to, not all at once),
 copyup=open|write (copy a file up when it is opened for writing, which has every
 open cost a request, or at the first write),
+index=on|off (root: keep hard links of lower files together by the kernel's index in
+the work directory, not by copying all names up: the upper directory alone is then not
+what the union shows; off, what such an index holds is linked into it),
 passthrough (root, Linux 6.9: whole files of the upper directory are read and
 written by the kernel itself; opening a file then costs a request),
 static_nlink, noacl, context, fsname, ro, allow_other, (no)suid, (no)dev, (no)exec,

@@ -289,7 +289,10 @@ func (l *lair) kill(n int) string {
 	if n%2 == 0 {
 		flags = append(flags, l.limits()...)
 	}
-	kinds := []string{"run -d", "run", "exec", "stop", "logs", "cp in", "cp out", "commit", "pause"}
+	kinds := []string{
+		"run -d", "run", "exec", "stop", "logs", "cp in", "cp out", "commit", "pause",
+		"rm", "start", "restart", "kill", "export", "diff", "attach", "rename", "prune",
+	}
 	kind := kinds[n%len(kinds)]
 	start := append([]string{"run", "--name", "victim"}, flags...)
 	var args []string
@@ -299,11 +302,19 @@ func (l *lair) kill(n int) string {
 	case "run":
 		args = append(append(start, "--rm"), "box", "sleep", "1000")
 	default:
-		l.must("run", "-d", append(start[1:], "box", "sh", "-c", "trap 'exit 3' TERM; while :; do echo x; sleep 0.01; done")...)
+		how, flag := "run", "-d"
+		if kind == "start" || kind == "prune" {
+			how, flag = "create", "-i"
+		}
+		l.must(how, flag, append(start[1:], "box", "sh", "-c", "trap 'exit 3' TERM; while :; do echo x; sleep 0.01; done")...)
 		args = map[string][]string{
 			"exec": {"exec", "victim", "sleep", "1000"}, "stop": {"stop", "victim"}, "logs": {"logs", "-f", "victim"},
 			"cp in": {"cp", l.tree(), "victim:/copied"}, "cp out": {"cp", "victim:/bin", filepath.Join(l.t.TempDir(), "copied")},
 			"commit": {"commit", "victim", "committed"}, "pause": {"pause", "victim"},
+			"rm": {"rm", "-f", "victim"}, "start": {"start", "victim"}, "restart": {"restart", "-t", "0", "victim"},
+			"kill": {"kill", "victim"}, "export": {"export", "-o", filepath.Join(l.t.TempDir(), "exported"), "victim"},
+			"diff": {"diff", "victim"}, "attach": {"attach", "--no-stdin", "victim"}, "rename": {"rename", "victim", "renamed"},
+			"prune": {"container", "prune", "-f"},
 		}[kind]
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -315,7 +326,7 @@ func (l *lair) kill(n int) string {
 	time.Sleep(time.Duration(rand.Int64N(int64(60 * time.Millisecond))))
 	who := l.victim(cmd.Process.Pid)
 	// S of a foreground container ends with P, P of a background one by itself.
-	if kind == "exec" || kind == "logs" || kind == "run" && !strings.HasPrefix(who, "cfs ") {
+	if kind == "exec" || kind == "logs" || kind == "attach" || kind == "run" && !strings.HasPrefix(who, "cfs ") {
 		defer func() { _ = cmd.Process.Kill() }()
 		time.Sleep(5 * time.Millisecond)
 		_ = cmd.Process.Kill()
@@ -327,6 +338,15 @@ func (l *lair) kill(n int) string {
 // victim kills one of the processes that there are, or the command itself.
 func (l *lair) victim(command int) string {
 	all := l.processes(l.mark)
+	if len(all) > 0 && rand.IntN(6) == 0 { // the whole tree, as when a machine is short of memory
+		for _, one := range all {
+			pid, _, _ := strings.Cut(one, " ")
+			if n, err := strconv.Atoi(pid); err == nil {
+				_ = unix.Kill(n, unix.SIGKILL)
+			}
+		}
+		return "all of it"
+	}
 	if len(all) == 0 || rand.IntN(4) == 0 {
 		_ = unix.Kill(command, unix.SIGKILL)
 		return "cfs itself"

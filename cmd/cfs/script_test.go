@@ -91,7 +91,7 @@ func welcomeStranger(dir string) error {
 		return err
 	}
 	if err := unix.Mount(users, "/etc/passwd", "", unix.MS_BIND, ""); err != nil {
-		return err
+		return fmt.Errorf("bind %s on /etc/passwd: %w", users, err)
 	}
 	for _, path := range everyones {
 		var st unix.Stat_t
@@ -108,7 +108,7 @@ func welcomeStranger(dir string) error {
 			return err
 		}
 		if err := unix.Mount(node, path, "", unix.MS_BIND, ""); err != nil {
-			return err
+			return fmt.Errorf("bind %s on %s: %w", node, path, err)
 		}
 	}
 	return nil

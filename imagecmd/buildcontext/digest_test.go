@@ -245,7 +245,7 @@ func TestMemoBounds(t *testing.T) {
 		must(t, os.Chtimes(p, at, at))
 	}
 	must(t, os.WriteFile(filepath.Join(dir, "left"), nil, 0o600))
-	must(t, forgetMemos(dir))
+	must(t, forgetMemos(dir, maxMemos))
 	if _, err := os.Stat(filepath.Join(dir, "Aa"+memoSuffix)); !os.IsNotExist(err) {
 		t.Errorf("the oldest is kept: %v", err)
 	}

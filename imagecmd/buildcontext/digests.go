@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -33,6 +34,21 @@ func OpenDigests(dir string) (*Digests, error) {
 		return nil, fmt.Errorf("digests: %w", err)
 	}
 	return &Digests{dir: dir, today: uint16(time.Now().Unix() / 86400), memos: map[string]*memo{}}, nil
+}
+
+// ForgetDigests removes what is remembered in the directory dir, which builds may be using.
+func ForgetDigests(dir string) error {
+	unlock, err := lockDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = errors.Join(forgetMemos(dir, 0), unlock())
+	}
+	if err != nil {
+		return fmt.Errorf("digests: %w", err)
+	}
+	return nil
 }
 
 // Close writes what is new.

@@ -181,11 +181,11 @@ func (m *memo) save(dir string, today uint16) error {
 		b = records[i].append(b)
 	}
 	binary.LittleEndian.PutUint32(b[memoHeader-4:], crc32.Checksum(b[memoHeader:], castagnoli))
-	if err := renameio.WriteFile(m.path, b, 0o600); err != nil {
+	if err := renameio.WriteFile(m.path, b, 0o600, renameio.WithTempDir(dir)); err != nil {
 		return err
 	}
 	m.old, m.fresh = b[memoHeader:], map[fileKey]record{}
-	return forgetMemos(dir)
+	return forgetMemos(dir, maxMemos)
 }
 
 // merged are the records of old and the fresh ones, ordered, without those long out of use.
@@ -221,9 +221,9 @@ func lockDir(dir string) (unlock func() error, err error) {
 	return f.Close, nil
 }
 
-// forgetMemos removes the memos that were written longest ago, but for the last maxMemos, and what
+// forgetMemos removes the memos that were written longest ago, but for the last few, and what
 // killed processes left.
-func forgetMemos(dir string) error {
+func forgetMemos(dir string, keep int) error {
 	list, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -248,7 +248,7 @@ func forgetMemos(dir string) error {
 		memos = append(memos, aged{e.Name(), info.ModTime().UnixNano()})
 	}
 	slices.SortFunc(memos, func(a, b aged) int { return cmp.Compare(b.mtime, a.mtime) })
-	for i := maxMemos; i < len(memos); i++ {
+	for i := keep; i < len(memos); i++ {
 		if err := os.Remove(filepath.Join(dir, memos[i].name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -15,7 +15,8 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
-	"oras.land/oras-go/v2/registry/remote/auth"
+
+	"github.com/cfs-project/cfs/imagecmd/remote/auth"
 )
 
 const aManifest = `{"schemaVersion":2,"config":{"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[]}`

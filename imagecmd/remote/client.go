@@ -3,12 +3,10 @@ package remote
 import (
 	"context"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"time"
 
-	"oras.land/oras-go/v2/registry/remote/auth"
-
+	"github.com/cfs-project/cfs/imagecmd/remote/auth"
 	"github.com/cfs-project/cfs/imagecmd/remote/authfile"
 	"github.com/cfs-project/cfs/imagecmd/remote/registries"
 	"github.com/cfs-project/cfs/internal/reference"
@@ -118,19 +116,17 @@ func (c *Client) endpoint(p registries.Place, actions string) (*endpoint, error)
 	if p.Repository != "" {
 		e.scopes = []string{auth.ScopeRepository(p.Repository, actions)}
 	}
-	e.auth = e.newAuth(func(ctx context.Context, _ string) (auth.Credential, error) {
+	e.auth = e.newAuth(func(ctx context.Context) (auth.Credential, error) {
 		return c.creds.Get(ctx, h.name, p.Repository)
 	})
 	return e, nil
 }
 
-func (e *endpoint) newAuth(credential auth.CredentialFunc) *auth.Client {
-	a := &auth.Client{Client: e.h.http, Cache: auth.NewCache(), ClientID: "cfs", Credential: credential}
-	a.SetUserAgent(e.c.o.UserAgent)
-	if e.h.loopback() {
-		a.BlockedRealmPrefixes = []netip.Prefix{} // its token server is, too
+func (e *endpoint) newAuth(credential func(context.Context) (auth.Credential, error)) *auth.Client {
+	return &auth.Client{
+		HTTP: e.h.http, UserAgent: e.c.o.UserAgent, ID: "cfs", Credential: credential, Refused: noToken,
+		AnyRealm: e.h.loopback(), // its token server is, too
 	}
-	return a
 }
 
 // A Repository is where images of one name are, on one host or several.

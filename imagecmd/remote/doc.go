@@ -8,10 +8,8 @@
 //	                                                     ▼
 //	                                   one request: auth, stall timer, registry's errors
 //
-// Who is asked for a token, and with what, is oras-go's auth client; so are the
-// lists with their pages. Requests for blobs and manifests are made here, as
-// what is interrupted is resumed: a download with a Range, an upload where the
-// registry says it ended.
+// Who is asked for a token, and with what, is package auth's. What is interrupted is
+// resumed: a download with a Range, an upload where the registry says it ended.
 //
 // # Vocabulary
 //

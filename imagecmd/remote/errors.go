@@ -12,15 +12,14 @@ import (
 	"strings"
 	"time"
 
-	"oras.land/oras-go/v2/registry/remote/auth"
-	"oras.land/oras-go/v2/registry/remote/errcode"
+	"github.com/cfs-project/cfs/imagecmd/remote/auth"
 )
 
 // The sentinels of the package.
 var (
 	// ErrNoCredentials: the registry wants a user and a password, and none are
 	// known for it. Its text is Docker's.
-	ErrNoCredentials = errors.New("no basic auth credentials")
+	ErrNoCredentials = auth.ErrNoCredential
 	// ErrStalled: nothing came for stallLimit.
 	ErrStalled = errors.New("nothing came for too long")
 	// ErrInvalid: an answer is not what the distribution specification says.
@@ -68,8 +67,8 @@ func errorOf(resp *http.Response) *Error {
 		e.RetryAfter = max(time.Until(t), 0)
 	}
 	var body struct {
-		Errors  errcode.Errors `json:"errors"`
-		Details string         `json:"details"` // of token servers
+		Errors  []errorItem `json:"errors"`
+		Details string      `json:"details"` // of token servers
 	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	if err == nil && json.Unmarshal(raw, &body) == nil {
@@ -81,8 +80,14 @@ func errorOf(resp *http.Response) *Error {
 	return e
 }
 
+// errorItem is one of an answer's errors (distribution specification, "Error Codes").
+type errorItem struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
 // first takes the first error over, without what could steer a terminal.
-func (e *Error) first(list errcode.Errors) {
+func (e *Error) first(list []errorItem) {
 	if len(list) == 0 {
 		return
 	}
@@ -101,18 +106,22 @@ func (e *Error) first(list errcode.Errors) {
 	}
 }
 
-// requestError makes oras-go's errors, and those of net/http, this package's.
-func requestError(req *http.Request, err error) error {
-	var answer *errcode.ErrorResponse
-	if errors.As(err, &answer) {
-		e := &Error{Method: answer.Method, URL: answer.URL, Status: answer.StatusCode}
-		e.first(answer.Errors)
-		if e.Code == "" && e.Status == http.StatusUnauthorized {
-			e.Code, e.Message = "unauthorized", "incorrect username or password"
-		}
-		return e
+// noToken is errorOf for the answer of a token server.
+func noToken(resp *http.Response) error {
+	e := errorOf(resp)
+	if e.Code == "" && e.Status == http.StatusUnauthorized {
+		e.Code, e.Message = "unauthorized", "incorrect username or password"
 	}
-	if errors.Is(err, auth.ErrBasicCredentialNotFound) {
+	return e
+}
+
+// requestError puts an error of a request's authorization as Docker does.
+func requestError(req *http.Request, err error) error {
+	var answer *Error
+	if errors.As(err, &answer) {
+		return answer
+	}
+	if errors.Is(err, ErrNoCredentials) {
 		return &url.Error{Op: op(req.Method), URL: req.URL.Redacted(), Err: ErrNoCredentials}
 	}
 	return err
@@ -121,13 +130,4 @@ func requestError(req *http.Request, err error) error {
 // op is net/http's spelling of a method in errors: "Get".
 func op(method string) string {
 	return method[:1] + strings.ToLower(method[1:])
-}
-
-// listError is requestError for what oras-go asks by itself.
-func listError(err error) error {
-	var answer *errcode.ErrorResponse
-	if errors.As(err, &answer) {
-		return requestError(nil, answer)
-	}
-	return err
 }

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"strings"
 
-	"oras.land/oras-go/v2/registry/remote/auth"
+	"github.com/cfs-project/cfs/imagecmd/remote/auth"
 )
 
 // RegistryOf is the registry that a person means by a server's address, with a
@@ -32,7 +32,7 @@ func (c *Client) Login(ctx context.Context, registry string, cred auth.Credentia
 	if err != nil {
 		return err
 	}
-	e.auth = e.newAuth(func(context.Context, string) (auth.Credential, error) { return cred, nil })
+	e.auth = e.newAuth(func(context.Context) (auth.Credential, error) { return cred, nil })
 	err = e.retry(ctx, func() error {
 		resp, err := e.do(ctx, request{method: http.MethodGet, want: []int{http.StatusOK}})
 		if err == nil {

@@ -13,8 +13,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"oras.land/oras-go/v2/registry"
-	orasremote "oras.land/oras-go/v2/registry/remote"
 
 	"github.com/cfs-project/cfs/imagecmd/store"
 )
@@ -174,19 +172,10 @@ func (r *Repository) Tags(ctx context.Context) ([]string, error) {
 	err := r.each(ctx, func(e *endpoint) error {
 		return e.retry(ctx, func() error {
 			tags = nil
-			base, err := e.h.base(ctx)
-			if err != nil {
-				return err
-			}
-			list := &orasremote.Repository{
-				Client:    e,
-				Reference: registry.Reference{Registry: e.h.name, Repository: e.repository},
-				PlainHTTP: strings.HasPrefix(base, "http://"),
-			}
-			return listError(list.Tags(ctx, "", func(page []string) error {
-				tags = append(tags, page...)
+			return e.pages(ctx, "/tags/list", func(p page) error {
+				tags = append(tags, p.Tags...)
 				return nil
-			}))
+			})
 		})
 	})
 	return tags, err

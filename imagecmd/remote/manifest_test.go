@@ -145,6 +145,27 @@ func TestTagsInPages(t *testing.T) {
 	}
 }
 
+func TestPagesThatLeadAway(t *testing.T) {
+	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("another host is asked") })
+	for name, link := range map[string]string{
+		"elsewhere": "<http://" + elsewhere + "/v2/x/tags/list>", "in a ring": "<list?last=1>", "by no link": "list", "without an end": "<list", "nowhere": "<:>",
+	} {
+		c := newClient(t, "")
+		host := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Link", link)
+			fmt.Fprint(w, `{"tags":["1"]}`)
+		})
+		if _, err := repository(t, c, host+"/x", false).Tags(context.Background()); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	c := newClient(t, "")
+	host := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"tags":1}`) })
+	if _, err := repository(t, c, host+"/x", false).Tags(context.Background()); !errors.Is(err, ErrInvalid) {
+		t.Errorf("no list: %v", err)
+	}
+}
+
 // Mirrors are asked first, and what they don't have is the registry's.
 func TestMirrors(t *testing.T) {
 	ctx := context.Background()

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
 // stallLimit is how long nothing may come or go on a connection; finishLimit how
@@ -50,14 +48,13 @@ func (e *endpoint) do(ctx context.Context, r request) (*http.Response, error) {
 	if r.method == http.MethodPut {
 		limit = finishLimit
 	}
-	ctx = auth.WithScopesForHost(ctx, req.URL.Host, append(r.scopes, e.scopes...)...)
 	w, ctx := watch(ctx, limit)
 	if r.body != nil && r.length > 0 {
 		req.ContentLength = r.length
 		req.GetBody = func() (io.ReadCloser, error) { return &watched{w, io.NopCloser(r.body())}, nil }
 		req.Body, _ = req.GetBody()
 	}
-	resp, err := e.send(e.auth, w, req.WithContext(ctx))
+	resp, err := e.send(w, req.WithContext(ctx), append(r.scopes, e.scopes...))
 	if err != nil {
 		return nil, err
 	}
@@ -68,8 +65,8 @@ func (e *endpoint) do(ctx context.Context, r request) (*http.Response, error) {
 }
 
 // send sends a request and puts its answer under watch.
-func (e *endpoint) send(a *auth.Client, w *watcher, req *http.Request) (*http.Response, error) {
-	resp, err := a.Do(req)
+func (e *endpoint) send(w *watcher, req *http.Request, scopes []string) (*http.Response, error) {
+	resp, err := e.auth.Do(req, scopes...)
 	if err != nil {
 		err = w.cause(requestError(req, err))
 		w.end()
@@ -80,12 +77,6 @@ func (e *endpoint) send(a *auth.Client, w *watcher, req *http.Request) (*http.Re
 	w.touch()
 	resp.Body = &ending{watched{w, resp.Body}}
 	return resp, nil
-}
-
-// Do sends a request of oras-go's.
-func (e *endpoint) Do(req *http.Request) (*http.Response, error) {
-	w, ctx := watch(req.Context(), stallLimit)
-	return e.send(e.auth, w, req.WithContext(ctx))
 }
 
 func (e *endpoint) url(ctx context.Context, r request) (string, error) {

@@ -10,8 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"oras.land/oras-go/v2/registry/remote"
-	"oras.land/oras-go/v2/registry/remote/auth"
+	"github.com/cfs-project/cfs/imagecmd/remote/auth"
 )
 
 // A Result is one repository that a search found, as Docker Hub describes it.
@@ -88,21 +87,12 @@ func (e *endpoint) searchV1(ctx context.Context, term string, limit int) ([]Resu
 var errEnough = errors.New("enough")
 
 func (e *endpoint) searchCatalog(ctx context.Context, term string, limit int) ([]Result, error) {
-	base, err := e.h.base(ctx)
-	if err != nil {
-		return nil, err
-	}
-	e.scopes = []string{auth.ScopeRegistryCatalog}
+	e.scopes = []string{auth.ScopeCatalog}
 	var out []Result
-	err = e.retry(ctx, func() error {
+	err := e.retry(ctx, func() error {
 		out = nil
-		list, err := remote.NewRegistry(e.h.addr)
-		if err != nil {
-			return err
-		}
-		list.Client, list.PlainHTTP = e, strings.HasPrefix(base, "http://")
-		err = list.Repositories(ctx, "", func(page []string) error {
-			for _, name := range page {
+		err := e.pages(ctx, "_catalog", func(p page) error {
+			for _, name := range p.Repositories {
 				if strings.Contains(name, term) {
 					out = append(out, Result{Name: name})
 				}
@@ -115,7 +105,7 @@ func (e *endpoint) searchCatalog(ctx context.Context, term string, limit int) ([
 		if errors.Is(err, errEnough) {
 			return nil
 		}
-		return listError(err)
+		return err
 	})
 	return out, err
 }

@@ -12,7 +12,8 @@ import (
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"oras.land/oras-go/v2/registry/remote/auth"
+
+	"github.com/cfs-project/cfs/imagecmd/remote/auth"
 )
 
 // defaultChunk is how much of a blob is sent with one request, in bytes: what registries

@@ -41,17 +41,55 @@ func (s *Store) Chain(ctx context.Context, img Image) (chain cow.Chain, release 
 			in.Close()
 		}
 	}()
-	chain, err = in.Chain(ctx, img.Config, img.Layers)
+	if chain, err = in.Use(ctx, img); err != nil {
+		return cow.Chain{}, nil, err
+	}
+	return chain, sync.OnceFunc(in.Close), nil
+}
+
+// Use is [Store.Chain] until the Ingest is closed, whatever machines the image is for.
+func (in *Ingest) Use(ctx context.Context, img Image) (cow.Chain, error) {
+	chain, err := in.Chain(ctx, img.Config, img.Layers)
+	if err == nil {
+		err = in.stays(ctx, img)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		// Something is missing: perhaps the image was removed since it was resolved.
-		if _, gone := s.Resolve(ctx, string(img.ID)); errors.Is(gone, ErrNotFound) {
+		if _, gone := in.s.Resolve(ctx, string(img.ID)); errors.Is(gone, ErrNotFound) {
 			err = gone
 		}
 	}
-	if err != nil {
-		return cow.Chain{}, nil, damagedHint(fmt.Errorf("image %s: %w", shortID(img.ID), err))
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return cow.Chain{}, err
+	case err != nil:
+		return cow.Chain{}, damagedHint(fmt.Errorf("image %s: %w", shortID(img.ID), err))
 	}
-	return chain, sync.OnceFunc(in.Close), nil
+	return chain, nil
+}
+
+// stays leases the config of an image whose chain is leased, by which a removal knows
+// of several images with one chain whose it is, and makes sure that none was faster: one
+// that had not seen the leases has written the index when it can be locked.
+func (in *Ingest) stays(ctx context.Context, img Image) error {
+	f, err := in.s.leaseBlob(ctx, img.ID, -1)
+	if err != nil {
+		return fmt.Errorf("config: %w", err)
+	}
+	in.hold(f)
+	dir, err := openObject(in.s.LayoutDir())
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := flockWait(ctx, dir, unix.LOCK_SH); err != nil {
+		return fmt.Errorf("lock the image index: %w", err)
+	}
+	if !in.s.gone(line{Descriptor: img.Target}) {
+		return nil
+	}
+	_, err = in.s.Resolve(ctx, string(img.ID)) // it may be there in another compression
+	return err
 }
 
 // Chain is the chain of an image that is being brought in, made and leased. An

@@ -6,18 +6,23 @@ import (
 	"slices"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/identity"
 	"golang.org/x/sys/unix"
 )
 
-// mounted tells whether somebody has the image's chain mounted. If another image
-// has the very same chain the mount may be that one's: deleting this image takes
-// nothing from it.
+// mounted tells whether somebody has the image's chain mounted, makes a container of
+// it or builds on it. If another image has the very same chain it may be that one's:
+// of this image the config is leased then, too, or deleting it takes nothing from it.
 func (r *removal) mounted(img Image) (bool, error) {
-	is, err := leased(r.s.chainPath(identity.ChainID(img.Config.RootFS.DiffIDs)))
-	return is && !slices.ContainsFunc(r.images, func(o Image) bool {
+	is, err := leased(r.s.chainPath(chainID(img.Config.RootFS.DiffIDs)))
+	if !is || err != nil {
+		return false, err
+	}
+	if !slices.ContainsFunc(r.images, func(o Image) bool {
 		return o.ID != img.ID && slices.Equal(o.Config.RootFS.DiffIDs, img.Config.RootFS.DiffIDs)
-	}), err
+	}) {
+		return true, nil
+	}
+	return leased(r.s.blobPath(img.ID))
 }
 
 // delete removes every line of an image and of the parents that it leaves
@@ -114,7 +119,7 @@ func (done *Removed) report(doomed []Image, live *marks) {
 
 // dropIndex removes the merged index of an image at once, to make room.
 func (r *removal) dropIndex(img Image) error {
-	path := r.s.chainPath(identity.ChainID(img.Config.RootFS.DiffIDs))
+	path := r.s.chainPath(chainID(img.Config.RootFS.DiffIDs))
 	f, err := seize(path)
 	if f == nil || err != nil {
 		return err

@@ -70,7 +70,8 @@
 //   - An object is removed only under the index lock, only when nothing names
 //     it, and only if an exclusive flock on it is had at once: a lease keeps it.
 //     A merged index under lease is how a mounted chain, in any process, keeps
-//     its image from being removed.
+//     its image from being removed; of several images with that chain it is the
+//     one whose config is leased too.
 //   - Whatever is in tmp/ is locked exclusively by its maker; what can be
 //     locked by another is stale. The lock moves along with the rename: it is on
 //     the inode, and becomes the first lease.
@@ -81,7 +82,8 @@
 //
 //	tmp/layer-<hex>, tmp/index-<hex>    exclusive: one builder per object
 //	  leases of objects                 shared, in any order
-//	    oci/                            exclusive: index.json is read, changed, written
+//	    oci/                            exclusive: index.json is read, changed, written;
+//	                                    shared: whoever removes has seen the leases
 //	      objects                       exclusive, never waited for
 //
 // All locks are flock(2): they end with the process, and a crashed holder

@@ -42,6 +42,7 @@ type Image struct {
 	// Manifest is the image manifest, in an index of several or the target itself.
 	Manifest   ocispec.Descriptor
 	Config     ocispec.Image
+	RawConfig  []byte               // its bytes, whose digest the ID is
 	Layers     []ocispec.Descriptor // the blobs, bottom first, one a diff ID of Config
 	LayerSizes []int64              // bytes of the files in each layer, as in Size
 
@@ -105,12 +106,13 @@ func (s *Store) readTargets(ctx context.Context, targets []ocispec.Descriptor) (
 
 func (s *Store) newImage(target ocispec.Descriptor, m Manifest) *Image {
 	img := &Image{
-		Summary:  Summary{ID: m.Manifest.Config.Digest, Labels: m.Config.Config.Labels},
-		Target:   target,
-		Manifest: m.Descriptor,
-		Config:   m.Config,
-		Layers:   m.Manifest.Layers,
-		mismatch: m.Mismatch,
+		Summary:   Summary{ID: m.Manifest.Config.Digest, Labels: m.Config.Config.Labels},
+		Target:    target,
+		Manifest:  m.Descriptor,
+		Config:    m.Config,
+		RawConfig: m.RawConfig,
+		Layers:    m.Manifest.Layers,
+		mismatch:  m.Mismatch,
 
 		LayerSizes: make([]int64, len(m.Config.RootFS.DiffIDs)),
 	}

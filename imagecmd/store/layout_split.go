@@ -26,10 +26,11 @@ func linesAbout(raw []byte, name string) (near *index, ok bool) {
 		return nil, false
 	}
 	lines := make([]*line, len(all))
+	escapes := bytes.IndexByte(raw, '\\') >= 0
 	// look reads the lines that may hold a word. An escape may hide anything.
 	look := func(word string) {
 		for i, raw := range all {
-			if lines[i] != nil || !bytes.Contains(raw, []byte(word)) && bytes.IndexByte(raw, '\\') < 0 {
+			if lines[i] != nil || !bytes.Contains(raw, []byte(word)) && (!escapes || bytes.IndexByte(raw, '\\') < 0) {
 				continue
 			}
 			lines[i] = new(line)
@@ -188,14 +189,16 @@ func (s *splitter) value() (v []byte, ok bool) {
 
 // text stops after a string.
 func (s *splitter) text() bool {
-	for s.at++; s.at < len(s.b); s.at++ {
-		switch s.b[s.at] {
-		case '\\':
-			s.at++
-		case '"':
-			s.at++
+	for s.at++; ; {
+		end := bytes.IndexByte(s.b[s.at:], '"')
+		if end < 0 {
+			return false
+		}
+		escape := bytes.IndexByte(s.b[s.at:s.at+end], '\\')
+		if escape < 0 {
+			s.at += end + 1
 			return true
 		}
+		s.at += escape + 2 // whatever it is of, the quote among them
 	}
-	return false
 }

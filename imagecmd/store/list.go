@@ -146,7 +146,7 @@ func (x *index) names() []reference.Named {
 
 // gone tells whether index.json, read again, has the line no more.
 func (s *Store) gone(l line) bool {
-	x, err := s.readIndex()
+	x, err := s.scanIndex()
 	return err == nil && !slices.ContainsFunc(x.Manifests, func(n line) bool { return n.Digest == l.Digest })
 }
 

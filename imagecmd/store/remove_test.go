@@ -297,3 +297,46 @@ func TestRemoveUnreadable(t *testing.T) {
 		wholeStore(t, st)
 	}
 }
+
+// Of two images with one chain the one that is used stays, and the other may go.
+func TestRemoveOneOfTwoWithOneChain(t *testing.T) {
+	ctx := context.Background()
+	st := newStore(t)
+	layer := it.Tar(t, it.Entry{Name: "a", Data: "1"})
+	bring(st, t, it.New(t, 1, layer), nil, "used")
+	bring(st, t, it.New(t, 2, layer), nil, "other")
+	_, release := chain(st, t, "used")
+	defer release()
+	if _, err := st.Remove(ctx, "used", RemoveOptions{}); !errors.Is(err, ErrConflict) {
+		t.Errorf("removing what is used: %v", err)
+	}
+	if _, err := st.Remove(ctx, "other", RemoveOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// An image whose removal was faster is gone for who uses it, though everything that
+// would be mounted is here still.
+func TestUseOfWhatIsBeingRemoved(t *testing.T) {
+	ctx := context.Background()
+	st := newStore(t)
+	layer := it.Tar(t, it.Entry{Name: "a", Data: "1"})
+	bring(st, t, it.New(t, 1, layer), nil, "a")
+	bring(st, t, it.New(t, 2, layer), nil, "b")
+	img, release := chain(st, t, "a")
+	release()
+	hold := st.Hold() // as a push has it, whose blobs a removal leaves
+	defer hold.Close()
+	if _, err := hold.Tree(ctx, img.Target, st.Platform()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Remove(ctx, "a", RemoveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, release, err := st.Chain(ctx, img); !errors.Is(err, ErrNotFound) {
+		if err == nil {
+			release()
+		}
+		t.Errorf("chain of an image that is gone: %v", err)
+	}
+}

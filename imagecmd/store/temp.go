@@ -126,7 +126,10 @@ func (t *temp) publish(path string) (*os.File, error) {
 	t.done = true
 	err := durable.SyncDir(filepath.Dir(path))
 	if err == nil {
-		_, err = flock(t.f, unix.LOCK_SH)
+		var ok bool
+		if ok, err = flock(t.f, unix.LOCK_SH); err == nil && !ok {
+			err = fs.ErrExist // a removal was faster between the two locks
+		}
 	}
 	if err != nil {
 		t.f.Close()

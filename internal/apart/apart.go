@@ -11,8 +11,8 @@ package apart
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -35,11 +35,7 @@ func Do(fn func() error) error {
 		}
 		keep := leave(slots)
 		err = fn()
-		for fd := range slots {
-			if !slices.Contains(keep, fd) {
-				unix.Close(fd)
-			}
-		}
+		closeOthers(keep)
 		return err
 	})
 }
@@ -64,6 +60,18 @@ func leave(slots int) (runtimes []int) {
 		}
 	}
 	return runtimes
+}
+
+// closeOthers closes all of the calling thread's descriptors but those, in their order.
+func closeOthers(keep []int) {
+	from := 0
+	for _, fd := range keep {
+		if fd > from {
+			_ = unix.CloseRange(uint(from), uint(fd-1), 0)
+		}
+		from = fd + 1
+	}
+	_ = unix.CloseRange(uint(from), math.MaxUint32, 0)
 }
 
 // tableSize is how many descriptors the calling thread may have open without its table

@@ -20,11 +20,9 @@ const volumeName = "devicemapper"
 
 // Driver keeps layers and snapshots as thin devices. It implements cow.Driver.
 type Driver struct {
-	volumes.Snapshots
+	volumes.Store
 
-	home string            // immutable; made when first needed
-	log  *slog.Logger      // immutable
-	at   func(step string) // immutable; called between lines at which tests kill the process
+	at func(step string) // immutable; called between lines at which tests kill the process
 }
 
 var (
@@ -37,11 +35,19 @@ var (
 // path. Log is told what a base had to leave out, and may be nil. Nothing is made
 // or looked at yet.
 func New(home string, log *slog.Logger) *Driver {
-	d := &Driver{home: filepath.Clean(home), log: tree.Logger(log), at: func(string) {}}
-	d.Snapshots = volumes.Snapshots{
-		Directory: volumeName, Base: d.base, Made: recorded, Clone: d.snapshotOf, Drop: d.remove, At: func(step string) { d.at(step) },
+	d := &Driver{at: func(string) {}}
+	d.Store = volumes.Store{
+		Home: filepath.Clean(home), Directory: volumeName, Log: tree.Logger(log),
+		Empty: d.empty, Clone: d.snapshotOf, Made: recorded, Freeze: d.freeze, Drop: d.remove, At: func(step string) { d.at(step) },
 		Open: func(ctx context.Context, dir string, readOnly bool, attr int) (volumes.Volume, error) {
 			return d.volume(ctx, dir, readOnly, attr)
+		},
+		Hold: func(ctx context.Context) (func(), error) {
+			pool, err := d.keep(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return func() { pool.Close() }, nil
 		},
 	}
 	return d

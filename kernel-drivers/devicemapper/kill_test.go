@@ -35,7 +35,7 @@ func kills(t *testing.T) {
 		New: mortal, Home: home, Chain: chain,
 		Limit: 1 << 30, // more than it has: it grows
 		Steps: func(all []string) []string { // also what is done by several verbs takes its time
-			bases, err := d.base(t.Context(), chain.Layers)
+			bases, err := d.Base(t.Context(), chain.Layers)
 			if err != nil {
 				t.Fatal(err)
 			}

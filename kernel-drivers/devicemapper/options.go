@@ -103,12 +103,12 @@ func isPercent(value string) error {
 }
 
 // Options implements cow.Configurer.
-func (d *Driver) Options() ([]cow.Option, error) { return options.List(d.home, definitions) }
+func (d *Driver) Options() ([]cow.Option, error) { return options.List(d.Home, definitions) }
 
 // SetOptions implements cow.Configurer. What the pool was made with can't be changed, and
 // its file only grows.
 func (d *Driver) SetOptions(ctx context.Context, values map[string]string) error {
-	dir := filepath.Join(d.home, poolName)
+	dir := filepath.Join(d.Home, poolName)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -122,12 +122,12 @@ func (d *Driver) SetOptions(ctx context.Context, values map[string]string) error
 			return err
 		}
 	}
-	return options.Set(d.home, definitions, values)
+	return options.Set(d.Home, definitions, values)
 }
 
 // changeable tells whether options of a pool that is there may be changed to values.
 func (d *Driver) changeable(values map[string]string) error {
-	now, err := options.Load(d.home, definitions)
+	now, err := options.Load(d.Home, definitions)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (d *Driver) changeable(values map[string]string) error {
 		}
 		if slices.Contains(fixed, name) && value != now[name] {
 			return &cow.Unusable{Driver: Name, Reason: fmt.Sprintf("%s can't be changed: the pool was made with %q", name, now[name]),
-				Hint: "move its containers to another driver, remove " + d.home + ", and set it anew"}
+				Hint: "move its containers to another driver, remove " + d.Home + ", and set it anew"}
 		}
 		if name == optDataSize && size(value) < size(now[name]) && isSize(value) == nil {
 			return &cow.Unusable{Driver: Name, Reason: fmt.Sprintf("%s can't be less than %s: a pool only grows", name, now[name])}
@@ -151,7 +151,7 @@ func (d *Driver) changeable(values map[string]string) error {
 
 // options are those of the store. They were checked when they were set.
 func (d *Driver) options() (Options, error) {
-	v, err := options.Load(d.home, definitions)
+	v, err := options.Load(d.Home, definitions)
 	if err != nil {
 		return Options{}, err
 	}

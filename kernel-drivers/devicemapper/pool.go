@@ -34,7 +34,7 @@ type pool struct {
 // open locks the pool and activates it; it is made if it isn't there. What a process
 // was killed in is finished first.
 func (d *Driver) open(ctx context.Context) (*pool, error) {
-	p := &pool{dir: filepath.Join(d.home, poolName), at: d.at}
+	p := &pool{dir: filepath.Join(d.Home, poolName), at: d.at}
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (p *pool) close() {
 // deviceName is the name of a device of this store's: no other directory has the
 // same number on the same filesystem.
 func (d *Driver) deviceName(what string) (string, error) {
-	dir := filepath.Join(d.home, poolName)
+	dir := filepath.Join(d.Home, poolName)
 	var st unix.Stat_t
 	if err := sys.Again(func() error { return unix.Stat(dir, &st) }); err != nil {
 		return "", fmt.Errorf("stat %s: %w", dir, err)

@@ -204,7 +204,7 @@ func discards(t *testing.T) {
 	unmount()
 	emptied(t, d, s)
 	var st unix.Stat_t
-	if err := unix.Stat(filepath.Join(d.home, poolName, dataName), &st); err != nil {
+	if err := unix.Stat(filepath.Join(d.Home, poolName, dataName), &st); err != nil {
 		t.Fatal(err)
 	}
 	if size := st.Blocks * 512; size > 8<<20 {

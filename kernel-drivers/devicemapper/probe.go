@@ -72,5 +72,5 @@ func (d *Driver) probeStore() *cow.Unusable {
 			return u
 		}
 	}
-	return sys.ProbeWritable(d.home)
+	return sys.ProbeWritable(d.Home)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/cfs-project/cfs/kernel-drivers/internal/drivertest"
 )
 
+func TestConformanceExt4(t *testing.T)  { conformanceOn(t, "ext4") }
 func TestConformanceXFS(t *testing.T)   { conformanceOn(t, "xfs") }
 func TestConformanceBtrfs(t *testing.T) { conformanceOn(t, "btrfs") }
 func TestConformanceTmpfs(t *testing.T) { conformanceOn(t, "tmpfs") }

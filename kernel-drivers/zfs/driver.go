@@ -22,10 +22,8 @@ const volumeName = "zfs"
 
 // Driver keeps layers and snapshots as datasets. It implements cow.Driver.
 type Driver struct {
-	volumes.Snapshots
+	volumes.Store
 
-	home  string            // immutable; made when first needed
-	log   *slog.Logger      // immutable
 	at    func(step string) // immutable; called between lines at which tests kill the process
 	mount mounter           // immutable; mountKernel but in tests
 }
@@ -40,9 +38,10 @@ var (
 // all else in a pool. Log is told what a base had to leave out, and may be nil. Nothing is
 // made or looked at yet.
 func New(home string, log *slog.Logger) *Driver {
-	d := &Driver{home: filepath.Clean(home), log: tree.Logger(log), at: func(string) {}, mount: mountKernel}
-	d.Snapshots = volumes.Snapshots{
-		Directory: volumeName, Base: d.base, Made: d.made, Clone: d.cloneOf, Drop: d.remove, At: func(step string) { d.at(step) },
+	d := &Driver{at: func(string) {}, mount: mountKernel}
+	d.Store = volumes.Store{
+		Home: filepath.Clean(home), Directory: volumeName, Log: tree.Logger(log),
+		Empty: d.empty, Clone: d.cloneOf, Made: d.made, Freeze: d.freeze, Drop: d.remove, At: func(step string) { d.at(step) },
 		Open: func(ctx context.Context, dir string, readOnly bool, attr int) (volumes.Volume, error) {
 			return d.mounted(ctx, dir, readOnly, attr)
 		},

@@ -127,7 +127,7 @@ func newDriver(t *testing.T, pool string, mount mounter) *Driver {
 // each case.
 func harness(t *testing.T, pool string, mount mounter) cowtest.Harness {
 	d := newDriver(t, pool, mount)
-	t.Setenv(homeVar, d.home)
+	t.Setenv(homeVar, d.Home)
 	limits := map[cowtest.Limit]string{cowtest.SourceIsFilesystem: "the source is the dataset"}
 	if version, err := os.ReadFile("/sys/module/zfs/version"); err == nil && strings.HasPrefix(string(version), "2.1.") {
 		limits[cowtest.NoRenameFlags] = "ZFS has them from 2.2 on"

@@ -20,7 +20,7 @@ func mortal(mount mounter) drivertest.Mortal {
 // kills kills a process at every step, which leaves nothing in the pool.
 func kills(t *testing.T, d *Driver) {
 	drivertest.Deaths{
-		New: mortal(d.mount), Home: d.home,
+		New: mortal(d.mount), Home: d.Home,
 		Chain: drivertest.Chain(t, cowtest.Layer{cowtest.File("a", "a")}),
 		After: func(step string) {
 			if err := d.Prune(t.Context(), nil); err != nil {

@@ -39,12 +39,12 @@ func isDataset(value string) error {
 }
 
 // Options implements cow.Configurer.
-func (d *Driver) Options() ([]cow.Option, error) { return options.List(d.home, definitions) }
+func (d *Driver) Options() ([]cow.Option, error) { return options.List(d.Home, definitions) }
 
 // SetOptions implements cow.Configurer. Clones are in the pool of what they are made of: so the parent
 // can't be changed while there are bases.
 func (d *Driver) SetOptions(_ context.Context, values map[string]string) error {
-	now, err := options.Load(d.home, definitions)
+	now, err := options.Load(d.Home, definitions)
 	if err != nil {
 		return err
 	}
@@ -58,11 +58,11 @@ func (d *Driver) SetOptions(_ context.Context, values map[string]string) error {
 				Hint: "move its containers to another driver, and run: cfs driver prune --all"}
 		}
 	}
-	return options.Set(d.home, definitions, values)
+	return options.Set(d.Home, definitions, values)
 }
 
 func (d *Driver) hasBases() (bool, error) {
-	all, err := filepath.Glob(filepath.Join(d.home, "*", "*"))
+	all, err := filepath.Glob(filepath.Join(d.Home, "*", "*"))
 	if err != nil {
 		return false, err
 	}
@@ -79,7 +79,7 @@ var errNoParent = errors.New("the store is not on zfs, and " + optParent + " is 
 
 // parent is the dataset in which all others are.
 func (d *Driver) parent() (string, error) {
-	set, err := options.Load(d.home, definitions)
+	set, err := options.Load(d.Home, definitions)
 	if err != nil {
 		return "", err
 	}
@@ -89,5 +89,5 @@ func (d *Driver) parent() (string, error) {
 		}
 		return name, nil
 	}
-	return datasetAt(d.home)
+	return datasetAt(d.Home)
 }

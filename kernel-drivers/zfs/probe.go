@@ -40,7 +40,7 @@ func (d *Driver) probe(ctx context.Context) *cow.Unusable {
 	if u := d.probeParent(ctx); u != nil {
 		return u
 	}
-	return sys.ProbeWritable(d.home)
+	return sys.ProbeWritable(d.Home)
 }
 
 // probeParent looks for the dataset that all others are to be in.

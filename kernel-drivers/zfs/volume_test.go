@@ -233,7 +233,7 @@ func removeBusy(t *testing.T, d *Driver) {
 // What a process that was killed has made of a base is not taken for one.
 func halfMade(t *testing.T, d *Driver) {
 	c := drivertest.Chain(t, cowtest.Layer{cowtest.File("f", "f")})
-	group, err := d.group(t.Context())
+	group, err := tree.OwnGroup(d.Home)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,13 @@ func halfMade(t *testing.T, d *Driver) {
 	if err := os.MkdirAll(temp, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.dataset(t.Context(), c.Layers, temp); err != nil {
+	below, err := d.Base(t.Context(), c.Layers[:0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = d.cloneOf(t.Context(), below.Path, temp)
+	below.Release()
+	if err != nil {
 		t.Fatal(err)
 	}
 	m, err := d.mounted(t.Context(), temp, false, 0)

@@ -35,6 +35,9 @@ type Options struct {
 	Resources *specs.LinuxResources
 	// Devices restricts the use of devices to those that Resources allow.
 	Devices bool
+	// Owner, if not nil, is the user to whom the group is given, in the unified hierarchy
+	// alone: in others that isn't safe. See [OwnerOf].
+	Owner *int
 	// Needed says that there must be a group, whatever Resources ask for.
 	Needed bool
 }
@@ -46,6 +49,7 @@ type Group struct {
 	rootless bool
 	limits   bool // Resources ask for something
 	needed   bool // it can't be done without
+	owner    *int
 }
 
 // New prepares a group, which is made by [Group.Apply].
@@ -54,7 +58,7 @@ func New(o Options) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cgroups.Cgroup{Resources: r, Systemd: o.Systemd, Rootless: o.Rootless}
+	c := &cgroups.Cgroup{Resources: r, Systemd: o.Systemd, Rootless: o.Rootless, OwnerUID: o.Owner}
 	if err := place(c, o); err != nil {
 		return nil, err
 	}
@@ -80,7 +84,7 @@ func New(o Options) (*Group, error) {
 			return nil, fmt.Errorf("cgroup: %w", err)
 		}
 	}
-	return &Group{m: m, r: r, rootless: o.Rootless, limits: limits, needed: o.Needed}, nil
+	return &Group{m: m, r: r, rootless: o.Rootless, limits: limits, needed: o.Needed, owner: o.Owner}, nil
 }
 
 // place says where the group is to be.
@@ -131,9 +135,13 @@ func (g *Group) Apply(pid int) error {
 	}
 	err := g.m.Apply(pid)
 	if err == nil {
-		if err = g.setAll(); err == nil {
-			return nil
-		}
+		err = g.setAll()
+	}
+	if dir := g.m.Path(""); err == nil && g.owner != nil && cgroups.IsCgroup2UnifiedMode() {
+		err = delegate(dir, *g.owner)
+	}
+	if err == nil {
+		return nil
 	}
 	if g.rootless && !g.limits && !g.needed && refused(err) {
 		g.m = nil

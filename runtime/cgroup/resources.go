@@ -51,7 +51,7 @@ func resources(r *specs.LinuxResources, restrict bool) (*cgroups.Resources, bool
 		set(&out.CpuRtPeriod, c.RealtimePeriod)
 		out.CpusetCpus, out.CpusetMems, out.CPUIdle = c.Cpus, c.Mems, c.Idle
 	}
-	if p := r.Pids; p != nil && p.Limit != nil && *p.Limit != 0 {
+	if p := r.Pids; p != nil && p.Limit != nil {
 		limits = true
 		limit := *p.Limit
 		out.PidsLimit = &limit

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cfs-project/cfs/runtime"
 	"github.com/cfs-project/cfs/runtime/cgroup"
+	"github.com/cfs-project/cfs/runtime/network"
 	"github.com/cfs-project/cfs/runtime/stage"
 	"github.com/cfs-project/cfs/runtime/userns"
 )
@@ -126,12 +127,27 @@ func (c *Container) create(ctx context.Context, spec *specs.Spec, o CreateOption
 	}
 	defer listener.Close()
 
+	var devices *network.Devices
+	defer func() {
+		if err != nil {
+			if e := devices.Restore(); e != nil {
+				c.r.warn("%v", e)
+			}
+		}
+		devices.Close()
+	}()
 	var consoleErr error
 	creation := runtime.Creation{
 		Listener: listener, Waiting: waiting,
 		Options: runtime.Options{
 			ID: c.ID, Stdio: o.Stdio, PreserveFDs: o.PreserveFDs, Warn: func(s string) { c.r.warn("%s", s) },
-			Placed:     group.Apply,
+			Placed: func(pid int) error {
+				if err := group.Apply(pid); err != nil || spec.Linux == nil {
+					return err
+				}
+				devices, err = network.MoveDevices(spec.Linux.NetDevices, fmt.Sprintf("/proc/%d/ns/net", pid))
+				return err
+			},
 			NewKeyring: o.NewKeyring,
 		},
 		Created: func(pid int) error {
@@ -165,7 +181,7 @@ func (c *Container) newGroup(spec *specs.Spec) (*cgroup.Group, error) {
 	}
 	o := cgroup.Options{ID: c.ID, Systemd: c.r.Systemd, Rootless: c.r.rootless(), Devices: !c.r.rootless()}
 	if spec.Linux != nil {
-		o.Path, o.Resources = spec.Linux.CgroupsPath, spec.Linux.Resources
+		o.Path, o.Resources, o.Owner = spec.Linux.CgroupsPath, spec.Linux.Resources, cgroup.OwnerOf(spec)
 	}
 	g, err := cgroup.New(o)
 	if err != nil {

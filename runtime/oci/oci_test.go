@@ -16,7 +16,14 @@ import (
 	"github.com/cfs-project/cfs/runtime/stage"
 )
 
+// lingerVar has this program do nothing for a while, so that it is seen.
+const lingerVar = "CFS_TEST_LINGER"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(lingerVar) != "" {
+		time.Sleep(300 * time.Millisecond)
+		os.Exit(0)
+	}
 	testenv.Main()
 	runtime.Main(stage.Table{})
 	os.Exit(m.Run())

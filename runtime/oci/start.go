@@ -25,6 +25,9 @@ func (c *Container) Start() error {
 	if err != nil {
 		return err
 	}
+	if spec.Process == nil {
+		return fmt.Errorf("cannot start container %q: %w: process is missing", c.ID, runtime.ErrInvalid)
+	}
 	conn, err := connect(c.dir, startSocket)
 	if err != nil {
 		return err
@@ -39,7 +42,9 @@ func (c *Container) Start() error {
 	if spec.Hooks == nil {
 		return nil
 	}
+	// What was executed may have ended already; the hooks are told of when it was.
 	state := c.State()
+	state.Status, state.Pid = specs.StateRunning, c.Process.PID
 	if err := runtime.RunHooks(spec.Hooks.Poststart, "poststart", state); err != nil {
 		// runtime.md, "Lifecycle" 9: the container is to be stopped.
 		if e := c.Kill(unix.SIGKILL, true); e != nil {

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	goruntime "runtime"
 	"slices"
-	"sort"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -125,16 +125,23 @@ var x32Own = map[string]int32{
 	"io_setup": 543, "io_submit": 544, "execveat": 545, "preadv2": 546, "pwritev2": 547,
 }
 
+// A row is a line of the table of system calls.
+type row int
+
+// rowOf finds the row of a name, and false where no numbering has such a call.
+func rowOf(name string) (row, bool) {
+	i, ok := slices.BinarySearchFunc(syscalls[:], name, func(s syscallNumbers, name string) int { return strings.Compare(s.name, name) })
+	return row(i), ok
+}
+
 // number is the number of a call, and false where the numbering has none.
-func (n numbering) number(name string) (uint32, bool) {
+func (n numbering) number(r row) (uint32, bool) {
+	s := &syscalls[r]
 	if n.bias == x32Bit {
-		if v, ok := x32Own[name]; ok {
+		if v, ok := x32Own[s.name]; ok {
 			return uint32(v + n.bias), true
 		}
 	}
-	i := sort.Search(len(syscalls), func(i int) bool { return syscalls[i].name >= name })
-	if i == len(syscalls) || syscalls[i].name != name || syscalls[i].numbers[n.column] < 0 {
-		return 0, false
-	}
-	return uint32(syscalls[i].numbers[n.column] + n.bias), true
+	v := s.numbers[n.column]
+	return uint32(v + n.bias), v >= 0
 }

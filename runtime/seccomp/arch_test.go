@@ -51,7 +51,7 @@ func TestForeignNumbers(t *testing.T) {
 			if n.name != tc.abi {
 				continue
 			}
-			got, ok := n.number(tc.call)
+			got, ok := n.numberOf(tc.call)
 			if ok != (tc.want >= 0) || ok && int64(got) != tc.want {
 				t.Errorf("%s %s: %d %v, want %d", tc.abi, tc.call, got, ok, tc.want)
 			}

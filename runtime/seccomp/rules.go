@@ -22,14 +22,15 @@ type profile struct {
 	refuses    bool   // def does not let a call through
 	archs      []specs.Arch
 	rules      []rule
+	named      int // how many rows the rules have
 	flags      uint
 	notifies   bool
 	unknownNew uint32 // the answer to calls newer than the profile; only if refuses
 }
 
-// A rule is what to answer calls of some names.
+// A rule is what to answer some calls.
 type rule struct {
-	names  []string
+	rows   []row
 	answer uint32
 	when   []condition // none: always
 }
@@ -51,11 +52,7 @@ const (
 // answerOf is the answer for an action. Without an error number it is EPERM
 // (runtime-spec, config-linux.md, "Seccomp").
 func answerOf(a specs.LinuxSeccompAction, errno *uint) (uint32, error) {
-	plain := map[specs.LinuxSeccompAction]uint32{
-		specs.ActKill: retKillThread, specs.ActKillThread: retKillThread, specs.ActKillProcess: retKillProcess,
-		specs.ActTrap: retTrap, specs.ActAllow: retAllow, specs.ActLog: retLog, specs.ActNotify: retNotify,
-	}
-	if ret, ok := plain[a]; ok {
+	if ret, ok := plain(a); ok {
 		if errno != nil {
 			return 0, invalid("the action %s takes no errnoRet", a)
 		}
@@ -78,6 +75,25 @@ func answerOf(a specs.LinuxSeccompAction, errno *uint) (uint32, error) {
 		return retTrace | uint32(data), nil
 	}
 	return 0, invalid("unknown action %q", a)
+}
+
+// plain is the answer for an action without data.
+func plain(a specs.LinuxSeccompAction) (uint32, bool) {
+	switch a {
+	case specs.ActKill, specs.ActKillThread:
+		return retKillThread, true
+	case specs.ActKillProcess:
+		return retKillProcess, true
+	case specs.ActTrap:
+		return retTrap, true
+	case specs.ActAllow:
+		return retAllow, true
+	case specs.ActLog:
+		return retLog, true
+	case specs.ActNotify:
+		return retNotify, true
+	}
+	return 0, false
 }
 
 // check reads a profile.
@@ -134,6 +150,12 @@ func (p *profile) add(c specs.LinuxSyscall) error {
 	if answer == p.def {
 		return nil
 	}
+	rows := make([]row, 0, len(c.Names))
+	for _, name := range c.Names {
+		if r, ok := rowOf(name); ok {
+			rows = append(rows, r)
+		}
+	}
 	when := make([]condition, 0, len(c.Args))
 	used := map[uint]bool{}
 	apart := false
@@ -147,11 +169,13 @@ func (p *profile) add(c specs.LinuxSyscall) error {
 		used[a.Index] = true
 	}
 	if !apart {
-		p.rules = append(p.rules, rule{c.Names, answer, when})
+		p.rules = append(p.rules, rule{rows, answer, when})
+		p.named += len(rows)
 		return nil
 	}
 	for i := range when {
-		p.rules = append(p.rules, rule{c.Names, answer, when[i : i+1]})
+		p.rules = append(p.rules, rule{rows, answer, when[i : i+1]})
+		p.named += len(rows)
 	}
 	return nil
 }

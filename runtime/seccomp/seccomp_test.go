@@ -71,6 +71,15 @@ func execute(t testing.TB, prog []unix.SockFilter, n numbering, c call) uint32 {
 	return 0
 }
 
+// numberOf is the number of the call of a name, and false where there is none.
+func (n numbering) numberOf(name string) (uint32, bool) {
+	r, ok := rowOf(name)
+	if !ok {
+		return 0, false
+	}
+	return n.number(r)
+}
+
 // meaning is what doc.go says of a profile, said naively.
 func meaning(s *specs.LinuxSeccomp, all []numbering, c call) uint32 {
 	p, err := check(s)
@@ -93,8 +102,8 @@ func meaning(s *specs.LinuxSeccomp, all []numbering, c call) uint32 {
 		newest, any := uint32(0), false
 		var first *rule
 		for _, r := range p.rules {
-			for _, name := range r.names {
-				num, ok := n.number(name)
+			for _, row := range r.rows {
+				num, ok := n.number(row)
 				if !ok {
 					continue
 				}
@@ -126,7 +135,7 @@ func uintp(v uint) *uint { return &v }
 func TestMeaning(t *testing.T) {
 	amd64 := numberings["amd64"]
 	number := func(n numbering, name string) uint32 {
-		v, ok := n.number(name)
+		v, ok := n.numberOf(name)
 		if !ok {
 			t.Fatalf("%s has no %s", n.name, name)
 		}
@@ -277,7 +286,7 @@ func TestCompiledEqualsMeaning(t *testing.T) {
 					names := s.Syscalls[r.IntN(len(s.Syscalls))].Names
 					row = names[r.IntN(len(names))]
 				}
-				c.number, _ = n.number(row)
+				c.number, _ = n.numberOf(row)
 				switch r.IntN(20) {
 				case 0:
 					c.number = r.Uint32()
@@ -312,7 +321,7 @@ func TestDefault(t *testing.T) {
 		}
 		t.Logf("%d instructions", len(f.Program))
 		n := here()[0]
-		num, ok := n.number(name)
+		num, ok := n.numberOf(name)
 		if !ok {
 			t.Fatalf("no %s", name)
 		}

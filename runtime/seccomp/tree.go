@@ -2,7 +2,6 @@ package seccomp
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -39,7 +38,7 @@ func compile(s *specs.LinuxSeccomp, all []numbering) (Filter, error) {
 		if n.bias == x32Bit {
 			continue // below, with x86_64
 		}
-		at = prog.branch(opEqual, n.audit, prog.numbering(p, n, use, other), at)
+		at = prog.branch(opEqual, n.audit, prog.numbering(&p, n, use, other), at)
 	}
 	at = prog.load(offArch, at)
 	f := Filter{Program: prog.instructions(at), Flags: p.flags, Notifies: p.notifies}
@@ -51,7 +50,7 @@ func compile(s *specs.LinuxSeccomp, all []numbering) (Filter, error) {
 
 // numbering writes the search of the number in one numbering, and for x86_64
 // the search in that of x32, if it is used.
-func (p *program) numbering(pr profile, n numbering, use []numbering, other place) place {
+func (p *program) numbering(pr *profile, n numbering, use []numbering, other place) place {
 	at := p.search(p.runs(pr, n))
 	if n.name == specs.ArchX86_64 {
 		x32 := other
@@ -74,18 +73,30 @@ type run struct {
 	at   place
 }
 
-// runs are all numbers, in order; the first run begins at 0.
-func (p *program) runs(pr profile, n numbering) []run {
-	calls := map[uint32][]rule{}
-	newest := uint32(0)
-	for _, r := range pr.rules {
-		for _, name := range r.names {
-			if num, ok := n.number(name); ok {
-				calls[num] = append(calls[num], r)
-				newest = max(newest, num)
+// A numbered is a call by its number in some numbering, in the upper half, and in the lower
+// one the index of a rule about it.
+type numbered uint64
+
+func (c numbered) number() uint32         { return uint32(c >> 32) }
+func (c numbered) rule(of *profile) *rule { return &of.rules[uint32(c)] }
+
+// calls are those of a numbering that the profile has rules about, in the order of their
+// numbers, and of the rules for each.
+func (pr *profile) calls(n numbering) []numbered {
+	all := make([]numbered, 0, pr.named)
+	for i, r := range pr.rules {
+		for _, row := range r.rows {
+			if num, ok := n.number(row); ok {
+				all = append(all, numbered(num)<<32|numbered(i))
 			}
 		}
 	}
+	slices.Sort(all)
+	return all
+}
+
+// runs are all numbers, in order; the first run begins at 0.
+func (p *program) runs(pr *profile, n numbering) []run {
 	def := p.answer(pr.def)
 	out := []run{{0, def}}
 	add := func(from uint32, at place) {
@@ -99,29 +110,35 @@ func (p *program) runs(pr profile, n numbering) []run {
 			out = append(out, run{from, at})
 		}
 	}
-	for _, num := range slices.Sorted(maps.Keys(calls)) {
-		add(num, p.rules(calls[num], n, def))
+	all := pr.calls(n)
+	for rest := all; len(rest) > 0; {
+		num, same := rest[0].number(), 1
+		for same < len(rest) && rest[same].number() == num {
+			same++
+		}
+		add(num, p.rules(pr, rest[:same], n, def))
 		add(num+1, def)
+		rest = rest[same:]
 	}
-	if pr.refuses && len(calls) > 0 {
-		add(newest+1, p.answer(pr.unknownNew))
+	if pr.refuses && len(all) > 0 {
+		add(all[len(all)-1].number()+1, p.answer(pr.unknownNew))
 	}
 	return out
 }
 
 // rules writes what is done with one call.
-func (p *program) rules(rs []rule, n numbering, def place) place {
-	for _, r := range rs {
-		if len(r.when) == 0 {
+func (p *program) rules(pr *profile, about []numbered, n numbering, def place) place {
+	for _, c := range about {
+		if r := c.rule(pr); len(r.when) == 0 {
 			return p.answer(r.answer)
 		}
 	}
 	at := def
-	for _, r := range slices.Backward(rs) {
-		no := at
+	for _, c := range slices.Backward(about) {
+		no, r := at, c.rule(pr)
 		yes := p.answer(r.answer)
-		for _, c := range slices.Backward(r.when) {
-			yes = p.condition(c, n, yes, no)
+		for _, w := range slices.Backward(r.when) {
+			yes = p.condition(w, n, yes, no)
 		}
 		at = yes
 	}

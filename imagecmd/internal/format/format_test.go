@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -49,6 +50,50 @@ func TestTable(t *testing.T) {
 	}
 	if _, err := Parse("{{bogus}}"); !errors.As(err, new(*SyntaxError)) {
 		t.Error(err)
+	}
+}
+
+// What is written without a template is what the template writes.
+func TestPlain(t *testing.T) {
+	type inner struct{ Name string }
+	type named string
+	rows := map[string][]any{
+		"structs":        {row{"1", "a<b\tc"}, &row{"22", ""}},
+		"none":           {},
+		"two types":      {&row{"1", "x"}, &struct{ Name, ID string }{"y", "2"}},
+		"no strings":     {&struct{ ID, Name any }{1, nil}},
+		"of a type":      {&struct{ ID, Name named }{"1", "x"}},
+		"embedded":       {&struct{ inner }{inner{"x"}}},
+		"maps":           {map[string]string{"ID": "1"}},
+		"nothing at all": {nil},
+		"no pointer":     {(*row)(nil)},
+	}
+	all := map[string]string{"ID": "THE ID", "Name": "NAME"}
+	for name, list := range rows {
+		for _, text := range []string{"{{.ID}}", "{{.ID}}\t{{.Name}}", "{{.Name}}\t{{.Name}}", "{{.Nope}}", "{{ .ID}}", "x{{.ID}}", "{{.id}}", "{{.}}", ""} {
+			table := Table{Titles: all}
+			head, lines, ok := plain(text, all, list)
+			if wanted := name == "structs" && (text == "{{.ID}}" || strings.HasPrefix(text, "{{.ID}}\t") || strings.HasPrefix(text, "{{.Name}}")); wanted && !ok {
+				t.Errorf("%s of %s takes a template", text, name)
+			}
+			if !ok {
+				continue
+			}
+			tmpl, err := Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want bytes.Buffer
+			for _, r := range list {
+				if err := tmpl.Execute(&want, r); err != nil {
+					t.Errorf("%s of %s: %v", text, name, err)
+				}
+				want.WriteByte('\n')
+			}
+			if got, want := head.String()+lines.String(), table.head(tmpl).String()+want.String(); got != want {
+				t.Errorf("%s of %s: %q, of the template %q", text, name, got, want)
+			}
+		}
 	}
 }
 

@@ -45,22 +45,27 @@ func Write[T any](out io.Writer, t Table, spec string, rows []T) error {
 			text = t.Columns
 		}
 	}
-	tmpl, err := Parse(unescape.Replace(text))
-	if err != nil {
-		return err
-	}
-	var b bytes.Buffer
-	for _, r := range rows {
-		if err := tmpl.Execute(&b, r); err != nil {
-			return executeError(err)
+	text = unescape.Replace(text)
+	head, lines, ok := plain(text, t.Titles, rows)
+	if !ok {
+		tmpl, err := Parse(text)
+		if err != nil {
+			return err
 		}
-		b.WriteByte('\n')
+		lines = new(bytes.Buffer)
+		for _, r := range rows {
+			if err := tmpl.Execute(lines, r); err != nil {
+				return executeError(err)
+			}
+			lines.WriteByte('\n')
+		}
+		head = t.head(tmpl)
 	}
 	if !IsTable(spec) {
-		_, err := b.WriteTo(out)
+		_, err := lines.WriteTo(out)
 		return err
 	}
-	return t.align(out, tmpl, &b)
+	return align(out, head, lines)
 }
 
 // titles are what a template is executed on for the line above the columns.
@@ -77,19 +82,28 @@ var labelWords = strings.NewReplacer("-", " ", "_", " ")
 // unescape is for templates that a shell's quotes kept from having tabs.
 var unescape = strings.NewReplacer(`\t`, "\t", `\n`, "\n")
 
+// head is the line of titles: the template, too, executed on them. What it can't do
+// with a title is left out, as Docker does.
+func (t Table) head(tmpl *template.Template) *bytes.Buffer {
+	var b bytes.Buffer
+	_ = tmpl.Funcs(headerFunctions()).Execute(&b, titles(t.Titles))
+	b.WriteByte('\n')
+	return &b
+}
+
 // align writes lines below their titles, columns three spaces apart and at
-// least ten wide. The titles are the template, too, executed on them; what it
-// can't do with a title is left out, as Docker does.
-func (t Table) align(out io.Writer, tmpl *template.Template, lines *bytes.Buffer) error {
-	var head bytes.Buffer
-	_ = tmpl.Funcs(headerFunctions).Execute(&head, titles(t.Titles))
-	head.WriteByte('\n')
-	w := tabwriter.NewWriter(out, 10, 1, 3, ' ', 0)
-	if _, err := head.WriteTo(w); err != nil {
+// least ten wide.
+func align(out io.Writer, head, lines *bytes.Buffer) error {
+	var b bytes.Buffer // a tabwriter writes word by word
+	w := tabwriter.NewWriter(&b, 10, 1, 3, ' ', 0)
+	for _, part := range []*bytes.Buffer{head, lines} {
+		if _, err := part.WriteTo(w); err != nil {
+			return err
+		}
+	}
+	if err := w.Flush(); err != nil {
 		return err
 	}
-	if _, err := lines.WriteTo(w); err != nil {
-		return err
-	}
-	return w.Flush()
+	_, err := b.WriteTo(out)
+	return err
 }

@@ -18,7 +18,7 @@ func (e *SyntaxError) Unwrap() error { return e.err }
 // Parse reads a template that may call Docker's functions beside those of
 // text/template. The error is a [*SyntaxError].
 func Parse(text string) (*template.Template, error) {
-	t, err := template.New("").Funcs(functions).Parse(text)
+	t, err := template.New("").Funcs(functions()).Parse(text)
 	if err != nil {
 		return nil, &SyntaxError{err}
 	}
@@ -29,37 +29,41 @@ func Parse(text string) (*template.Template, error) {
 func executeError(err error) error { return fmt.Errorf("template parsing error: %w", err) }
 
 // functions are Docker's, see docs.docker.com/engine/cli/formatting.
-var functions = template.FuncMap{
-	"json":  toJSON,
-	"join":  strings.Join,
-	"split": strings.Split,
-	"lower": strings.ToLower,
-	"upper": strings.ToUpper,
-	"title": title,
-	"pad": func(s string, before, after int) string {
-		if s == "" {
+func functions() template.FuncMap {
+	return template.FuncMap{
+		"json":  toJSON,
+		"join":  strings.Join,
+		"split": strings.Split,
+		"lower": strings.ToLower,
+		"upper": strings.ToUpper,
+		"title": title,
+		"pad": func(s string, before, after int) string {
+			if s == "" {
+				return s
+			}
+			return strings.Repeat(" ", max(before, 0)) + s + strings.Repeat(" ", max(after, 0))
+		},
+		"truncate": func(s string, n int) string {
+			if r := []rune(s); n >= 0 && len(r) > n {
+				return string(r[:n])
+			}
 			return s
-		}
-		return strings.Repeat(" ", max(before, 0)) + s + strings.Repeat(" ", max(after, 0))
-	},
-	"truncate": func(s string, n int) string {
-		if r := []rune(s); n >= 0 && len(r) > n {
-			return string(r[:n])
-		}
-		return s
-	},
+		},
+	}
 }
 
 // headerFunctions leave the titles of columns as they are; pad, which moves
 // columns, is not among them.
-var headerFunctions = template.FuncMap{
-	"json":     func(s string) string { return s },
-	"join":     func(s, _ string) string { return s },
-	"split":    func(s, _ string) string { return s },
-	"lower":    func(s string) string { return s },
-	"upper":    func(s string) string { return s },
-	"title":    func(s string) string { return s },
-	"truncate": func(s string, _ int) string { return s },
+func headerFunctions() template.FuncMap {
+	return template.FuncMap{
+		"json":     func(s string) string { return s },
+		"join":     func(s, _ string) string { return s },
+		"split":    func(s, _ string) string { return s },
+		"lower":    func(s string) string { return s },
+		"upper":    func(s string) string { return s },
+		"title":    func(s string) string { return s },
+		"truncate": func(s string, _ int) string { return s },
+	}
 }
 
 // toJSON writes <, > and & as they are, as Docker's json does.

@@ -10,9 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"oras.land/oras-go/v2/registry/remote/auth"
-	"oras.land/oras-go/v2/registry/remote/credentials"
-
+	"github.com/cfs-project/cfs/imagecmd/remote/auth"
 	"github.com/cfs-project/cfs/internal/hint"
 )
 
@@ -67,36 +65,36 @@ func (f *Files) Get(ctx context.Context, host, repository string) (auth.Credenti
 	for _, path := range f.paths {
 		c, err := read(path)
 		if err != nil {
-			return auth.EmptyCredential, err
+			return auth.Credential{}, err
 		}
 		cred, err := c.get(ctx, host, repository)
 		if err != nil {
-			return auth.EmptyCredential, fmt.Errorf("%s: %w", path, err)
+			return auth.Credential{}, fmt.Errorf("%s: %w", path, err)
 		}
-		if cred != auth.EmptyCredential {
+		if cred != (auth.Credential{}) {
 			return cred, nil
 		}
 	}
-	return auth.EmptyCredential, nil
+	return auth.Credential{}, nil
 }
 
 func (c *content) get(ctx context.Context, host, repository string) (auth.Credential, error) {
 	keys := keysOf(host, repository)
 	for _, key := range keys {
 		if helper := c.helpers[key]; helper != "" {
-			return credentials.NewNativeStore(helper).Get(ctx, key)
+			return program(helper).get(ctx, key)
 		}
 	}
 	if c.store != "" {
 		for _, key := range keysOf(host, "") {
-			cred, err := credentials.NewNativeStore(c.store).Get(ctx, key)
-			if err != nil || cred != auth.EmptyCredential {
+			cred, err := program(c.store).get(ctx, key)
+			if err != nil || cred != (auth.Credential{}) {
 				return cred, err
 			}
 		}
 	}
 	for _, key := range keys {
-		if cred, err := c.credential(key); err != nil || cred != auth.EmptyCredential {
+		if cred, err := c.credential(key); err != nil || cred != (auth.Credential{}) {
 			return cred, err
 		}
 	}
@@ -108,7 +106,7 @@ func (c *content) get(ctx context.Context, host, repository string) (auth.Creden
 			}
 		}
 	}
-	return auth.EmptyCredential, nil
+	return auth.Credential{}, nil
 }
 
 // keysOf lists what a repository's registry may be called, longest first.
@@ -152,7 +150,7 @@ func (f *Files) Put(ctx context.Context, host string, cred auth.Credential) (Sav
 			helper = c.store
 		}
 		if helper != "" {
-			if err := credentials.NewNativeStore(helper).Put(ctx, key, cred); err != nil {
+			if err := program(helper).put(ctx, key, cred); err != nil {
 				return false, fmt.Errorf("docker-credential-%s: %w", helper, err)
 			}
 			c.auths[key] = json.RawMessage("{}") // as Docker does: a registry it is logged in to
@@ -194,7 +192,7 @@ func (f *Files) Delete(ctx context.Context, host string) error {
 					helper = c.store
 				}
 				if helper != "" && (listed || c.helpers[key] != "") {
-					if err := credentials.NewNativeStore(helper).Delete(ctx, key); err != nil {
+					if err := program(helper).erase(ctx, key); err != nil {
 						return false, fmt.Errorf("docker-credential-%s: %w", helper, err)
 					}
 				}

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"testing"
 
-	"oras.land/oras-go/v2/registry/remote/auth"
+	"github.com/cfs-project/cfs/imagecmd/remote/auth"
 )
 
 // files are those of a user whose directories are all empty.
@@ -237,6 +237,12 @@ esac
 			t.Errorf("the secret is in %s", raw)
 		}
 		if got := get(t, f, "x.example", "r"); got != "alice:se:cret" {
+			t.Errorf("got %s", got)
+		}
+		if _, err := f.Put(ctx, "x.example", auth.Credential{RefreshToken: "T"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := get(t, f, "x.example", "r"); got != "token T" {
 			t.Errorf("got %s", got)
 		}
 		if err := f.Delete(ctx, "x.example"); err != nil {

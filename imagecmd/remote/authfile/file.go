@@ -14,7 +14,8 @@ import (
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
-	"oras.land/oras-go/v2/registry/remote/auth"
+
+	"github.com/cfs-project/cfs/imagecmd/remote/auth"
 )
 
 // The sentinels of the package.
@@ -82,18 +83,18 @@ func (c *content) parse(raw []byte) error {
 func (c *content) credential(key string) (auth.Credential, error) {
 	raw, ok := c.auths[key]
 	if !ok {
-		return auth.EmptyCredential, nil
+		return auth.Credential{}, nil
 	}
 	var e entry
 	if err := json.Unmarshal(raw, &e); err != nil {
-		return auth.EmptyCredential, fmt.Errorf("%w: auths of %s: %w", ErrInvalid, key, err)
+		return auth.Credential{}, fmt.Errorf("%w: auths of %s: %w", ErrInvalid, key, err)
 	}
 	cred := auth.Credential{Username: e.Username, Password: e.Password, RefreshToken: e.IdentityToken, AccessToken: e.RegistryToken}
 	if e.Auth != "" {
 		plain, err := base64.StdEncoding.DecodeString(e.Auth)
 		user, password, found := strings.Cut(string(plain), ":")
 		if err != nil || !found {
-			return auth.EmptyCredential, fmt.Errorf("%w: auths of %s: its auth is not USER:PASSWORD in base64", ErrInvalid, key)
+			return auth.Credential{}, fmt.Errorf("%w: auths of %s: its auth is not USER:PASSWORD in base64", ErrInvalid, key)
 		}
 		// Docker pads with NUL what it read from elsewhere.
 		cred.Username, cred.Password = user, strings.Trim(password, "\x00")

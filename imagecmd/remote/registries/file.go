@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/BurntSushi/toml"
+	"github.com/pelletier/go-toml/v2"
 )
 
 // ErrInvalid: a file is not what containers-registries.conf(5) allows.
@@ -20,6 +20,7 @@ type file struct {
 	Mode       string            `toml:"short-name-mode"`
 	Aliases    map[string]string `toml:"aliases"`
 	Registries []registry        `toml:"registry"`
+	Version1   any               `toml:"registries"`
 }
 
 type registry struct {
@@ -90,11 +91,16 @@ func Load(paths ...string) (*Config, error) {
 // parse reads one file.
 func parse(text string) (file, error) {
 	var f file
-	meta, err := toml.Decode(text, &f)
+	err := toml.Unmarshal([]byte(text), &f)
+	var at *toml.DecodeError
+	if errors.As(err, &at) {
+		line, column := at.Position()
+		return f, fmt.Errorf("%w: line %d, column %d: %w", ErrInvalid, line, column, err)
+	}
 	if err != nil {
 		return f, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	if meta.IsDefined("registries") {
+	if f.Version1 != nil {
 		return f, fmt.Errorf("%w: [registries.…] is version 1 of the format, which is not read: say [[registry]] and unqualified-search-registries", ErrInvalid)
 	}
 	return f, nil

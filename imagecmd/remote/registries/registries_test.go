@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -161,6 +162,28 @@ func TestInvalid(t *testing.T) {
 	} {
 		if err := (&Config{aliases: map[string]alias{}}).add("f", text); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// What is wrong with a file is said with its place.
+func TestInvalidSaysWhere(t *testing.T) {
+	for text, where := range map[string]string{"\n\n[[registry": "line 3, ", "# x\nunqualified-search-registries = 3": "line 2, "} {
+		if _, err := parse(text); err == nil || !strings.Contains(err.Error(), where) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// An empty list is one, and takes what earlier files say back.
+func TestEmptySearch(t *testing.T) {
+	c := &Config{aliases: map[string]alias{}}
+	for _, text := range []string{"unqualified-search-registries = [\"a.example\"]", "", "unqualified-search-registries = []"} {
+		if err := c.add("f", text); err != nil {
+			t.Fatal(err)
+		}
+		if want := text != "unqualified-search-registries = []"; (len(c.search) == 1) != want {
+			t.Errorf("after %q: %q", text, c.search)
 		}
 	}
 }

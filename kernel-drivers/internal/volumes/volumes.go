@@ -1,13 +1,21 @@
-// Package volumes is what drivers have in common whose snapshots are volumes: filesystems of their
-// own, kept elsewhere, each of which a directory stands for that says which it is.
+// Package volumes is what drivers have in common whose layers and snapshots are volumes: filesystems
+// of their own, kept elsewhere, each of which a directory stands for that says which it is.
 //
-//	cow.Layer… ──Base──► a directory ──Clone──► Snapshot.Dir/<name> ──Open──► Volume ──Attach──► target
-//	                                                  └─ made: see tree.Stamp
+//	Empty ──► <home>/<group>/<no layers> ──Freeze     a base: the directory is kept by package tree
+//	                 │ Clone
+//	          <home>/<group>/<chain id 1> ◄──layerpack.Apply── layer 1 ──Freeze
+//	                 │ Clone
+//	          Snapshot.Dir/<name> ──Open──► Volume ──Attach──► target
+//	                 └─ made: see tree.Stamp
 //
 // # Invariants
 //
+//   - A base's volume is not written to after its directory has its final name.
 //   - A snapshot is stamped before it is made: one whose maker was killed has no stamp that
 //     would have it taken for unchanged.
+//
+// Locks: the base's, shared, while a clone of it is made or it is read; the bases below it in turn,
+// from the top one down.
 package volumes
 
 import (
@@ -15,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -31,39 +40,47 @@ const madeName = "made"
 // A Volume is mounted, attached nowhere.
 type Volume interface {
 	Root() string
-	Close() // unmounts it, unless it is attached
+	Sync() error // has all of it on disk
+	Close()      // unmounts it, unless it is attached
 	Attach(target string, end func()) (*attach.Mounted, error)
 }
 
-// Snapshots are those of a driver. It has their methods if it embeds them.
-type Snapshots struct {
-	Directory string // in Snapshot.Dir, of all that there is of one
-	// Base locks the base of layers: the directory that stands for it.
-	Base func(ctx context.Context, layers []cow.Layer) (tree.Tree, error)
-	// Made tells whether dir stands for a volume that is there.
-	Made func(ctx context.Context, dir string) (bool, error)
+// A Store is how a driver keeps its volumes. The driver has its methods if it embeds it.
+type Store struct {
+	Home      string       // an absolute path, below which are the directories of bases; made when first needed
+	Directory string       // in Snapshot.Dir, of all that there is of one
+	Log       *slog.Logger // is told what a base had to leave out
+	// Empty makes an empty volume, and has dir stand for it.
+	Empty func(ctx context.Context, dir string) error
 	// Clone makes a volume that begins as that of the directory from, and has to stand for it.
 	Clone func(ctx context.Context, from, to string) error
+	// Made tells whether dir stands for a volume that is there.
+	Made func(ctx context.Context, dir string) (bool, error)
 	// Open mounts the volume of dir, with MOUNT_ATTR_* flags.
 	Open func(ctx context.Context, dir string, readOnly bool, attr int) (Volume, error)
+	// Freeze is called when the volume of a base is filled, and unmounted: from now on it is cloned.
+	Freeze func(ctx context.Context, dir string) error
 	// Drop removes the directory name in dir, and its volume. That either is not there is no error.
 	Drop func(ctx context.Context, dir, name string) error
+	// Hold, when not nil, has what all volumes need ready until end is called, for who needs it
+	// several times.
+	Hold func(ctx context.Context) (end func(), err error)
 	// At is called between lines at which tests kill the process.
 	At func(step string)
 }
 
 // dir is the directory of all that there is of a snapshot.
-func (v Snapshots) dir(s cow.Snapshot) string { return filepath.Join(s.Dir, v.Directory) }
+func (v Store) dir(s cow.Snapshot) string { return filepath.Join(s.Dir, v.Directory) }
 
 // Create implements cow.Driver. A snapshot that is already there stays as it is.
-func (v Snapshots) Create(ctx context.Context, s cow.Snapshot) error {
+func (v Store) Create(ctx context.Context, s cow.Snapshot) error {
 	if err := v.create(ctx, s); err != nil {
 		return fmt.Errorf("create snapshot %s: %w", s.Dir, err)
 	}
 	return nil
 }
 
-func (v Snapshots) create(ctx context.Context, s cow.Snapshot) error {
+func (v Store) create(ctx context.Context, s cow.Snapshot) error {
 	at := v.dir(s)
 	if made, err := v.Made(ctx, at); made || err != nil {
 		return err
@@ -84,7 +101,7 @@ func (v Snapshots) create(ctx context.Context, s cow.Snapshot) error {
 }
 
 // Mount implements cow.Driver.
-func (v Snapshots) Mount(ctx context.Context, s cow.Snapshot, target string, o cow.MountOptions) (cow.Mount, error) {
+func (v Store) Mount(ctx context.Context, s cow.Snapshot, target string, o cow.MountOptions) (cow.Mount, error) {
 	m, err := v.mount(ctx, s, target, o)
 	if err != nil {
 		return nil, fmt.Errorf("mount at %s: %w", target, err)
@@ -92,7 +109,7 @@ func (v Snapshots) Mount(ctx context.Context, s cow.Snapshot, target string, o c
 	return m, nil
 }
 
-func (v Snapshots) mount(ctx context.Context, s cow.Snapshot, target string, o cow.MountOptions) (*attach.Mounted, error) {
+func (v Store) mount(ctx context.Context, s cow.Snapshot, target string, o cow.MountOptions) (*attach.Mounted, error) {
 	dir, end := v.dir(s), func() {}
 	if o.ReadOnly {
 		base, err := v.Base(ctx, s.Base.Layers)
@@ -111,18 +128,18 @@ func (v Snapshots) mount(ctx context.Context, s cow.Snapshot, target string, o c
 }
 
 // Changes implements cow.Driver, by comparing the snapshot with its base.
-func (v Snapshots) Changes(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Change, error] {
+func (v Store) Changes(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Change, error] {
 	return v.compared(s).Changes(ctx)
 }
 
 // Diff implements cow.Driver.
-func (v Snapshots) Diff(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Entry, error] {
+func (v Store) Diff(ctx context.Context, s cow.Snapshot) iter.Seq2[cow.Entry, error] {
 	return v.compared(s).Diff(ctx)
 }
 
 // compared is the snapshot and its base, mounted, attached nowhere, for as long as they are
 // compared.
-func (v Snapshots) compared(s cow.Snapshot) tree.Copy {
+func (v Store) compared(s cow.Snapshot) tree.Copy {
 	return tree.Copy{
 		Dir: v.dir(s), Chain: s.Base,
 		Open: func(ctx context.Context) (string, func(), error) {
@@ -141,7 +158,7 @@ func (v Snapshots) compared(s cow.Snapshot) tree.Copy {
 
 // mountedBase is the base of layers as a tree that can be read, mounted read-only
 // nowhere until it is released.
-func (v Snapshots) mountedBase(ctx context.Context, layers []cow.Layer) (tree.Tree, error) {
+func (v Store) mountedBase(ctx context.Context, layers []cow.Layer) (tree.Tree, error) {
 	base, err := v.Base(ctx, layers)
 	if err != nil {
 		return tree.Tree{}, err
@@ -156,7 +173,7 @@ func (v Snapshots) mountedBase(ctx context.Context, layers []cow.Layer) (tree.Tr
 
 // Remove implements cow.Driver. The snapshot must not be mounted; where something still
 // has it open, its blocks are free later.
-func (v Snapshots) Remove(ctx context.Context, s cow.Snapshot) error {
+func (v Store) Remove(ctx context.Context, s cow.Snapshot) error {
 	if err := v.Drop(ctx, s.Dir, v.Directory); err != nil {
 		return fmt.Errorf("remove snapshot %s: %w", s.Dir, err)
 	}
