@@ -77,14 +77,19 @@ type madeProfile struct {
 
 func (p *madeProfile) of(spec *specs.Spec, chosen string, m userns.Mapping) (*specs.LinuxSeccomp, error) {
 	bounding := spec.Process.Capabilities.Bounding
-	if p.profile != nil && slices.Equal(p.bounding, bounding) {
-		return p.profile, nil
+	if p.bounding == nil || !slices.Equal(p.bounding, bounding) {
+		made, err := seccompProfile(spec, chosen, m)
+		if err != nil {
+			return nil, err
+		}
+		*p = madeProfile{append([]string{}, bounding...), made}
 	}
-	made, err := seccompProfile(spec, chosen, m)
-	if err == nil {
-		*p = madeProfile{slices.Clone(bounding), made}
+	if p.profile == nil {
+		return nil, nil
 	}
-	return made, err
+	own := *p.profile // confineNodes changes it
+	own.Syscalls = slices.Clone(own.Syscalls)
+	return &own, nil
 }
 
 // seccompProfile is the profile that a person chose, for a container of this
