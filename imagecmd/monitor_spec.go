@@ -2,6 +2,7 @@ package imagecmd
 
 import (
 	"slices"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -34,10 +35,23 @@ func (m *monitor) spec(user runtime.User) (*specs.Spec, error) {
 		return nil, err
 	}
 	m.net.join(spec)
+	o.showGroup(spec)
 	if o.CgroupNS == "host" {
 		spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.CgroupNamespace })
 	}
 	return spec, m.confine(spec, mapping)
+}
+
+// showGroup mounts the control group of a container with limits where programs look for
+// them, as Docker does: many choose the size of heaps and pools by what they may use.
+func (o ContainerOptions) showGroup(spec *specs.Spec) {
+	const at = "/sys/fs/cgroup"
+	if o.Limits.none() || slices.ContainsFunc(spec.Mounts, func(m specs.Mount) bool { return strings.HasPrefix(m.Destination, at) }) {
+		return
+	}
+	spec.Mounts = append(spec.Mounts, specs.Mount{
+		Destination: at, Type: "cgroup", Source: "cgroup", Options: []string{"ro", "nosuid", "noexec", "nodev"},
+	})
 }
 
 // A madeProfile is a container's seccomp profile, and what of its specification it depends on.

@@ -48,6 +48,9 @@ understood is exit status 64.`,
 		cmd.Use, cmd.Short = "inspect CONTAINER...", "Show all that is known of containers, as JSON"
 		cmd.Example = "  cfs container inspect -f '{{.State.Status}}' web"
 	}
+	if only != "" {
+		cmd.Long = cmd.Short + ", or with a Go template on Docker's fields. Of what is not\nthere an error tells, the rest is shown. A template that can't be understood is exit status 64."
+	}
 	f := cmd.Flags()
 	f.StringVarP(&o.Format, "format", "f", "", "print with a Go `TEMPLATE`, or 'json' for one line")
 	if only == "image" {

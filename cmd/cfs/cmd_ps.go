@@ -16,7 +16,7 @@ func newPs(t *terminal, g *globals) *cobra.Command {
 		Short: "List containers",
 		Long: `List containers that run; with -a, all. Filters: ancestor=IMAGE, before=CONTAINER, health=STATUS,
 exited=STATUS, id=ID, label=KEY[=VALUE], name=PATTERN, network=NAME, since=CONTAINER,
-status=created|running|paused|exited, volume=NAME|PATH.`,
+status=created|running|paused|restarting|exited, volume=NAME|PATH.`,
 		Example: `  cfs ps -a
   cfs ps -aq --filter status=exited
   cfs ps --format '{{.Names}}: {{.Status}}'`,

@@ -29,9 +29,9 @@ var dockerCommands = map[string]string{
 // dockerGlobals are the flags of docker itself that cfs has no meaning for.
 var dockerGlobals = []missingFlag{
 	{"config", "", "the directory is that of DOCKER_CONFIG"},
-	{"context", "c", noDaemon},
+	{"context", "", noDaemon},
 	{"host", "H", noDaemon},
-	{"log-level", "l", "there is --debug"},
+	{"log-level", "", "there is --debug"},
 	{"tls", "", noDaemon}, {"tlscacert", "", noDaemon}, {"tlscert", "", noDaemon}, {"tlskey", "", noDaemon}, {"tlsverify", "", noDaemon},
 }
 
