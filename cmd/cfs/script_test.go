@@ -45,7 +45,8 @@ func TestMain(m *testing.M) {
 		return
 	}
 	becomeStage()
-	if os.Geteuid() == 0 && os.Getenv(privateEnv) == "" && strings.HasSuffix(os.Args[0], ".test") {
+	commands := map[string]func(){"cfs": main, hello.Name: main, "fuse-overlayfs": main, "mount.fuse.cfs": main, "docker": dockerMain, "cfs-runtime": main, "crun": main, "answer": answerMain}
+	if os.Geteuid() == 0 && os.Getenv(privateEnv) == "" && commands[filepath.Base(os.Args[0])] == nil {
 		os.Exit(inPrivateNamespace())
 	}
 	if os.Getenv(privateEnv) != "" && os.Geteuid() == 0 {
@@ -59,7 +60,7 @@ func TestMain(m *testing.M) {
 	if testenv.Reexecuted() { // who may not read the test binary, which testscript would install
 		os.Exit(m.Run())
 	}
-	testscript.Main(m, map[string]func(){"cfs": main, hello.Name: main, "fuse-overlayfs": main, "mount.fuse.cfs": main, "docker": dockerMain, "cfs-runtime": main, "crun": main, "answer": answerMain})
+	testscript.Main(m, commands)
 }
 
 func inPrivateNamespace() int {
