@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/cow"
-	"github.com/cfs-project/cfs/internal/testenv"
 )
 
 // childEnv makes the test binary a server: a test that maps files of a mount, or
@@ -46,7 +45,6 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	testenv.Isolate()
 	os.Exit(m.Run())
 }
 
