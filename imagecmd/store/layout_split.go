@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -27,10 +28,11 @@ func linesAbout(raw []byte, name string) (near *index, ok bool) {
 	}
 	lines := make([]*line, len(all))
 	escapes := bytes.IndexByte(raw, '\\') >= 0
-	// look reads the lines that may hold a word. An escape may hide anything.
-	look := func(word string) {
+	// look reads the lines that may hold one of some words. An escape may hide anything.
+	look := func(words ...string) {
 		for i, raw := range all {
-			if lines[i] != nil || !bytes.Contains(raw, []byte(word)) && (!escapes || bytes.IndexByte(raw, '\\') < 0) {
+			holds := func(word string) bool { return bytes.Contains(raw, []byte(word)) }
+			if lines[i] != nil || !slices.ContainsFunc(words, holds) && (!escapes || bytes.IndexByte(raw, '\\') < 0) {
 				continue
 			}
 			lines[i] = new(line)
@@ -39,7 +41,7 @@ func linesAbout(raw []byte, name string) (near *index, ok bool) {
 			}
 		}
 	}
-	look(lastComponent(full))
+	look(spellings(full)...)
 	var target digest.Digest // the last line counts
 	for _, l := range lines {
 		if l == nil {
@@ -58,7 +60,7 @@ func linesAbout(raw []byte, name string) (near *index, ok bool) {
 			continue
 		}
 		if n := l.name(); n != nil {
-			look(lastComponent(n))
+			look(spellings(n)...)
 		}
 	}
 	for _, l := range lines {
@@ -69,9 +71,15 @@ func linesAbout(raw []byte, name string) (near *index, ok bool) {
 	return near, ok
 }
 
-// lastComponent is what every spelling of a name has in it.
-func lastComponent(n reference.Named) string {
-	return n.Name()[strings.LastIndexByte(n.Name(), '/')+1:]
+// spellings are how a name ends, one or the other, where a JSON string spells it: domain
+// and path may be implied, and so may the tag latest.
+func spellings(n reference.Named) []string {
+	full, component := n.String(), strings.LastIndexByte(n.Name(), '/')+1
+	words := []string{full[component:] + `"`}
+	if short, ok := strings.CutSuffix(full, ":latest"); ok {
+		words = append(words, short[component:]+`"`)
+	}
+	return words
 }
 
 // splitIndex gives the lines of an index.json as they stand there. It is as strict as

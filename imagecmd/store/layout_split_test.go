@@ -27,7 +27,7 @@ func TestLinesAboutAName(t *testing.T) {
 		x := index{SchemaVersion: 2, Manifests: []line{}}
 		for range r.IntN(8) {
 			d := digest.FromString(fmt.Sprint(r.IntN(4)))
-			a := map[string]string{"note": `"}],`}
+			a := map[string]string{"note": []string{`"}],`, "}],"}[r.IntN(2)]} // with an escape or without
 			if n := names[r.IntN(len(names))]; n != "" {
 				a[ocispec.AnnotationRefName] = n
 			}
