@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/internal/hint"
+	"github.com/cfs-project/cfs/internal/resident"
 )
 
 // Descriptors that a server is started with, after the three standard ones.
@@ -110,7 +111,8 @@ func (s *Server) Request(v any) error {
 func (s *Server) File(n int) *os.File { return os.NewFile(uintptr(filesFD+n), "handed over") }
 
 // Ready tells the command that the server serves, or why it can't: the
-// command's Start then returns. It is called once.
+// command's Start then returns. It is called once. The parts of the program that
+// starting took, more than serving ever does, are no longer resident then.
 func (s *Server) Ready(err error) {
 	var r reply
 	if err != nil {
@@ -118,6 +120,9 @@ func (s *Server) Ready(err error) {
 	}
 	_ = json.NewEncoder(s.reply).Encode(r) // the command may be gone; the server goes on
 	s.reply.Close()
+	if err == nil {
+		resident.ForgetProgram()
+	}
 }
 
 // Start starts the server called name and waits until it is ready. The files
