@@ -2,6 +2,7 @@ package unionfs
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -67,7 +68,8 @@ func ParseOptions(s string) (MountLine, error) {
 		l.Warnings = append(l.Warnings, "workdir without upperdir")
 		l.Work = ""
 	}
-	if l.ReadOnly {
+	if l.ReadOnly && l.Upper != "" { // seen, as the kernel's overlay shows it, and left as it is
+		l.LowerDirs = slices.Insert(l.LowerDirs, 0, l.Upper)
 		l.Upper, l.Work = "", ""
 	}
 	if l.LinkIndex && l.Upper == "" {

@@ -57,7 +57,7 @@ func TestParseOptions(t *testing.T) {
 			l.LowerDirs = []string{"A"}
 			l.Labels = []string{`context="system_u:object_r:container_file_t:s0:c1,c2,c3"`, "rootcontext=x", `fscontext="y"`}
 		}, nil},
-		{"lowerdir=A,upperdir=U,workdir=W,ro", func(l *MountLine) { l.LowerDirs, l.ReadOnly = []string{"A"}, true }, nil},
+		{"lowerdir=A,upperdir=U,workdir=W,ro", func(l *MountLine) { l.LowerDirs, l.ReadOnly = []string{"U", "A"}, true }, nil},
 		{"lowerdir=A,whatever,foo=bar,workdir=W", func(l *MountLine) { l.LowerDirs = []string{"A"} },
 			[]string{"unknown option whatever", "unknown option foo=bar", "workdir without upperdir"}},
 	} {
