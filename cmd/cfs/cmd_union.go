@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cfs-project/cfs/internal/background"
+	"github.com/cfs-project/cfs/internal/resident"
 	"github.com/cfs-project/cfs/unionfs"
 )
 
@@ -137,6 +138,7 @@ func runUnion(t *terminal, o unionOptions) error {
 	if err != nil {
 		return err
 	}
+	resident.ForgetProgram() // as a server in the background does once it is ready
 	return waitUnion(srv)
 }
 
