@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
@@ -115,4 +116,32 @@ func FuzzSplitIndex(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Whether a target has gone from an index is what a decoding of all of it says.
+func TestGone(t *testing.T) {
+	s := newStore(t)
+	here, other := digest.FromString("here"), digest.FromString("other")
+	if err := os.MkdirAll(s.LayoutDir(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	hidden := strings.Replace(string(here), "s", `\u0073`, 1)
+	for _, c := range []struct {
+		index string
+		gone  bool
+	}{
+		{`{"schemaVersion":2,"manifests":[{"mediaType":"m","size":1,"digest":"` + string(here) + `"}]}`, false},
+		{`{"schemaVersion":2,"manifests":[{"mediaType":"m","size":1,"digest":"` + hidden + `"}]}`, false},
+		{`{"schemaVersion":2,"Manifests":[{"mediaType":"m","size":1,"digest":"` + string(here) + `"}]}`, false},
+		{`{"schemaVersion":2,"manifests":[{"mediaType":"m","size":1,"digest":"` + string(other) + `","annotations":{"of":"` + string(here) + `"}}]}`, true},
+		{`{"schemaVersion":2,"manifests":[]}`, true},
+		{`{"schemaVersion":2,"manifests":[`, false}, // nobody knows
+	} {
+		if err := os.WriteFile(s.indexPath(), []byte(c.index), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.gone(line{Descriptor: ocispec.Descriptor{Digest: here}}); got != c.gone {
+			t.Errorf("%s: gone: %v", c.index, got)
+		}
+	}
 }

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -146,6 +148,19 @@ func (x *index) names() []reference.Named {
 
 // gone tells whether index.json, read again, has the line no more.
 func (s *Store) gone(l line) bool {
+	raw, err := s.rawIndex()
+	if err != nil {
+		return false
+	}
+	if all, ok := splitIndex(raw); ok { // one line is decoded, and not all
+		return !slices.ContainsFunc(all, func(raw []byte) bool {
+			if !bytes.Contains(raw, []byte(l.Digest)) && bytes.IndexByte(raw, '\\') < 0 {
+				return false
+			}
+			var n line
+			return json.Unmarshal(raw, &n) != nil || n.Digest == l.Digest
+		})
+	}
 	x, err := s.scanIndex()
 	return err == nil && !slices.ContainsFunc(x.Manifests, func(n line) bool { return n.Digest == l.Digest })
 }
